@@ -1,0 +1,226 @@
+"""Numerals as a language model writes them, their token trie, and the score distribution.
+
+A score with M digits is `d1`, `d1.d2` or `d1.d2d3`. No token id is decided here: every text is
+tokenised in its context by the tokenizer that is asked (paper Sec. 3.2 and App. C.2), so the trie
+is right for tokenizers that write one digit a token and for those that merge digits.
+
+Pure vocabulary: knows NumPy, no model and no file.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Encode = Callable[[str], Sequence[int]]
+"""Text to token ids, special tokens in the text understood, none added."""
+
+
+def numerals(digits: int, low: float, high: float) -> list[str]:
+    """All numerals of `digits` digits (1 to 3) from `low` to `high`, both included, ascending.
+
+    One digit stands before the point, so 9.99 is the largest; a scale that ends at 10 is served
+    by it. `numerals(2, 1, 1.2)` is `["1.0", "1.1", "1.2"]`. Raises ValueError for other digits,
+    or where no numeral lies within the scale.
+    """
+    if digits not in (1, 2, 3):
+        raise ValueError(f"a numeral has 1, 2 or 3 digits, not {digits}")
+    if not 0 <= low < high <= 10:
+        raise ValueError(f"the scale {low:g}-{high:g} does not fit one digit before the point")
+    unit = 10 ** (digits - 1)
+    whole = [n for n in range(10 * unit) if low * unit - 1e-6 <= n <= high * unit + 1e-6]
+    if len(whole) < 2:
+        raise ValueError(f"the scale {low:g}-{high:g} holds no two numerals of {digits} digits")
+    return [write(n / unit, digits) for n in whole]
+
+
+def write(value: float, digits: int) -> str:
+    """`value` with exactly `digits` digits: 3.984 is "3.98", "4.0" or "4"; above 9.99 it is cut.
+
+    Halves go away from zero, as readers expect, on the shortest decimal form of the number.
+    """
+    from decimal import ROUND_HALF_UP, Decimal
+
+    if not 0 <= value <= 10:
+        raise ValueError(f"{value!r} does not fit one digit before the point")
+    step = Decimal(1).scaleb(1 - digits)
+    return str(min(Decimal(repr(float(value))).quantize(step, ROUND_HALF_UP), 10 - step))
+
+
+def short_numerals(low: float, high: float) -> list[str]:
+    """Two-decimal scores as Python prints rounded floats: `3.98`, `3.9`, `4.0` (never `3.90`).
+
+    The paper's released training labels have this form; its adapters are read out with it.
+    """
+    return [str(float(text)) for text in numerals(3, low, high)]
+
+
+@dataclass(frozen=True)
+class TokenTrie:
+    """A set of continuations as paths of tokens that share their beginnings.
+
+    The nodes are in breadth-first order. Node 0 is the root, which is the prompt's last token and
+    carries no token of its own (-1). The inner nodes come first in no particular way: `inner`
+    lists those that must be forwarded because something follows them, without the root.
+
+    tokens: (N,) token of each node, -1 for the root.
+    parents: (N,) index of each node's parent, -1 for the root.
+    depths: (N,) 0 for the root.
+    paths: for each continuation the node indices from depth 1 to its end.
+    """
+
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+    depths: tuple[int, ...]
+    paths: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def from_sequences(cls, sequences: Sequence[Sequence[int]]) -> "TokenTrie":
+        """The trie of token sequences, none of which may be empty or begin another one."""
+        words = [tuple(sequence) for sequence in sequences]
+        prefixes = sorted({word[:n] for word in words for n in range(1, len(word) + 1)}, key=lambda p: (len(p), p))
+        index = {(): 0} | {prefix: i for i, prefix in enumerate(prefixes, start=1)}
+        ends = {word for word in words}
+        if () in ends or len(ends) < len(words) or any(w[:n] in ends for w in words for n in range(1, len(w))):
+            raise ValueError("the continuations are not distinguishable by their tokens")
+        return cls(
+            tokens=(-1, *(prefix[-1] for prefix in prefixes)),
+            parents=(-1, *(index[prefix[:-1]] for prefix in prefixes)),
+            depths=(0, *(len(prefix) for prefix in prefixes)),
+            paths=tuple(tuple(index[word[:n]] for n in range(1, len(word) + 1)) for word in words),
+        )
+
+    @cached_property
+    def inner(self) -> tuple[int, ...]:
+        """The nodes that something follows, without the root: what a model must be run on."""
+        return tuple(sorted(set(self.parents) - {-1, 0}))
+
+    @cached_property
+    def height(self) -> int:
+        """Length of the longest path, in tokens."""
+        return max(self.depths)
+
+    def path_log_probs(self, edge_log_probs_N: Floats) -> Floats:
+        """Log-probability of each continuation: the sum over the edges of its path.
+
+        edge_log_probs_N: for each node log P(its token | the nodes above it); the root's is unused.
+        """
+        return np.array([edge_log_probs_N[list(path)].sum() for path in self.paths])
+
+    def ancestors(self, node: int) -> list[int]:
+        """The nodes above `node`, from its parent upwards, without the root."""
+        above = []
+        while (node := self.parents[node]) > 0:
+            above.append(node)
+        return above
+
+
+def token_trie(
+    encode: Encode, prompt: str, continuations: Sequence[str], end: str
+) -> tuple[list[int], TokenTrie]:
+    """The prompt's tokens, and the trie of the continuations, as tokenised in their context.
+
+    encode is asked for the whole text `prompt + continuation + end` of each continuation. The
+    prompt's tokens are those that all these texts (and the bare prompt) share, so a blank before
+    the number that a tokenizer merges into it becomes part of the path. `end` is what follows the
+    continuation in an answer. It stays out of the paths where the tokenizer keeps it apart and no
+    path begins another one; otherwise all paths carry it, which makes them length-complete.
+
+    Raises ValueError where two continuations cannot be told apart by their tokens.
+    """
+    wholes = [list(encode(prompt + text + end)) for text in continuations]
+    bares = [list(encode(prompt + text)) for text in continuations]
+    shared = _shared_length([list(encode(prompt)), *wholes])
+    apart = all(whole[: len(bare)] == bare for whole, bare in zip(wholes, bares, strict=True))
+    prompt_ids = wholes[0][:shared]
+    if apart:
+        try:
+            return prompt_ids, TokenTrie.from_sequences([bare[shared:] for bare in bares])
+        except ValueError:
+            pass  # "low" begins "low-key": only what follows tells them apart
+    return prompt_ids, TokenTrie.from_sequences([whole[shared:] for whole in wholes])
+
+
+def _shared_length(sequences: Sequence[Sequence[int]]) -> int:
+    first, last = min(sequences), max(sequences)  # all others lie between them
+    limit = min(len(sequence) for sequence in sequences)
+    return next((i for i in range(limit) if first[i] != last[i]), limit)
+
+
+@dataclass(frozen=True)
+class ScoreDistribution:
+    """A distribution over the numerals of a scale.
+
+    values: (V,) ascending, on the model's scale.  probs: (V,) they sum to 1.
+    mass: probability that the model gave to all of them together before renormalising, 0 to 1.
+    texts: (V,) the numerals as written.
+    """
+
+    values: Floats
+    probs: Floats
+    mass: float
+    texts: tuple[str, ...]
+
+    @classmethod
+    def from_log_probs(cls, texts: Sequence[str], log_probs: Floats) -> "ScoreDistribution":
+        """From each numeral's log-probability under the model. Raises ValueError for NaN."""
+        if not np.all(log_probs < np.inf):  # also false for NaN
+            raise ValueError("the model gave no probabilities (NaN)")
+        values = np.array([float(text) for text in texts])
+        order = np.argsort(values, kind="stable")
+        peak = float(log_probs.max())
+        if peak == -np.inf:
+            raise ValueError("the model gave every number the probability zero")
+        weights = np.exp(log_probs - peak)
+        return cls(
+            values=values[order],
+            probs=weights[order] / weights.sum(),
+            mass=min(1.0, float(weights.sum() * np.exp(peak))),
+            texts=tuple(texts[i] for i in order),
+        )
+
+    @property
+    def mean(self) -> float:
+        """The expected score."""
+        return float(self.values @ self.probs)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation."""
+        return float(np.sqrt(np.maximum(self.probs @ (self.values - self.mean) ** 2, 0.0)))
+
+    @property
+    def mode_text(self) -> str:
+        """The most likely numeral as written; of equals the lowest."""
+        return self.texts[int(np.argmax(self.probs))]
+
+    @property
+    def mode(self) -> float:
+        """The most likely score."""
+        return float(self.mode_text)
+
+    def quantile(self, share: float) -> float:
+        """The lowest score whose cumulative probability reaches `share` (0 to 1)."""
+        if not 0 <= share <= 1:
+            raise ValueError(f"a quantile's share lies between 0 and 1, not {share}")
+        reached = np.cumsum(self.probs) >= share - 1e-12
+        return float(self.values[int(np.argmax(reached))] if reached.any() else self.values[-1])
+
+    def interval(self, share: float = 0.9) -> tuple[float, float]:
+        """The central interval that holds `share` of the probability."""
+        return self.quantile((1 - share) / 2), self.quantile((1 + share) / 2)
+
+    def prob_greater(self, other: "ScoreDistribution") -> float:
+        """P(A > B) for independent draws, ties counted by half: 0.5 for equal distributions."""
+        below = np.concatenate(([0.0], np.cumsum(other.probs)))
+        less = below[np.searchsorted(other.values, self.values, side="left")]
+        at_most = below[np.searchsorted(other.values, self.values, side="right")]
+        return float(self.probs @ (less + at_most)) / 2
+
+    def pairs(self, above: float = 1e-6) -> list[tuple[float, float]]:
+        """Every (value, probability) with a probability greater than `above`, ascending."""
+        kept = self.probs > above
+        return [(float(v), float(p)) for v, p in zip(self.values[kept], self.probs[kept], strict=True)]
