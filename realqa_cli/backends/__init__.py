@@ -1,0 +1,99 @@
+"""Where answers come from: two small protocols, and the table of what implements them.
+
+A step asks a backend for probabilities (`Weighs`) or for text (`Answers`) and knows nothing of
+tensors, servers or tokens. Backends are chosen by name and imported on demand.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from realqa_cli.errors import UsageError
+from realqa_cli.numerals import Floats
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from realqa_cli.models import ModelSource
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question about some photos, and how the answer is forced to begin.
+
+    images: upright RGB photos, in the order in which the question sees them; may be empty.
+    prefix: the answer's first words, written for the model ("The score of this image is ").
+    """
+
+    question: str
+    images: tuple["Image", ...] = ()
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a backend is to load a model; `None` and "auto" leave the choice to the backend.
+
+    min_pixels, max_pixels: bounds of the area in pixels that a photo is resized to.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    quantize: str | None = None
+    attention: str = "auto"
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    trust_remote_code: bool = False
+
+
+class Weighs(Protocol):
+    """A backend that knows the probability of everything the model could have said."""
+
+    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+        """(B, V) natural log of P(the answer goes on with continuation v | ask b and its prefix).
+
+        The probabilities are the model's own, over everything it could say: those of a row sum to
+        at most 1. `end` is the text that follows a continuation in a whole answer. All asks of a
+        call share their question and prefix.
+        """
+        ...
+
+
+class Answers(Protocol):
+    """A backend that writes text."""
+
+    def answer(self, asks: Sequence[Ask], max_new_tokens: int) -> list[str]:
+        """The greedy answer to each ask, its prefix included, without special tokens."""
+        ...
+
+
+class Backend(Weighs, Answers, Protocol):
+    """What `score` needs: both, and an account of itself for the manifest."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """What decides the answers beside the question: model digest, dtype, pixel bounds, ..."""
+        ...
+
+    def environment(self) -> Mapping[str, Any]:
+        """What ought not to decide them but is worth knowing: device, library versions, ..."""
+        ...
+
+
+BACKENDS = {
+    "hf": "realqa_cli.backends.hf:HFBackend",
+    "echo": "realqa_cli.backends.echo:EchoBackend",
+}
+"""Backend name to "module:class"; each class has `load(source, loading)`."""
+
+
+def load(name: str, source: "ModelSource", loading: Loading) -> Backend:
+    """The backend of that name with the model of `source`; "auto" is `hf`.
+
+    Raises UsageError for an unknown name, ModelError where the model cannot be loaded.
+    """
+    name = "hf" if name == "auto" else name
+    if name not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}", where="--backend", remedy=f"use one of: auto, {', '.join(BACKENDS)}")
+    module, _, cls = BACKENDS[name].partition(":")
+    return cast(Backend, getattr(import_module(module), cls).load(source, loading))

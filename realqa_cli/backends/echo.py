@@ -1,0 +1,53 @@
+"""The shipped fake: answers from the photo's mean brightness, without a model.
+
+It proves how small a backend is, and drives tests and documentation of everything around one.
+A dark photo scores low, a bright one high; nothing about it is a judgement of quality.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from realqa_cli import prompts
+from realqa_cli.backends import Ask, Loading
+from realqa_cli.models import ModelSource
+from realqa_cli.numerals import Floats, write
+
+_SPREAD = 0.3
+
+
+class EchoBackend:
+    """A backend whose belief is a bell curve around 1 + 4 x brightness."""
+
+    @classmethod
+    def load(cls, source: ModelSource, loading: Loading) -> "EchoBackend":
+        """Loads nothing, whatever `source` is."""
+        return cls()
+
+    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+        """Bell-shaped over numerals; equal shares where the continuations are words."""
+        try:
+            values_V = np.array([float(text) for text in continuations])
+        except ValueError:
+            return np.full((len(asks), len(continuations)), -np.log(len(continuations)))
+        centres_B = np.array([_belief(ask) for ask in asks])
+        logits_B_V = -0.5 * ((values_V[None] - centres_B[:, None]) / _SPREAD) ** 2
+        return np.asarray(logits_B_V - np.log(np.exp(logits_B_V).sum(axis=1, keepdims=True)))
+
+    def answer(self, asks: Sequence[Ask], max_new_tokens: int) -> list[str]:
+        """The direct answer with the rounded belief."""
+        return [prompts.direct_answer(write(_belief(ask), 3)) for ask in asks]
+
+    def settings(self) -> Mapping[str, Any]:
+        """The fake has one setting: that it is the fake."""
+        return {"backend": "echo"}
+
+    def environment(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+
+def _belief(ask: Ask) -> float:
+    brightness = [float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in ask.images]
+    return 1 + 4 * (sum(brightness) / len(brightness) if brightness else 0.5)

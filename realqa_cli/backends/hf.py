@@ -1,0 +1,190 @@
+"""The `hf` backend: a model of transformers, with a PEFT adapter or without, in this process.
+
+Qwen2-VL, Qwen2.5-VL and Qwen3-VL are prepared by `Qwen` below, which needs no torchvision; other
+families go through their own processor. Probabilities come from the tree pass (decoding/tree.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from realqa_cli.backends import Ask, Loading
+from realqa_cli.backends.preparing import Prepares, preparer
+from realqa_cli.decoding import tree
+from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.manifest import folder_digest, versions
+from realqa_cli.models import ModelSource
+from realqa_cli.numerals import Floats, TokenTrie, token_trie
+
+_MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
+"""Model types whose attention was checked to take the tree's mask; others use the cache."""
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class HFBackend:
+    """Implements `Backend` with one loaded model."""
+
+    def __init__(self, model: Any, prepares: Prepares, source: ModelSource) -> None:
+        self.model, self.prepares, self.source = model, prepares, source
+        self._trie = lru_cache(maxsize=64)(self._build_trie)
+
+    @classmethod
+    def load(cls, source: ModelSource, loading: Loading) -> "HFBackend":
+        """Loads model, adapter, tokenizer and image processor. Raises ModelError or UsageError."""
+        _quiet()
+        device = _device(loading.device)
+        model = _load_model(source, loading, device)
+        if source.adapter is not None:
+            model = _with_adapter(model, source.adapter, merge=model.dtype == torch.float32)
+        return cls(model.eval(), preparer(source, loading, model), source)
+
+    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+        """(B, V) exact log-probabilities; see `Weighs`."""
+        if len({(ask.question, ask.prefix, len(ask.images)) for ask in asks}) != 1:
+            raise ValueError("all asks of a call share their question, prefix and number of images")
+        first = asks[0]
+        text = self.prepares.render(first.question, len(first.images)) + first.prefix
+        dropped, trie = self._trie(text, tuple(continuations), end)
+        prompt = self.prepares.batch([text] * len(asks), [ask.images for ask in asks], drop=dropped)
+        run = tree.one_pass if self._takes_mask() else tree.cached
+        return np.asarray(run(self.model, prompt, trie).cpu())
+
+    @torch.inference_mode()
+    def answer(self, asks: Sequence[Ask], max_new_tokens: int) -> list[str]:
+        """The greedy answer to each ask; see `Answers`."""
+        texts = [self.prepares.render(ask.question, len(ask.images)) + ask.prefix for ask in asks]
+        prompt = self.prepares.batch(texts, [ask.images for ask in asks])
+        inputs = dict(prompt.inputs)
+        if prompt.token_types_B_T is not None:
+            inputs["mm_token_type_ids"] = prompt.token_types_B_T
+        ids_B_T = self.model.generate(
+            input_ids=prompt.ids_B_T,
+            attention_mask=prompt.mask_B_T.long(),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            **inputs,
+        )
+        new = ids_B_T[:, prompt.ids_B_T.shape[1] :]
+        written = self.prepares.tokenizer.batch_decode(new, skip_special_tokens=True)
+        return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
+
+    def settings(self) -> Mapping[str, Any]:
+        """Digest of the weights, dtype, pixel bounds, chat template's rendering."""
+        found: dict[str, Any] = {
+            "backend": "hf",
+            "model": folder_digest(self.source.base),
+            "adapter": folder_digest(self.source.adapter) if self.source.adapter else None,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+        return found | dict(self.prepares.settings())
+
+    def environment(self) -> Mapping[str, Any]:
+        """Device, attention implementation and the versions of the libraries that compute."""
+        return {
+            "device": str(self.model.device),
+            "attention": self.model.config._attn_implementation,
+            "versions": versions("torch", "transformers", "peft", "tokenizers", "numpy", "pillow"),
+        }
+
+    def _takes_mask(self) -> bool:
+        config = self.model.config
+        return config.model_type in _MASKED_TREE and config._attn_implementation in {"sdpa", "eager"}
+
+    def _build_trie(self, text: str, continuations: tuple[str, ...], end: str) -> tuple[int, TokenTrie]:
+        """How many of the prompt's last tokens merge into the continuations, and their trie."""
+        encode = self.prepares.encode
+        prompt_ids, trie = token_trie(encode, text, continuations, end)
+        return len(encode(text)) - len(prompt_ids), trie
+
+
+def _quiet() -> None:
+    """Keeps the libraries' bars and notices off stderr: what matters is raised or logged by us."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"no such device {name!r}", where="--device", remedy="use auto, cpu, cuda, cuda:N or mps") from error
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(device.type, False):
+        raise UsageError(f"this machine has no {device.type} device", where="--device", remedy="use --device auto")
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        name = {"cpu": "float32", "cuda": "bfloat16", "mps": "float16"}[device.type]
+    if name not in _DTYPES:
+        raise UsageError(f"unknown dtype {name!r}", where="--dtype", remedy=f"use auto, {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def _load_model(source: ModelSource, loading: Loading, device: torch.device) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForImageTextToText
+
+    options: dict[str, Any] = {
+        "dtype": _dtype(loading.dtype, device),
+        "use_safetensors": True,
+        "trust_remote_code": loading.trust_remote_code,
+        "output_loading_info": True,
+    }
+    if loading.attention != "auto":
+        options["attn_implementation"] = loading.attention
+    if loading.quantize:
+        options |= {"quantization_config": _quantization(loading.quantize, device), "device_map": {"": device}}
+    try:
+        model, report = AutoModelForImageTextToText.from_pretrained(source.base, **options)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"cannot be loaded: {reason}", where=str(source.base), remedy="check that the folder is whole and of a supported architecture"
+        ) from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"lacks {len(missing)} weights, the first of them {missing[0]}",
+            where=str(source.base),
+            remedy="copy the whole model again",
+        )
+    return model if loading.quantize else model.to(device)
+
+
+def _quantization(name: str, device: torch.device) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if device.type != "cuda":
+        raise UsageError("needs a CUDA device", where="--quantize", remedy="leave it out on this machine")
+    if name not in {"4bit", "8bit"}:
+        raise UsageError(f"unknown quantization {name!r}", where="--quantize", remedy="use 4bit or 8bit")
+    return BitsAndBytesConfig(load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+def _with_adapter(model: Any, folder: Path, *, merge: bool) -> Any:
+    """The model with its adapter; merged in float32, where merging loses nothing that matters."""
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    try:
+        adapted = PeftModel.from_pretrained(model, folder)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"the adapter does not fit its base model: {reason}", where=str(folder), remedy="check base and adapter"
+        ) from error
+    return adapted.merge_and_unload() if merge else adapted

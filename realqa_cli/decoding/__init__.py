@@ -1,0 +1,1 @@
+"""Exact decoding: probabilities of whole texts from forward passes, never from sampling."""

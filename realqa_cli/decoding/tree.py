@@ -1,0 +1,158 @@
+"""The tree pass: the probability of every continuation of a prompt, from one forward pass.
+
+The prompt is followed by all inner nodes of a token trie at once. A node sees the prompt and its
+own ancestors only, and its position is its depth below the prompt, so to the model each path looks
+as if it stood there alone. Edges then carry exact conditionals, and paths exact joints.
+
+`one_pass` needs an attention that takes a mask (sdpa, eager); `cached` does without: it encodes
+the prompt once and runs the trie's branches as a batch over the cached prompt.
+
+Knows models and tensors; knows nothing of photos, prompts or tokenizers.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from realqa_cli.numerals import TokenTrie
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Tokenised prompts, padded on the left.
+
+    ids_B_T: token ids.  mask_B_T: bool, True where a token is no padding.
+    positions: (B, T), or (axes, B, T) for models with several position axes (M-RoPE).
+    inputs: what else the forward pass takes, such as pixel values.
+    token_types_B_T: the modality of each token, for models that ask for it (0 is text).
+    """
+
+    ids_B_T: Tensor
+    mask_B_T: Tensor
+    positions: Tensor
+    inputs: Mapping[str, Any]
+    token_types_B_T: Tensor | None = None
+
+
+@torch.inference_mode()
+def one_pass(model: Any, prompt: PromptBatch, trie: TokenTrie) -> Tensor:
+    """(B, V) float64 log-probabilities of the trie's V continuations, from one forward pass.
+
+    `model` is a causal language model of transformers whose `forward` takes a boolean attention
+    mask (B, 1, Q, K), True where a query attends, and `logits_to_keep`.
+    """
+    device = prompt.ids_B_T.device
+    batch = prompt.ids_B_T.shape[0]
+    inner = trie.inner
+    nodes_N = torch.tensor([trie.tokens[i] for i in inner], device=device, dtype=torch.long)
+    depths_N = torch.tensor([trie.depths[i] for i in inner], device=device, dtype=torch.long)
+    inputs = dict(prompt.inputs)
+    if prompt.token_types_B_T is not None:
+        inputs["mm_token_type_ids"] = torch.nn.functional.pad(prompt.token_types_B_T, (0, len(inner)))
+    logits_B_R_V = model(
+        input_ids=torch.cat([prompt.ids_B_T, nodes_N.expand(batch, -1)], dim=1),
+        attention_mask=tree_mask(prompt.mask_B_T, trie),
+        position_ids=torch.cat([prompt.positions, _next_position(prompt) + depths_N - 1], dim=-1),
+        logits_to_keep=len(inner) + 1,
+        use_cache=False,
+        **inputs,
+    ).logits
+    rows = {0: 0} | {node: row for row, node in enumerate(inner, start=1)}
+    return _joint(logits_B_R_V, rows, trie)
+
+
+def tree_mask(mask_B_T: Tensor, trie: TokenTrie) -> Tensor:
+    """(B, 1, T + N, T + N) bool: who attends to whom, for a prompt and N inner nodes after it.
+
+    Padding attends to itself alone, so that no row of the softmax is empty.
+    """
+    device, inner = mask_B_T.device, trie.inner
+    (batch, length), count = mask_B_T.shape, len(inner)
+    where = {node: i for i, node in enumerate(inner)}
+    lineage_N_N = torch.eye(count, dtype=torch.bool, device=device)
+    for node in inner:
+        lineage_N_N[where[node], [where[above] for above in trie.ancestors(node)]] = True
+    whole = torch.zeros(batch, length + count, length + count, dtype=torch.bool, device=device)
+    whole[:, :length, :length] = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    whole[:, length:, :length] = True
+    whole[:, :, :length] &= mask_B_T[:, None, :]
+    whole[:, length:, length:] = lineage_N_N
+    whole |= torch.eye(length + count, dtype=torch.bool, device=device)
+    return whole[:, None]
+
+
+@torch.inference_mode()
+def cached(model: Any, prompt: PromptBatch, trie: TokenTrie, *, rows: int = 64) -> Tensor:
+    """(B, V) as `one_pass`, for models or attention kernels that take no mask of their own.
+
+    The prompt is encoded once; the branches then run over copies of its cache, `rows` at a time.
+    """
+    inputs = dict(prompt.inputs)
+    if prompt.token_types_B_T is not None:
+        inputs["mm_token_type_ids"] = prompt.token_types_B_T
+    first = model(
+        input_ids=prompt.ids_B_T,
+        attention_mask=prompt.mask_B_T.long(),
+        position_ids=prompt.positions,
+        logits_to_keep=1,
+        use_cache=True,
+        **inputs,
+    )
+    branches = [[*trie.ancestors(node)[::-1], node] for node in trie.inner if _is_tip(trie, node)]
+    width = max((len(branch) for branch in branches), default=0)
+    logits: dict[int, Tensor] = {0: first.logits[:, -1]}
+    for start in range(0, len(branches), max(1, rows // prompt.ids_B_T.shape[0])):
+        part = branches[start : start + max(1, rows // prompt.ids_B_T.shape[0])]
+        logits |= _run_branches(model, prompt, first.past_key_values, trie, part, width)
+    order = sorted(logits)
+    return _joint(
+        torch.stack([logits[node] for node in order], dim=1), {node: row for row, node in enumerate(order)}, trie
+    )
+
+
+def _is_tip(trie: TokenTrie, node: int) -> bool:
+    """Whether no inner node follows this inner node, so that its branch covers those above it."""
+    return all(trie.parents[other] != node for other in trie.inner)
+
+
+def _run_branches(
+    model: Any, prompt: PromptBatch, past: Any, trie: TokenTrie, branches: list[list[int]], width: int
+) -> dict[int, Tensor]:
+    """Logits (B, vocabulary) after each node of the branches, run as B x branches rows."""
+    device, batch, count = prompt.ids_B_T.device, prompt.ids_B_T.shape[0], len(branches)
+    # Short branches are filled up on the right with their last token: nothing looks at what follows.
+    filled = [branch + branch[-1:] * (width - len(branch)) for branch in branches]
+    ids_R_W = torch.tensor([[trie.tokens[node] for node in branch] for branch in filled], device=device).repeat(batch, 1)
+    steps_W = torch.arange(width, device=device)
+    mask_R_K = torch.nn.functional.pad(prompt.mask_B_T.long(), (0, width), value=1).repeat_interleave(count, dim=0)
+    cache = copy.deepcopy(past)
+    cache.batch_repeat_interleave(count)
+    out = model(
+        input_ids=ids_R_W,
+        attention_mask=mask_R_K,
+        position_ids=_next_position(prompt).repeat_interleave(count, dim=-2) + steps_W,
+        past_key_values=cache,
+        use_cache=True,
+    ).logits.unflatten(0, (batch, count))
+    return {node: out[:, b, w] for b, branch in enumerate(branches) for w, node in enumerate(branch)}
+
+
+def _next_position(prompt: PromptBatch) -> Tensor:
+    """(B, 1) or (axes, B, 1): the position of the first token after each prompt, equal on all axes."""
+    highest = prompt.positions.masked_fill(~prompt.mask_B_T, -1).amax(dim=-1, keepdim=True)
+    if highest.ndim == 3:
+        highest = highest.amax(dim=0, keepdim=True).expand_as(highest)
+    return highest + 1
+
+
+def _joint(logits_B_R_V: Tensor, rows: Mapping[int, int], trie: TokenTrie) -> Tensor:
+    """Sums the log-conditionals along each path; `rows` gives the logits' row of each node."""
+    log_probs_B_R_V = torch.log_softmax(logits_B_R_V.float(), dim=-1)
+    parents = torch.tensor([rows[parent] for parent in trie.parents[1:]], device=logits_B_R_V.device)
+    tokens = torch.tensor(trie.tokens[1:], device=logits_B_R_V.device)
+    edges_B_N = torch.nn.functional.pad(log_probs_B_R_V[:, parents, tokens].double(), (1, 0))
+    return torch.stack([edges_B_N[:, list(path)].sum(dim=1) for path in trie.paths], dim=1)

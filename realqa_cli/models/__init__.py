@@ -1,0 +1,161 @@
+"""Finds a model: the bundled one, a folder, a short name of the paper's models, or a hub id.
+
+Everything ends as folders on disk that hold safetensors; nothing is loaded here.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realqa_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from realqa_cli.models.realqa_json import RealqaJson
+
+BUNDLED = ("realqa-tiny",)
+"""Models that are part of the package."""
+
+SHORT_NAMES = {
+    "qwen2-vl-2b": "Qwen/Qwen2-VL-2B-Instruct",
+    "qwen2-vl-7b": "Qwen/Qwen2-VL-7B-Instruct",
+    "internvl2": "OpenGVLab/InternVL2-8B",
+    "minicpm-v2.5": "openbmb/MiniCPM-Llama3-V-2_5",
+    "llava-1.5": "llava-hf/llava-1.5-7b-hf",
+    "mplug-owl2": "MAGAer13/mplug-owl2-llama2-7b",
+}
+"""The paper's models (Tab. 3) by short name, with their hub ids."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model", "*.tiktoken"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's parts lie.
+
+    name: as the user gave it.  base: folder of full weights.  adapter: folder of a PEFT adapter.
+    revision: the hub revision that was asked for.  scorer: what `realqa.json` says, if there is one.
+    """
+
+    name: str
+    base: Path
+    adapter: Path | None = None
+    revision: str | None = None
+    scorer: "RealqaJson | None" = None
+
+
+def path(name: str) -> Path:
+    """The folder of a bundled model. Raises ModelError for a name that is not bundled."""
+    if name not in BUNDLED:
+        raise ModelError(f"{name!r} is not bundled", remedy=f"bundled: {', '.join(BUNDLED)}")
+    return Path(__file__).parent / name
+
+
+def find(
+    name: str, *, adapter: str | None = None, revision: str | None = None, trust_remote_code: bool = False
+) -> ModelSource:
+    """The parts of the model `name`, with an adapter given beside it or found in its folder.
+
+    `adapter` is a folder or a hub id, either with `:subfolder`. Raises ModelError where something
+    is missing, in one sentence that says what to do.
+    """
+    from realqa_cli.models import realqa_json
+
+    if trust_remote_code and revision is None:
+        raise ModelError(
+            "remote code needs a pinned revision", where="--trust-remote-code", remedy="add --revision COMMIT"
+        )
+    folder = _folder(name, revision, remote_code=trust_remote_code)
+    own = realqa_json.read(folder)
+    if adapter is not None:
+        _require_weights(folder, "config.json", "model*.safetensors")
+        place = _adapter_folder(adapter)
+        _require_weights(place, "adapter_config.json", "adapter_model.safetensors")
+        return ModelSource(name, folder, place, revision, realqa_json.read(place) or own)
+    if (folder / "adapter_config.json").is_file():
+        _require_weights(folder, "adapter_config.json", "adapter_model.safetensors")
+        base = find(_base_of(folder, own), revision=revision, trust_remote_code=trust_remote_code)
+        if base.adapter is not None:
+            raise ModelError("its base model is an adapter itself", where=str(folder), remedy="merge the base first")
+        return ModelSource(name, base.base, folder, revision, own or base.scorer)
+    _require_weights(folder, "config.json", "*.safetensors")
+    return ModelSource(name, folder, None, revision, own)
+
+
+def _folder(name: str, revision: str | None, *, remote_code: bool = False) -> Path:
+    if name in BUNDLED:
+        return path(name)
+    place = Path(name).expanduser()
+    if place.is_dir():
+        return place
+    if place.exists():
+        raise ModelError("is a file, not a model folder", where=name, remedy="give the folder that holds it")
+    hub_id = SHORT_NAMES.get(name, name)
+    if not _HUB_ID.fullmatch(hub_id):
+        known = ", ".join((*BUNDLED, *SHORT_NAMES))
+        raise ModelError(
+            f"unknown model {name!r}", where="--model", remedy=f"give a model folder, a hub id (owner/name), or one of: {known}"
+        )
+    return _download(hub_id, revision, remote_code=remote_code)
+
+
+def _download(hub_id: str, revision: str | None, *, remote_code: bool = False) -> Path:
+    """The hub's files in the local cache; code only where it was asked for, weights as safetensors."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    patterns = [*_HUB_FILES, "*.py"] if remote_code else _HUB_FILES
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(
+            f"cannot be fetched from the hub ({reason[:200]})",
+            where=hub_id,
+            remedy="check the name and the connection, or give the folder of a downloaded copy",
+        ) from error
+
+
+def _adapter_folder(adapter: str) -> Path:
+    """`folder`, `folder:subfolder`, `owner/name` or `owner/name:subfolder`."""
+    if Path(adapter).expanduser().is_dir():
+        return Path(adapter).expanduser()
+    name, _, subfolder = adapter.partition(":")
+    place = Path(name).expanduser()
+    if not place.is_dir():
+        if not _HUB_ID.fullmatch(name):
+            raise ModelError(
+                "no such adapter", where=adapter, remedy="give a folder or a hub id, with :subfolder where it lies in one"
+            )
+        place = _download(name, None)
+    if not (place / subfolder).is_dir():
+        raise ModelError(f"has no subfolder {subfolder!r}", where=str(place), remedy="check the part after the colon")
+    return place / subfolder
+
+
+def _base_of(folder: Path, own: "RealqaJson | None") -> str:
+    import json
+
+    if own is not None and own.base_model:
+        name = own.base_model
+    else:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        name = config.get("base_model_name_or_path")
+    if not name:
+        raise ModelError("the adapter does not say its base model", where=str(folder), remedy="give it by --model, and this by --adapter")
+    beside = folder / str(name)
+    return str(beside) if not Path(str(name)).is_absolute() and beside.is_dir() else str(name)
+
+
+def _require_weights(folder: Path, config: str, weights: str) -> None:
+    if not (folder / config).is_file():
+        raise ModelError(f"has no {config}", where=str(folder), remedy="give a model folder in the Hugging Face layout")
+    if not any(folder.glob(weights)):
+        pickled = next((f.name for f in sorted(folder.iterdir()) if f.suffix in {".bin", ".pt", ".pth"}), None)
+        remedy = (
+            f"{pickled} is a pickle, which is not loaded: convert it to safetensors"
+            if pickled
+            else "copy or train the weights into it"
+        )
+        raise ModelError(f"has no weights ({weights})", where=str(folder), remedy=remedy)
