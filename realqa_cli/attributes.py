@@ -37,6 +37,10 @@ class Attribute:
         """Whether the attribute is one of the nine columns of the paper's Tab. 1."""
         return self.kind != "text"
 
+    def phrase(self, option: str) -> str:
+        """The option as a text names it: "medium saturation", "very clear"."""
+        return f"{option} {self.noun}".rstrip()
+
     def code(self, value: object) -> int:
         """The number that correlation is computed on. Raises ValueError for an unknown value."""
         if self.kind == "rating":

@@ -55,13 +55,21 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def folder_digest(folder: Path) -> str:
-    """"sha256:..." over the names and contents of everything in a model folder that decides answers.
+    """ "sha256:..." over the names and contents of everything in a model folder that decides answers.
 
     Weights, configurations, tokenizer, template; not readme files, logs or checkpoints.
     """
     whole = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        if file.is_file() and file.suffix in {".json", ".safetensors", ".jinja", ".txt", ".model", ".tiktoken", ".py"}:
+        if file.is_file() and file.suffix in {
+            ".json",
+            ".safetensors",
+            ".jinja",
+            ".txt",
+            ".model",
+            ".tiktoken",
+            ".py",
+        }:
             whole.update(f"{file.name} {file_digest(file)}\n".encode())
     return f"sha256:{whole.hexdigest()}"
 

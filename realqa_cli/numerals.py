@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Encode = Callable[[str], Sequence[int]]
-"""Text to token ids, special tokens in the text understood, none added."""
+Encode = Callable[[list[str]], list[list[int]]]
+"""Texts to their token ids, special tokens in the texts understood, none added."""
 
 
 def numerals(digits: int, low: float, high: float) -> list[str]:
@@ -81,10 +81,16 @@ class TokenTrie:
     def from_sequences(cls, sequences: Sequence[Sequence[int]]) -> "TokenTrie":
         """The trie of token sequences, none of which may be empty or begin another one."""
         words = [tuple(sequence) for sequence in sequences]
-        prefixes = sorted({word[:n] for word in words for n in range(1, len(word) + 1)}, key=lambda p: (len(p), p))
+        prefixes = sorted(
+            {word[:n] for word in words for n in range(1, len(word) + 1)}, key=lambda p: (len(p), p)
+        )
         index = {(): 0} | {prefix: i for i, prefix in enumerate(prefixes, start=1)}
-        ends = {word for word in words}
-        if () in ends or len(ends) < len(words) or any(w[:n] in ends for w in words for n in range(1, len(w))):
+        ends = set(words)
+        if (
+            () in ends
+            or len(ends) < len(words)
+            or any(w[:n] in ends for w in words for n in range(1, len(w)))
+        ):
             raise ValueError("the continuations are not distinguishable by their tokens")
         return cls(
             tokens=(-1, *(prefix[-1] for prefix in prefixes)),
@@ -131,9 +137,9 @@ def token_trie(
 
     Raises ValueError where two continuations cannot be told apart by their tokens.
     """
-    wholes = [list(encode(prompt + text + end)) for text in continuations]
-    bares = [list(encode(prompt + text)) for text in continuations]
-    shared = _shared_length([list(encode(prompt)), *wholes])
+    wholes = encode([prompt + text + end for text in continuations])
+    bares = encode([prompt + text for text in continuations])
+    shared = _shared_length([*encode([prompt]), *wholes])
     apart = all(whole[: len(bare)] == bare for whole, bare in zip(wholes, bares, strict=True))
     prompt_ids = wholes[0][:shared]
     if apart:
@@ -144,7 +150,7 @@ def token_trie(
     return prompt_ids, TokenTrie.from_sequences([whole[shared:] for whole in wholes])
 
 
-def _shared_length(sequences: Sequence[Sequence[int]]) -> int:
+def _shared_length(sequences: list[list[int]]) -> int:
     first, last = min(sequences), max(sequences)  # all others lie between them
     limit = min(len(sequence) for sequence in sequences)
     return next((i for i in range(limit) if first[i] != last[i]), limit)

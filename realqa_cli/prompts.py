@@ -1,11 +1,18 @@
-"""The words: what the models are asked and how their answers begin. One version of each.
+"""The words: what the models are asked and how their answers read. One version of each.
 
-Paper Sec. 3.3. Every text about an image becomes one about a video by `about`.
+Paper Sec. 3.3 (conversation formats) and App. B.3; where the paper shows its texts as pictures
+only, these are ours. An answer in the regular form is a sequence of fixed texts and slots, so
+that training writes, and decoding forces, the very same text.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+from realqa_cli.attributes import ATTRIBUTES, LEVELS, Attribute, Level
+
 Subject = Literal["image", "video"]
+Order = Literal["high-first", "low-first"]
 
 DIRECT_QUESTION = "Rate the aesthetics and quality of this image briefly."
 """Q1 of the paper: asks for the score alone."""
@@ -16,6 +23,27 @@ DIRECT_PREFIX = "The score of this image is "
 DIRECT_END = "."
 """What follows the numeral in R1."""
 
+COT_QUESTION = "Rate the aesthetics and quality of this image step by step."
+"""Q2: asks for a chain of thought in natural language."""
+
+COT_REGULAR_QUESTION = "Rate the aesthetics and quality of this image step by step with the regular form."
+"""Q3: asks for a chain of thought in the regular form."""
+
+FINAL_PREFIX = "The final score is <"
+"""How the last sentence of both chains of thought begins; the numeral follows."""
+
+FINAL_END = ">."
+"""What follows the numeral at the end of a chain of thought."""
+
+REGULAR_END = "."
+"""What follows a regular form that ends an answer (stage 1)."""
+
+REGULAR_JOINT = "\n"
+"""What stands between the regular form and the final sentence (stage 2)."""
+
+MIX_QUESTION = "Describe all attributes of this image with the regular form."
+"""Stage 1, granularity "mix": all attributes in one conversation."""
+
 
 def about(text: str, subject: Subject) -> str:
     """`text`, written about an image, for `subject` (the paper's Sec. 4.7: the word changes)."""
@@ -25,3 +53,117 @@ def about(text: str, subject: Subject) -> str:
 def direct_answer(numeral: str, subject: Subject = "image") -> str:
     """The answer R1: "The score of this image is 3.99."."""
     return about(DIRECT_PREFIX, subject) + numeral + DIRECT_END
+
+
+def final_sentence(numeral: str) -> str:
+    """The end of R2 and R3: "The final score is <3.99>."."""
+    return FINAL_PREFIX + numeral + FINAL_END
+
+
+def level_question(level: Level) -> str:
+    """Stage 1, granularity "levels": one level in a conversation."""
+    return f"Describe the {level}-level attributes of this image with the regular form."
+
+
+def attribute_question(attribute: Attribute) -> str:
+    """Stage 1, granularity "attributes": one attribute in a conversation."""
+    name = attribute.title.lower()
+    if attribute.kind == "rating":
+        return f"How good is the {name} of this image? Score it from 1 to 10."
+    if attribute.kind == "text":
+        return "What are the subject and the background of this image?"
+    options = [attribute.phrase(option) for option in attribute.options]
+    return f"What is the {name} of this image: {', '.join(options[:-1])} or {options[-1]}?"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in an answer that is to be filled.
+
+    key: "exposure", or "composition.score", "composition.reason", "subject_background.subject".
+    label: what stands before the colon.  place: the item's number within its level, from 1.
+    """
+
+    key: str
+    label: str
+    place: int
+
+    @property
+    def attribute(self) -> Attribute:
+        """The attribute that the slot is about."""
+        return ATTRIBUTES[self.key.partition(".")[0]]
+
+    @property
+    def free(self) -> bool:
+        """Whether free text fills it, rather than one of a few options."""
+        return self.key.endswith((".reason", ".subject", ".background"))
+
+    @property
+    def options(self) -> dict[str, str | int]:
+        """What may be written into the slot, each with the value that it stands for; {} for free text."""
+        if self.free:
+            return {}
+        if self.attribute.kind == "rating":
+            return {str(n): n for n in range(1, 11)}
+        return {self.attribute.phrase(option): option for option in self.attribute.options}
+
+
+def _slots() -> Iterable[Slot]:
+    for members in LEVELS.values():
+        place = 0
+        for attribute in members:
+            key, title = attribute.key, attribute.title
+            parts = {
+                "rating": [
+                    (f"{key}.reason", f"Reason for {title} Score"),
+                    (f"{key}.score", f"{title} Score"),
+                ],
+                "text": [(f"{key}.subject", "Subject"), (f"{key}.background", "Background")],
+                "choice": [(key, title)],
+            }[attribute.kind]
+            for part, label in parts:
+                place += 1
+                yield Slot(part, label, place)
+
+
+SLOTS: dict[str, Slot] = {slot.key: slot for slot in _slots()}
+"""Every slot of the regular form by key, from the high level to the low one."""
+
+
+def arrange(keys: Iterable[str], order: Order = "high-first") -> tuple[str, ...]:
+    """The slot keys in the order in which an answer gives them, each once.
+
+    Raises KeyError for a key that is no slot.
+    """
+    levels = list(LEVELS) if order == "high-first" else list(LEVELS)[::-1]
+    wanted = {SLOTS[key] for key in keys}
+    return tuple(
+        slot.key
+        for level in levels
+        for slot in SLOTS.values()
+        if slot in wanted and slot.attribute.level == level
+    )
+
+
+def regular_form(keys: Sequence[str], *, numbered: bool = True) -> list[str | Slot]:
+    """An answer in the regular form: fixed texts and slots in turn, beginning with a text.
+
+    "1.2 Composition Score: " slot ", 1.4 Eye-Catching Score: " slot "\\n2.3 Subject Integrity: " ...
+    An item keeps its number where others are left out. Levels are numbered in the order of `keys`.
+    """
+    form: list[str | Slot] = []
+    levels: list[Level] = []
+    for key in keys:
+        slot = SLOTS[key]
+        level = slot.attribute.level
+        joint = ", " if levels and levels[-1] == level else "\n" if levels else ""
+        if level not in levels:
+            levels.append(level)
+        number = f"{levels.index(level) + 1}.{slot.place} " if numbered else ""
+        form += [f"{joint}{number}{slot.label}: ", slot]
+    return form
+
+
+def fill(form: Sequence[str | Slot], texts: Mapping[str, str]) -> str:
+    """The form with the text of each slot, by its key. Raises KeyError for a slot without one."""
+    return "".join(part if isinstance(part, str) else texts[part.key] for part in form)

@@ -14,7 +14,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
@@ -113,7 +121,11 @@ def _config(family: str, words: PreTrainedTokenizerFast) -> dict[str, object]:
         }
         rope["mrope_interleaved"] = True
     extra = {"head_dim": 16} if family == "qwen3_vl" else {}
-    return {"text_config": _text(words, rope_parameters=rope, **extra), "vision_config": vision, **_ids(words)}
+    return {
+        "text_config": _text(words, rope_parameters=rope, **extra),
+        "vision_config": vision,
+        **_ids(words),
+    }
 
 
 def write(
@@ -155,11 +167,18 @@ def _llava(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
     from transformers import LlavaForConditionalGeneration
 
     vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=56,
+        patch_size=14,
     )
     image_token = words.convert_tokens_to_ids("<|image_pad|>")
     config = LlavaConfig(
-        vision_config=vision, text_config=LlamaConfig(**_text(words)), image_token_id=image_token  # type: ignore[arg-type]
+        vision_config=vision,
+        text_config=LlamaConfig(**_text(words)),
+        image_token_id=image_token,  # type: ignore[arg-type]
     )
     images = CLIPImageProcessorPil(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56})
     processor = LlavaProcessor(

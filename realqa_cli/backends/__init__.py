@@ -54,8 +54,7 @@ class Weighs(Protocol):
         """(B, V) natural log of P(the answer goes on with continuation v | ask b and its prefix).
 
         The probabilities are the model's own, over everything it could say: those of a row sum to
-        at most 1. `end` is the text that follows a continuation in a whole answer. All asks of a
-        call share their question and prefix.
+        at most 1. `end` is the text that follows a continuation in a whole answer.
         """
         ...
 
@@ -63,8 +62,11 @@ class Weighs(Protocol):
 class Answers(Protocol):
     """A backend that writes text."""
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int) -> list[str]:
-        """The greedy answer to each ask, its prefix included, without special tokens."""
+    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each ask, its prefix included, without special tokens.
+
+        An answer may end as soon as `stop` was written; it may hold it and a little more.
+        """
         ...
 
 
@@ -94,6 +96,8 @@ def load(name: str, source: "ModelSource", loading: Loading) -> Backend:
     """
     name = "hf" if name == "auto" else name
     if name not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}", where="--backend", remedy=f"use one of: auto, {', '.join(BACKENDS)}")
+        raise UsageError(
+            f"unknown backend {name!r}", where="--backend", remedy=f"use one of: auto, {', '.join(BACKENDS)}"
+        )
     module, _, cls = BACKENDS[name].partition(":")
     return cast(Backend, getattr(import_module(module), cls).load(source, loading))

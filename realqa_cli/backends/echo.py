@@ -35,9 +35,9 @@ class EchoBackend:
         logits_B_V = -0.5 * ((values_V[None] - centres_B[:, None]) / _SPREAD) ** 2
         return np.asarray(logits_B_V - np.log(np.exp(logits_B_V).sum(axis=1, keepdims=True)))
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int) -> list[str]:
-        """The direct answer with the rounded belief."""
-        return [prompts.direct_answer(write(_belief(ask), 3)) for ask in asks]
+    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The direct answer with the rounded belief, after the prefix."""
+        return [ask.prefix + prompts.direct_answer(write(_belief(ask), 3)) for ask in asks]
 
     def settings(self) -> Mapping[str, Any]:
         """The fake has one setting: that it is the fake."""
@@ -49,5 +49,7 @@ class EchoBackend:
 
 
 def _belief(ask: Ask) -> float:
-    brightness = [float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in ask.images]
+    brightness = [
+        float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in ask.images
+    ]
     return 1 + 4 * (sum(brightness) / len(brightness) if brightness else 0.5)

@@ -45,23 +45,29 @@ class HFBackend:
 
     def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
-        if len({(ask.question, ask.prefix, len(ask.images)) for ask in asks}) != 1:
-            raise ValueError("all asks of a call share their question, prefix and number of images")
-        first = asks[0]
-        text = self.prepares.render(first.question, len(first.images)) + first.prefix
-        dropped, trie = self._trie(text, tuple(continuations), end)
-        prompt = self.prepares.batch([text] * len(asks), [ask.images for ask in asks], drop=dropped)
-        run = tree.one_pass if self._takes_mask() else tree.cached
-        return np.asarray(run(self.model, prompt, trie).cpu())
+        texts = [self.prepares.render(ask.question, len(ask.images)) + ask.prefix for ask in asks]
+        groups: dict[tuple[int, TokenTrie], list[int]] = {}
+        for row, text in enumerate(texts):  # texts that differ nearly always give the same trie
+            groups.setdefault(self._trie(text, tuple(continuations), end), []).append(row)
+        found_B_V = np.empty((len(asks), len(continuations)))
+        for (dropped, trie), rows in groups.items():
+            prompt = self.prepares.batch(
+                [texts[r] for r in rows], [asks[r].images for r in rows], drop=dropped
+            )
+            run = tree.one_pass if self._takes_mask() else tree.cached
+            found_B_V[rows] = run(self.model, prompt, trie).cpu()
+        return found_B_V
 
     @torch.inference_mode()
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int) -> list[str]:
+    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask; see `Answers`."""
         texts = [self.prepares.render(ask.question, len(ask.images)) + ask.prefix for ask in asks]
         prompt = self.prepares.batch(texts, [ask.images for ask in asks])
         inputs = dict(prompt.inputs)
         if prompt.token_types_B_T is not None:
             inputs["mm_token_type_ids"] = prompt.token_types_B_T
+        if stop is not None:
+            inputs |= {"stop_strings": [stop], "tokenizer": self.prepares.tokenizer}
         ids_B_T = self.model.generate(
             input_ids=prompt.ids_B_T,
             attention_mask=prompt.mask_B_T.long(),
@@ -101,9 +107,8 @@ class HFBackend:
 
     def _build_trie(self, text: str, continuations: tuple[str, ...], end: str) -> tuple[int, TokenTrie]:
         """How many of the prompt's last tokens merge into the continuations, and their trie."""
-        encode = self.prepares.encode
-        prompt_ids, trie = token_trie(encode, text, continuations, end)
-        return len(encode(text)) - len(prompt_ids), trie
+        prompt_ids, trie = token_trie(self.prepares.encode, text, continuations, end)
+        return len(self.prepares.encode([text])[0]) - len(prompt_ids), trie
 
 
 def _quiet() -> None:
@@ -120,10 +125,14 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"no such device {name!r}", where="--device", remedy="use auto, cpu, cuda, cuda:N or mps") from error
+        raise UsageError(
+            f"no such device {name!r}", where="--device", remedy="use auto, cpu, cuda, cuda:N or mps"
+        ) from error
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device.type, False):
-        raise UsageError(f"this machine has no {device.type} device", where="--device", remedy="use --device auto")
+        raise UsageError(
+            f"this machine has no {device.type} device", where="--device", remedy="use --device auto"
+        )
     return device
 
 
@@ -148,14 +157,20 @@ def _load_model(source: ModelSource, loading: Loading, device: torch.device) -> 
     if loading.attention != "auto":
         options["attn_implementation"] = loading.attention
     if loading.quantize:
-        options |= {"quantization_config": _quantization(loading.quantize, device), "device_map": {"": device}}
+        options |= {
+            "quantization_config": _quantization(loading.quantize, device),
+            "device_map": {"": device},
+        }
     try:
-        model, report = AutoModelForImageTextToText.from_pretrained(source.base, **options)
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(source.base, **options)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"cannot be loaded: {reason}", where=str(source.base), remedy="check that the folder is whole and of a supported architecture"
+            f"cannot be loaded: {reason}",
+            where=str(source.base),
+            remedy="check that the folder is whole and of a supported architecture",
         ) from error
+    model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"lacks {len(missing)} weights, the first of them {missing[0]}",
@@ -172,7 +187,9 @@ def _quantization(name: str, device: torch.device) -> Any:
         raise UsageError("needs a CUDA device", where="--quantize", remedy="leave it out on this machine")
     if name not in {"4bit", "8bit"}:
         raise UsageError(f"unknown quantization {name!r}", where="--quantize", remedy="use 4bit or 8bit")
-    return BitsAndBytesConfig(load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=torch.bfloat16)
+    return BitsAndBytesConfig(
+        load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=torch.bfloat16
+    )
 
 
 def _with_adapter(model: Any, folder: Path, *, merge: bool) -> Any:
@@ -185,6 +202,8 @@ def _with_adapter(model: Any, folder: Path, *, merge: bool) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"the adapter does not fit its base model: {reason}", where=str(folder), remedy="check base and adapter"
+            f"the adapter does not fit its base model: {reason}",
+            where=str(folder),
+            remedy="check base and adapter",
         ) from error
     return adapted.merge_and_unload() if merge else adapted

@@ -1,6 +1,6 @@
 """From questions and photos to the tensors of a model: chat template, pixels, padding, positions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -24,8 +24,8 @@ class Prepares(Protocol):
         """The chat template's text up to where the answer begins, one placeholder an image."""
         ...
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of rendered text; placeholders stay single."""
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of rendered texts; placeholders stay single."""
         ...
 
     def batch(self, texts: Sequence[str], images: Sequence[Sequence[Image]], drop: int = 0) -> PromptBatch:
@@ -61,8 +61,10 @@ class Qwen:
         from transformers import AutoImageProcessor, AutoTokenizer
 
         # The adapter's folder may hold the tokenizer it was trained with; the base's is the same.
-        self.tokenizer = AutoTokenizer.from_pretrained(source.base, trust_remote_code=loading.trust_remote_code)
-        self.images = AutoImageProcessor.from_pretrained(source.base, backend="pil")
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(
+            source.base, trust_remote_code=loading.trust_remote_code
+        )
+        self.images: Any = AutoImageProcessor.from_pretrained(source.base, backend="pil")
         _require_template(self.tokenizer, source)
         self._size = _pixel_bounds(self.images, loading)
         self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -78,9 +80,9 @@ class Qwen:
             )
         )
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, texts: list[str]) -> list[list[int]]:
         """See `Prepares`."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
 
     def batch(self, texts: Sequence[str], images: Sequence[Sequence[Image]], drop: int = 0) -> PromptBatch:
         """See `Prepares`."""
@@ -95,10 +97,7 @@ class Qwen:
             }
             counts = (pixels["image_grid_thw"].prod(dim=1) // self.images.merge_size**2).tolist()
         waiting = iter(counts)
-        rows = []
-        for text in texts:
-            ids = self.encode(text)
-            rows.append(self._expand(ids[: len(ids) - drop], waiting))
+        rows = [self._expand(ids[: len(ids) - drop], waiting) for ids in self.encode(list(texts))]
         width = max(map(len, rows))
         ids_B_T = torch.tensor([[self._pad_token] * (width - len(row)) + row for row in rows])
         mask_B_T = torch.tensor([[False] * (width - len(row)) + [True] * len(row) for row in rows])
@@ -113,7 +112,7 @@ class Qwen:
         """The bounds of a photo's area in pixels."""
         return {"min_pixels": self._size["shortest_edge"], "max_pixels": self._size["longest_edge"]}
 
-    def _expand(self, ids: Sequence[int], counts: "Any") -> list[int]:
+    def _expand(self, ids: Sequence[int], counts: Iterator[int]) -> list[int]:
         """Repeats each image placeholder as often as its photo has visual tokens."""
         return [
             token for one in ids for token in ([one] * next(counts) if one == self._image_token else [one])
@@ -132,7 +131,9 @@ class Processor:
                 where="--min-pixels/--max-pixels",
                 remedy="leave them out",
             )
-        self._processor = AutoProcessor.from_pretrained(source.base, trust_remote_code=loading.trust_remote_code)
+        self._processor: Any = AutoProcessor.from_pretrained(
+            source.base, trust_remote_code=loading.trust_remote_code
+        )
         self.tokenizer = getattr(self._processor, "tokenizer", self._processor)
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
@@ -149,15 +150,19 @@ class Processor:
             )
         )
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, texts: list[str]) -> list[list[int]]:
         """See `Prepares`."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
 
     def batch(self, texts: Sequence[str], images: Sequence[Sequence[Image]], drop: int = 0) -> PromptBatch:
         """See `Prepares`."""
         # Templates that write the BOS token themselves must not get a second one.
         bos = self.tokenizer.bos_token
-        options = {"padding": True, "return_tensors": "pt", "add_special_tokens": not (bos and texts[0].startswith(bos))}
+        options = {
+            "padding": True,
+            "return_tensors": "pt",
+            "add_special_tokens": not (bos and texts[0].startswith(bos)),
+        }
         flat = [list(group) for group in images]
         made = self._processor(text=list(texts), images=flat if any(flat) else None, **options)
         made = made.to(self._model.device)
@@ -170,7 +175,9 @@ class Processor:
             if name not in {"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"}
         }
         positions_B_T = (mask_B_T.long().cumsum(dim=1) - 1).clamp(min=0)
-        return PromptBatch(ids_B_T, mask_B_T, positions_B_T, inputs, None if types is None else types[:, :keep])
+        return PromptBatch(
+            ids_B_T, mask_B_T, positions_B_T, inputs, None if types is None else types[:, :keep]
+        )
 
     def settings(self) -> Mapping[str, Any]:
         """The processor's own size rules hold; they are part of the model's digest."""
@@ -180,7 +187,9 @@ class Processor:
 def _require_template(holder: Any, source: ModelSource) -> None:
     if not getattr(holder, "chat_template", None):
         raise ModelError(
-            "has no chat template", where=str(source.base), remedy="use the instruction-tuned version of the model"
+            "has no chat template",
+            where=str(source.base),
+            remedy="use the instruction-tuned version of the model",
         )
 
 
@@ -194,6 +203,8 @@ def _pixel_bounds(images: Any, loading: Loading) -> dict[str, int]:
         high = max(low, high)
     if low > high:
         raise ModelError(
-            f"the lower pixel bound {low} exceeds the upper one {high}", where="--min-pixels", remedy="give a smaller one"
+            f"the lower pixel bound {low} exceeds the upper one {high}",
+            where="--min-pixels",
+            remedy="give a smaller one",
         )
     return {"shortest_edge": low, "longest_edge": high}

@@ -110,7 +110,9 @@ def cached(model: Any, prompt: PromptBatch, trie: TokenTrie, *, rows: int = 64) 
         logits |= _run_branches(model, prompt, first.past_key_values, trie, part, width)
     order = sorted(logits)
     return _joint(
-        torch.stack([logits[node] for node in order], dim=1), {node: row for row, node in enumerate(order)}, trie
+        torch.stack([logits[node] for node in order], dim=1),
+        {node: row for row, node in enumerate(order)},
+        trie,
     )
 
 
@@ -126,9 +128,13 @@ def _run_branches(
     device, batch, count = prompt.ids_B_T.device, prompt.ids_B_T.shape[0], len(branches)
     # Short branches are filled up on the right with their last token: nothing looks at what follows.
     filled = [branch + branch[-1:] * (width - len(branch)) for branch in branches]
-    ids_R_W = torch.tensor([[trie.tokens[node] for node in branch] for branch in filled], device=device).repeat(batch, 1)
+    ids_R_W = torch.tensor(
+        [[trie.tokens[node] for node in branch] for branch in filled], device=device
+    ).repeat(batch, 1)
     steps_W = torch.arange(width, device=device)
-    mask_R_K = torch.nn.functional.pad(prompt.mask_B_T.long(), (0, width), value=1).repeat_interleave(count, dim=0)
+    mask_R_K = torch.nn.functional.pad(prompt.mask_B_T.long(), (0, width), value=1).repeat_interleave(
+        count, dim=0
+    )
     cache = copy.deepcopy(past)
     cache.batch_repeat_interleave(count)
     out = model(

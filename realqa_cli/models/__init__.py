@@ -77,7 +77,9 @@ def find(
         _require_weights(folder, "adapter_config.json", "adapter_model.safetensors")
         base = find(_base_of(folder, own), revision=revision, trust_remote_code=trust_remote_code)
         if base.adapter is not None:
-            raise ModelError("its base model is an adapter itself", where=str(folder), remedy="merge the base first")
+            raise ModelError(
+                "its base model is an adapter itself", where=str(folder), remedy="merge the base first"
+            )
         return ModelSource(name, base.base, folder, revision, own or base.scorer)
     _require_weights(folder, "config.json", "*.safetensors")
     return ModelSource(name, folder, None, revision, own)
@@ -95,7 +97,9 @@ def _folder(name: str, revision: str | None, *, remote_code: bool = False) -> Pa
     if not _HUB_ID.fullmatch(hub_id):
         known = ", ".join((*BUNDLED, *SHORT_NAMES))
         raise ModelError(
-            f"unknown model {name!r}", where="--model", remedy=f"give a model folder, a hub id (owner/name), or one of: {known}"
+            f"unknown model {name!r}",
+            where="--model",
+            remedy=f"give a model folder, a hub id (owner/name), or one of: {known}",
         )
     return _download(hub_id, revision, remote_code=remote_code)
 
@@ -126,11 +130,15 @@ def _adapter_folder(adapter: str) -> Path:
     if not place.is_dir():
         if not _HUB_ID.fullmatch(name):
             raise ModelError(
-                "no such adapter", where=adapter, remedy="give a folder or a hub id, with :subfolder where it lies in one"
+                "no such adapter",
+                where=adapter,
+                remedy="give a folder or a hub id, with :subfolder where it lies in one",
             )
         place = _download(name, None)
     if not (place / subfolder).is_dir():
-        raise ModelError(f"has no subfolder {subfolder!r}", where=str(place), remedy="check the part after the colon")
+        raise ModelError(
+            f"has no subfolder {subfolder!r}", where=str(place), remedy="check the part after the colon"
+        )
     return place / subfolder
 
 
@@ -143,16 +151,24 @@ def _base_of(folder: Path, own: "RealqaJson | None") -> str:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         name = config.get("base_model_name_or_path")
     if not name:
-        raise ModelError("the adapter does not say its base model", where=str(folder), remedy="give it by --model, and this by --adapter")
+        raise ModelError(
+            "the adapter does not say its base model",
+            where=str(folder),
+            remedy="give it by --model, and this by --adapter",
+        )
     beside = folder / str(name)
     return str(beside) if not Path(str(name)).is_absolute() and beside.is_dir() else str(name)
 
 
 def _require_weights(folder: Path, config: str, weights: str) -> None:
     if not (folder / config).is_file():
-        raise ModelError(f"has no {config}", where=str(folder), remedy="give a model folder in the Hugging Face layout")
+        raise ModelError(
+            f"has no {config}", where=str(folder), remedy="give a model folder in the Hugging Face layout"
+        )
     if not any(folder.glob(weights)):
-        pickled = next((f.name for f in sorted(folder.iterdir()) if f.suffix in {".bin", ".pt", ".pth"}), None)
+        pickled = next(
+            (f.name for f in sorted(folder.iterdir()) if f.suffix in {".bin", ".pt", ".pth"}), None
+        )
         remedy = (
             f"{pickled} is a pickle, which is not loaded: convert it to safetensors"
             if pickled

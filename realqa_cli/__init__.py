@@ -1,0 +1,42 @@
+"""realqa: how good a photo is, in quality and aesthetics, by multimodal language models.
+
+The command is `realqa`; scripts use the names below, which are imported when first touched so
+that the command starts fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realqa_cli.errors import ItemError, ModelError, RealqaError, UsageError
+    from realqa_cli.numerals import ScoreDistribution
+    from realqa_cli.score import Scorer, ScoreSettings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ItemError",
+    "ModelError",
+    "RealqaError",
+    "ScoreDistribution",
+    "ScoreSettings",
+    "Scorer",
+    "UsageError",
+    "__version__",
+]
+
+_HOMES = {
+    "ItemError": "errors",
+    "ModelError": "errors",
+    "RealqaError": "errors",
+    "ScoreDistribution": "numerals",
+    "ScoreSettings": "score",
+    "Scorer": "score",
+    "UsageError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
