@@ -63,7 +63,7 @@ class Record(BaseModel):
             what = "; ".join(
                 f"{'.'.join(map(str, flaw['loc']))}: {flaw['msg']}".lstrip(": ") for flaw in flaws
             )
-            raise RecordError(f"not a {cls.__name__}: {what}", type="record", where=where) from error
+            raise RecordError(f"not a valid {cls.__name__}: {what}", type="record", where=where) from error
 
     def to_line(self) -> dict[str, Any]:
         """The JSON-ready fields: image or video, declared ones, then the others. Unset ones are left out."""
@@ -124,6 +124,28 @@ class ScoreRecord(Record):
         if (self.image is None) == (self.video is None):
             raise ValueError("exactly one of image and video is needed")
         return self
+
+
+class CotRecord(ScoreRecord):
+    """A line of `realqa score --method cot`: the score after the attributes, and the one without them."""
+
+    attributes: dict[str, Any]
+    score_direct: float
+
+
+class LabelRecord(Record):
+    """A line of `realqa self-label` and `realqa annotate`: a photo's attributes, and who gave them.
+
+    attributes: by key; a rating is {"score", "reason"}, the subject {"subject", "background"}, others texts.
+    annotator: at least the "model".  confidence: by attribute, 0 to 1.  refined: whether a person went over it.
+    """
+
+    attributes: dict[str, Any]
+    annotator: dict[str, Any]
+    confidence: dict[str, float] | None = None
+    refined: bool
+    run: str | None = None
+    content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
 
 
 def error_line(

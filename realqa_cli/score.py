@@ -10,21 +10,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realqa_cli import __version__, backends, models, prompts
+from realqa_cli import __version__, prompts
 from realqa_cli.backends import Ask
 from realqa_cli.batches import Done, Photo, open_item, open_items, through
+from realqa_cli.decoding.slots import Completed, complete
 from realqa_cli.errors import ItemError, UsageError
+from realqa_cli.loading import ModelSettings
 from realqa_cli.manifest import Manifest
 from realqa_cli.media import content_id
 from realqa_cli.numerals import ScoreDistribution
 from realqa_cli.readout import Readout, resolve
-from realqa_cli.records import ScoreRecord, error_line
+from realqa_cli.records import CotRecord, ScoreRecord, error_line
+from realqa_cli.self_label import attributes_of, form_of
 from realqa_cli.sources import Item
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-METHODS = ("direct",)
+METHODS = ("direct", "cot")
 DECODES = ("exact", "greedy")
 
 _GREEDY_TOKENS = 64
@@ -32,30 +35,32 @@ _GREEDY_NUMBER = re.compile(r"score of this (?:image|video) is\s*<?\s*(\d+(?:\.\
 
 
 @dataclass(frozen=True)
-class ScoreSettings:
+class ScoreSettings(ModelSettings):
     """Everything that decides how photos are scored. None leaves the choice to the model's folder.
 
-    batch_size: photos a forward pass.  min_pixels, max_pixels: bounds of the area a photo is resized to.
+    method: "direct" asks for the score alone, "cot" for the attributes first.  decode: "exact" or "greedy".
     scale, digits: for models without `realqa.json`.  distribution: whether records carry all values.
     """
 
-    model: str = models.BUNDLED[0]
-    adapter: str | None = None
-    revision: str | None = None
-    trust_remote_code: bool = False
-    backend: str = "auto"
-    device: str = "auto"
-    dtype: str = "auto"
-    quantize: str | None = None
     method: str = "direct"
     decode: str = "exact"
     preset: str | None = None
-    batch_size: int = 4
-    min_pixels: int | None = None
-    max_pixels: int | None = None
     scale: tuple[float, float] | None = None
     digits: int | None = None
     distribution: bool = False
+
+
+@dataclass(frozen=True)
+class _Thought:
+    """What the chain of thought comes to: the attributes, the score after them, and the one without."""
+
+    answer: Completed
+    score: ScoreDistribution
+    direct: ScoreDistribution
+
+
+Outcome = ScoreDistribution | _Thought | str
+"""What the model says of a photo; a text is a greedy answer."""
 
 
 class Scorer:
@@ -68,24 +73,11 @@ class Scorer:
         """Loads the model; `settings` are the fields of `ScoreSettings`. Raises UsageError."""
         self.settings = ScoreSettings(model=model, **settings)
         _check(self.settings)
-        source = models.find(
-            self.settings.model,
-            adapter=self.settings.adapter,
-            revision=self.settings.revision,
-            trust_remote_code=self.settings.trust_remote_code,
-        )
+        source = self.settings.find()
         self.readout: Readout = resolve(source.scorer, self.settings)
-        self._backend = backends.load(
-            self.settings.backend,
-            source,
-            backends.Loading(
-                device=self.settings.device,
-                dtype=self.settings.dtype,
-                quantize=self.settings.quantize,
-                min_pixels=self.readout.min_pixels,
-                max_pixels=self.readout.max_pixels,
-                trust_remote_code=self.settings.trust_remote_code,
-            ),
+        self._form = form_of(source.scorer, reasons=False) if self.settings.method == "cot" else ()
+        self._backend = self.settings.load(
+            source, min_pixels=self.readout.min_pixels, max_pixels=self.readout.max_pixels
         )
         self.manifest = self._manifest()
 
@@ -117,24 +109,31 @@ class Scorer:
             except ItemError as error:
                 yield error_line(photo.item, error, content=photo.content, instead_of=ScoreRecord)
 
-    def _ask(self, images: Sequence["Image"]) -> list["ScoreDistribution | str"]:
-        """What the model says of the photos: distributions, or the greedy answers' texts."""
-        asks = [Ask(prompts.DIRECT_QUESTION, (self.readout.prepare(image),)) for image in images]
+    def _ask(self, images: Sequence["Image"]) -> list[Outcome]:
+        photos = [self.readout.prepare(image) for image in images]
+        direct = [Ask(prompts.DIRECT_QUESTION, (photo,), prompts.DIRECT_PREFIX) for photo in photos]
         if self.settings.decode == "greedy":
-            return [*self._backend.answer(asks, _GREEDY_TOKENS)]
+            return [*self._backend.answer([replace(ask, prefix="") for ask in direct], _GREEDY_TOKENS)]
+        scores = self._distributions(direct, prompts.DIRECT_END)
+        if self.settings.method == "direct":
+            return [*scores]
+        asks = [Ask(prompts.COT_REGULAR_QUESTION, (photo,)) for photo in photos]
+        closing = prompts.REGULAR_JOINT + prompts.FINAL_PREFIX
+        answers = complete(self._backend, asks, prompts.regular_form(self._form), closing)
+        asks = [replace(ask, prefix=a.text + closing) for ask, a in zip(asks, answers, strict=True)]
+        finals = self._distributions(asks, prompts.FINAL_END)
+        return [_Thought(*parts) for parts in zip(answers, finals, scores, strict=True)]
+
+    def _distributions(self, asks: Sequence[Ask], end: str) -> list[ScoreDistribution]:
         texts = self.readout.numerals
-        asks = [replace(ask, prefix=prompts.DIRECT_PREFIX) for ask in asks]
-        log_probs_B_V = self._backend.log_probs(asks, texts, prompts.DIRECT_END)
+        log_probs_B_V = self._backend.log_probs(asks, texts, end)
         return [ScoreDistribution.from_log_probs(texts, log_probs_V) for log_probs_V in log_probs_B_V]
 
-    def _line(self, photo: Photo, outcome: "ScoreDistribution | str") -> dict[str, Any]:
-        if isinstance(outcome, ScoreDistribution):
-            found = self._exact_fields(outcome)
-        else:
-            found = self._greedy_fields(outcome)
-        return ScoreRecord.of(
+    def _line(self, photo: Photo, outcome: Outcome) -> dict[str, Any]:
+        record = CotRecord if isinstance(outcome, _Thought) else ScoreRecord
+        return record.of(
             photo.item,
-            **found,
+            **self._found(outcome),
             scale=self.readout.scale,
             method=self.settings.method,
             decode=self.settings.decode,
@@ -142,14 +141,25 @@ class Scorer:
             content=photo.content,
         ).to_line()
 
-    def _exact_fields(self, distribution: ScoreDistribution) -> dict[str, Any]:
+    def _found(self, outcome: Outcome) -> dict[str, Any]:
+        if isinstance(outcome, str):
+            return self._greedy_fields(outcome)
+        if isinstance(outcome, ScoreDistribution):
+            return self._exact_fields(outcome, prompts.direct_answer(outcome.mode_text))
+        final = prompts.REGULAR_JOINT + prompts.final_sentence(outcome.score.mode_text)
+        return self._exact_fields(outcome.score, outcome.answer.text + final) | {
+            "attributes": attributes_of(outcome.answer.slots),
+            "score_direct": outcome.direct.mean,
+        }
+
+    def _exact_fields(self, distribution: ScoreDistribution, text: str) -> dict[str, Any]:
         found: dict[str, Any] = {
             "score": distribution.mean,
             "mode": distribution.mode,
             "std": distribution.std,
             "interval": distribution.interval(),
             "mass": distribution.mass,
-            "text": prompts.direct_answer(distribution.mode_text),
+            "text": text,
         }
         return found | ({"distribution": distribution.pairs()} if self.settings.distribution else {})
 
@@ -166,11 +176,17 @@ class Scorer:
             )
         return {"score": value, "mode": value, "std": None, "interval": None, "mass": None, "text": text}
 
+    def _prompt(self) -> dict[str, Any]:
+        asked = {"question": prompts.DIRECT_QUESTION, "prefix": prompts.DIRECT_PREFIX}
+        if self.settings.method == "direct":
+            return asked
+        return {"question": prompts.COT_REGULAR_QUESTION, "form": list(self._form), "direct": asked}
+
     def _manifest(self) -> Manifest:
         settings = {
             "method": self.settings.method,
             "decode": self.settings.decode,
-            "prompt": {"question": prompts.DIRECT_QUESTION, "prefix": prompts.DIRECT_PREFIX},
+            "prompt": self._prompt(),
             **self.readout.settings(),
             **self._backend.settings(),
         }
@@ -185,6 +201,7 @@ class Scorer:
 
 
 def _check(settings: ScoreSettings) -> None:
+    settings.check()
     for option, value, known in (
         ("--method", settings.method, METHODS),
         ("--decode", settings.decode, DECODES),
@@ -193,13 +210,10 @@ def _check(settings: ScoreSettings) -> None:
             raise UsageError(
                 f"unknown value {value!r}", where=option, remedy=f"use one of: {', '.join(known)}"
             )
-    for option, count in (
-        ("--batch-size", settings.batch_size),
-        ("--min-pixels", settings.min_pixels),
-        ("--max-pixels", settings.max_pixels),
-    ):
-        if count is not None and count < 1:
-            raise UsageError(f"must be at least 1, not {count}", where=option)
+    if settings.method != "direct" and settings.decode == "greedy":
+        raise UsageError(
+            "goes with --method direct only", where="--decode greedy", remedy="use --decode exact"
+        )
 
 
 def _given(index: int, source: "str | Path | Image") -> Photo:

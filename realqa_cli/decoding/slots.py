@@ -56,7 +56,8 @@ def complete(
         begun = [
             replace(ask, prefix=ask.prefix + answer.text) for ask, answer in zip(asks, answers, strict=True)
         ]
-        filled = _write(backend, begun, end) if part.free else _choose(backend, begun, part, end)
+        # An option ends where the first character of what follows stands: the rest is forced anyway.
+        filled = _write(backend, begun, end) if part.free else _choose(backend, begun, part, end[:1])
         answers = [
             Completed(answer.text + found.text, answer.slots | {part.key: found})
             for answer, found in zip(answers, filled, strict=True)

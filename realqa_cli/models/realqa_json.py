@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from realqa_cli.errors import ModelError
+from realqa_cli.prompts import SLOTS
 
 FILE = "realqa.json"
 
@@ -17,6 +18,7 @@ class RealqaJson(BaseModel):
     scale: lowest and highest score.  digits: M, the digits that a score is written with.
     min_pixels, max_pixels: bounds of the area in pixels that every photo was resized to.
     base_model: what an adapter was trained on (a name, hub id or folder), None for full weights.
+    form: the slots (prompts.SLOTS) of the regular-form answers it was trained to give, in their order.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -29,6 +31,7 @@ class RealqaJson(BaseModel):
     max_pixels: int | None = Field(default=None, gt=0)
     base_model: str | None = None
     trained_on: str | None = None
+    form: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> "RealqaJson":
@@ -36,6 +39,8 @@ class RealqaJson(BaseModel):
             raise ValueError("scale must ascend")
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise ValueError("min_pixels exceeds max_pixels")
+        if unknown := sorted({*(self.form or ())} - {*SLOTS}):
+            raise ValueError(f"form holds unknown slots: {', '.join(unknown)}")
         return self
 
 

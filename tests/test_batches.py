@@ -1,0 +1,72 @@
+"""Batches: every item keeps its place and its own failure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from realqa_cli.batches import open_items, through
+from realqa_cli.errors import ItemError, RecordError
+from realqa_cli.sources import Item
+
+
+def items(folder: Path, count: int) -> list[Item]:
+    made = []
+    for n in range(count):
+        file = folder / f"{n}.png"
+        Image.new("L", (30 + n, 30), n).save(file)
+        made.append(Item(n, file.name, file))
+    return made
+
+
+def widths(images: Sequence[Image.Image]) -> list[int]:
+    return [image.width for image in images]
+
+
+def test_answers_come_in_order_whatever_the_batch_size(tmp_path: Path) -> None:
+    for size in (1, 3, 7, 50):
+        found = [answer for _, answer in through(open_items(items(tmp_path, 7)), size, widths)]
+        assert found == [30, 31, 32, 33, 34, 35, 36]
+
+
+def test_failed_items_keep_their_place_and_are_not_asked_about(tmp_path: Path) -> None:
+    some = items(tmp_path, 4)
+    (tmp_path / "1.png").write_bytes(b"")
+    some[2] = Item(2, "list.jsonl:3", None, error=RecordError("is not JSON", type="record"))
+    some.append(Item(4, "clip.mp4", tmp_path / "clip.mp4", kind="video"))
+    found = [answer for _, answer in through(open_items(some), 3, widths)]
+    assert [a.type if isinstance(a, ItemError) else a for a in found] == [30, "empty", "record", 33, "video"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("bad photo"), MemoryError()])
+def test_a_photo_on_which_the_model_fails_does_not_take_its_batch_along(
+    tmp_path: Path, error: Exception
+) -> None:
+    def fails_on_33(images: Sequence[Image.Image]) -> list[int]:
+        if 33 in widths(images):
+            raise error
+        return widths(images)
+
+    found = [answer for _, answer in through(open_items(items(tmp_path, 6)), 6, fails_on_33)]
+    assert [a.type if isinstance(a, ItemError) else a for a in found] == [30, 31, 32, "model", 34, 35]
+
+
+def test_what_is_done_is_left_out_and_never_asked_about(tmp_path: Path) -> None:
+    opened = open_items(
+        items(tmp_path, 3), done=lambda name, content: name == "1.png" and content.startswith("sha256:")
+    )
+    assert [photo.item.name for photo, _ in through(opened, 2, widths)] == ["0.png", "2.png"]
+
+
+def test_photos_are_opened_as_they_are_needed(tmp_path: Path) -> None:
+    opened = 0
+
+    def counting():  # noqa: ANN202
+        nonlocal opened
+        for item in items(tmp_path, 9):
+            opened += 1
+            yield item
+
+    stream = through(open_items(counting()), 2, widths)
+    next(stream)
+    assert opened == 2
