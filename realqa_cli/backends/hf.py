@@ -5,6 +5,7 @@ families go through their own processor. Probabilities come from the tree pass (
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from realqa_cli.backends import Ask, Loading
 from realqa_cli.backends.preparing import Prepares, preparer
 from realqa_cli.decoding import tree
+from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.manifest import folder_digest, versions
 from realqa_cli.models import ModelSource
@@ -22,6 +24,9 @@ from realqa_cli.numerals import Floats, TokenTrie, token_trie
 
 _MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
 """Model types whose attention was checked to take the tree's mask; others use the cache."""
+
+_KEEPS_VISION = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
+"""Model types whose forward pass takes images that were encoded before."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -31,6 +36,7 @@ class HFBackend:
 
     def __init__(self, model: Any, prepares: Prepares, source: ModelSource) -> None:
         self.model, self.prepares, self.source = model, prepares, source
+        self._vision: tuple[torch.Tensor, Any] | None = None
         self._trie = lru_cache(maxsize=64)(self._build_trie)
 
     @classmethod
@@ -55,7 +61,7 @@ class HFBackend:
                 [texts[r] for r in rows], [asks[r].images for r in rows], drop=dropped
             )
             run = tree.one_pass if self._takes_mask() else tree.cached
-            found_B_V[rows] = run(self.model, prompt, trie).cpu()
+            found_B_V[rows] = run(self.model, self._seen(prompt), trie).cpu()
         return found_B_V
 
     @torch.inference_mode()
@@ -100,6 +106,18 @@ class HFBackend:
             "attention": self.model.config._attn_implementation,
             "versions": versions("torch", "transformers", "peft", "tokenizers", "numpy", "pillow"),
         }
+
+    @torch.inference_mode()
+    def _seen(self, prompt: PromptBatch) -> PromptBatch:
+        """The prompt with its images encoded; the last ones are kept, as slots ask many times of a batch."""
+        if self.model.config.model_type not in _KEEPS_VISION or "pixel_values" not in prompt.inputs:
+            return prompt
+        inputs = dict(prompt.inputs)
+        pixels, grid = inputs.pop("pixel_values"), inputs["image_grid_thw"]
+        if self._vision is None or self._vision[0] is not pixels:
+            base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+            self._vision = pixels, base.model.get_image_features(pixels, grid, return_dict=True)
+        return replace(prompt, inputs=inputs | {"mm_encoder_outputs": {"image": self._vision[1]}})
 
     def _takes_mask(self) -> bool:
         config = self.model.config

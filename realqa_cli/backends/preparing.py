@@ -14,6 +14,9 @@ from realqa_cli.models import ModelSource
 
 _QWEN = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
 
+IMAGE_MARK = "<image>"
+"""Where a photo stands in a turn's text, as conversations for fine-tuning have it."""
+
 
 class Prepares(Protocol):
     """What the `hf` backend needs to know of a model family."""
@@ -22,6 +25,13 @@ class Prepares(Protocol):
 
     def render(self, question: str, images: int) -> str:
         """The chat template's text up to where the answer begins, one placeholder an image."""
+        ...
+
+    def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
+        """The chat template's text of whole (role, text) turns; `IMAGE_MARK` in a user's text is a photo.
+
+        `answer_next`: up to where the assistant's next answer begins.
+        """
         ...
 
     def encode(self, texts: list[str]) -> list[list[int]]:
@@ -68,17 +78,17 @@ class Qwen:
         _require_template(self.tokenizer, source)
         self._size = _pixel_bounds(self.images, loading)
         self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._kept: tuple[Sequence[Image], dict[str, Tensor]] = ((), {})
         self._image_token = int(model.config.image_token_id)
         self._pad_token = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
 
     def render(self, question: str, images: int) -> str:
         """See `Prepares`."""
-        content = [{"type": "image"}] * images + [{"type": "text", "text": question}]
-        return str(
-            self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-            )
-        )
+        return _templated(self.tokenizer, [_message("user", [None] * images + [question])], True)
+
+    def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
+        """See `Prepares`."""
+        return _templated(self.tokenizer, [_turn(*turn) for turn in turns], answer_next)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """See `Prepares`."""
@@ -86,16 +96,11 @@ class Qwen:
 
     def batch(self, texts: Sequence[str], images: Sequence[Sequence[Image]], drop: int = 0) -> PromptBatch:
         """See `Prepares`."""
-        inputs: dict[str, Tensor] = {}
         flat = [image for group in images for image in group]
+        inputs = self._pixels(flat)
         counts: list[int] = []
         if flat:
-            pixels = self.images(images=flat, size=self._size, return_tensors="pt")
-            inputs = {
-                "pixel_values": pixels["pixel_values"].to(self._base.device, self._base.dtype),
-                "image_grid_thw": pixels["image_grid_thw"].to(self._base.device),
-            }
-            counts = (pixels["image_grid_thw"].prod(dim=1) // self.images.merge_size**2).tolist()
+            counts = (inputs["image_grid_thw"].prod(dim=1) // self.images.merge_size**2).tolist()
         waiting = iter(counts)
         rows = [self._expand(ids[: len(ids) - drop], waiting) for ids in self.encode(list(texts))]
         width = max(map(len, rows))
@@ -111,6 +116,20 @@ class Qwen:
     def settings(self) -> Mapping[str, Any]:
         """The bounds of a photo's area in pixels."""
         return {"min_pixels": self._size["shortest_edge"], "max_pixels": self._size["longest_edge"]}
+
+    def _pixels(self, images: Sequence[Image]) -> dict[str, Tensor]:
+        """Patches of the images; the last ones are kept, because slots ask many times of one batch."""
+        if not images:
+            return {}
+        kept, inputs = self._kept
+        if len(kept) != len(images) or any(a is not b for a, b in zip(kept, images, strict=True)):
+            made = self.images(images=list(images), size=self._size, return_tensors="pt")
+            inputs = {
+                "pixel_values": made["pixel_values"].to(self._base.device, self._base.dtype),
+                "image_grid_thw": made["image_grid_thw"].to(self._base.device),
+            }
+            self._kept = images, inputs
+        return inputs
 
     def _expand(self, ids: Sequence[int], counts: Iterator[int]) -> list[int]:
         """Repeats each image placeholder as often as its photo has visual tokens."""
@@ -143,12 +162,11 @@ class Processor:
 
     def render(self, question: str, images: int) -> str:
         """See `Prepares`."""
-        content = [{"type": "image"}] * images + [{"type": "text", "text": question}]
-        return str(
-            self._processor.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-            )
-        )
+        return _templated(self._processor, [_message("user", [None] * images + [question])], True)
+
+    def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
+        """See `Prepares`."""
+        return _templated(self._processor, [_turn(*turn) for turn in turns], answer_next)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """See `Prepares`."""
@@ -182,6 +200,28 @@ class Processor:
     def settings(self) -> Mapping[str, Any]:
         """The processor's own size rules hold; they are part of the model's digest."""
         return {}
+
+
+def _turn(role: str, text: str) -> dict[str, Any]:
+    """A turn as chat templates take it; the line break that some data has beside a mark is dropped."""
+    if role != "user":
+        return _message(role, [text])
+    first, *others = text.split(IMAGE_MARK)
+    parts: list[str | None] = [first.removesuffix("\n") if others else first]
+    for other in others:
+        parts += [None, other.removeprefix("\n")]
+    return _message(role, [part for part in parts if part != ""])
+
+
+def _message(role: str, parts: Sequence[str | None]) -> dict[str, Any]:
+    """A message of texts and photos (None)."""
+    content = [{"type": "image"} if part is None else {"type": "text", "text": part} for part in parts]
+    return {"role": role, "content": content}
+
+
+def _templated(holder: Any, messages: list[dict[str, Any]], answer_next: bool) -> str:
+    """The chat template's text, by a tokenizer or processor."""
+    return str(holder.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer_next))
 
 
 def _require_template(holder: Any, source: ModelSource) -> None:
