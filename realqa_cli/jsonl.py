@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 
 from realqa_cli.errors import OutputError, RecordError, UsageError
 
+Key = Callable[[Mapping[str, Any]], Hashable | None]
 SYNC_SECONDS = 1.0  # between two fsyncs: a power cut costs at most the records of this long, SIGKILL none
 
 # Lone surrogates are no UTF-8; the others are, but many programs take them for line ends.
@@ -88,9 +89,6 @@ def write_atomic(path: Path, text: str) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
-
-
-Key = Callable[[Mapping[str, Any]], Hashable | None]
 
 
 class Appender:

@@ -128,7 +128,7 @@ def smart_resize(
 
     The bounds are areas in pixels. Raises `MediaError` (unsupported) beyond a ratio of `MAX_RATIO`.
     """
-    _check_shape(width, height, None)
+    _check_ratio(width, height)
     rows, columns = round(height / factor) * factor, round(width / factor) * factor
     if rows * columns > max_pixels:
         shrink = sqrt((height * width) / max_pixels)
@@ -162,11 +162,7 @@ def _recognise(data: bytes, name: str | None) -> str:
     return image_format
 
 
-def _check_shape(width: int, height: int, name: str | None) -> None:
-    """Refuse from the header, before a pixel is decoded."""
-    if width * height > MAX_PIXELS:
-        what = f"{width} x {height} pixels are over the limit of {MAX_PIXELS:,}"
-        raise MediaError(what, type="too-large", where=name, remedy="scale it down")
+def _check_ratio(width: int, height: int, name: str | None = None) -> None:
     if max(width, height) > MAX_RATIO * min(width, height):
         what = f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
         raise MediaError(what, type="unsupported", where=name, remedy="crop it")
@@ -177,7 +173,10 @@ def _decode(data: bytes, image_format: str, name: str | None) -> Image.Image:
         # Only the decoders' warnings about odd files are muted: a race of threads here harms nobody else's.
         warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
         with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
-            _check_shape(image.width, image.height, name)
+            if image.width * image.height > MAX_PIXELS:  # as the header says: nothing is decoded yet
+                what = f"{image.width} x {image.height} pixels are over the limit of {MAX_PIXELS:,}"
+                raise MediaError(what, type="too-large", where=name, remedy="scale it down")
+            _check_ratio(image.width, image.height, name)
             image.load()
             with suppress(*_GARBLED):  # TIFF and HEIF come upright from their decoders, with the tag reset
                 ImageOps.exif_transpose(image, in_place=True)
@@ -206,11 +205,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     if not finite.size:
         raise ValueError("no sample is a finite number")
     low, high = float(finite.min()), float(finite.max())
-    if image.mode == "F":
-        whites = [1, 255, 65_535]
-    else:
-        bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
-        whites = [2 ** min(bits, 16) - 1]
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+    whites = [1, 255, 65_535] if image.mode == "F" else [2 ** min(bits, 16) - 1]
     if fitting := [white for white in whites if low >= 0 and high <= white]:
         low, high = 0.0, float(fitting[0])
     grey = np.empty(samples.shape, np.uint8)
