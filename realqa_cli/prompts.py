@@ -5,9 +5,10 @@ only, these are ours. An answer in the regular form is a sequence of fixed texts
 that training writes, and decoding forces, the very same text.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from realqa_cli.attributes import ATTRIBUTES, LEVELS, Attribute, Level
 
@@ -167,3 +168,69 @@ def regular_form(keys: Sequence[str], *, numbered: bool = True) -> list[str | Sl
 def fill(form: Sequence[str | Slot], texts: Mapping[str, str]) -> str:
     """The form with the text of each slot, by its key. Raises KeyError for a slot without one."""
     return "".join(part if isinstance(part, str) else texts[part.key] for part in form)
+
+
+_LABELS = "|".join(re.escape(slot.label) for slot in sorted(SLOTS.values(), key=lambda s: -len(s.label)))
+_ITEM = re.compile(rf"(?:^|, |\n)(?:\d\.\d )?({_LABELS}): ")
+_FINAL = re.compile(rf"\s*{re.escape(FINAL_PREFIX)}([^<>]*){re.escape(FINAL_END)}\s*$")
+
+
+def free_text(text: str) -> str:
+    """`text` as a slot of free text can hold it, so that an answer with it can be read back.
+
+    One line; no angle brackets, which are the final score's and the chat templates'; no label with a
+    colon, which would begin the next item; no full stop at the end. "" where nothing is left.
+    """
+    line = re.sub(rf"\b({_LABELS})\s*:+", r"\1", " ".join(re.sub("[<>]", "", text).split()))
+    return line.rstrip(" .")
+
+
+def slot_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The text of every slot of the regular form that a label's `attributes` tell, from high to low.
+
+    What is absent, null or empty is left out. Raises ValueError for a value that is none of the attribute's.
+    """
+    texts: dict[str, str] = {}
+    for key, attribute in ATTRIBUTES.items():
+        value = attributes.get(key)
+        if value is None:
+            continue
+        if attribute.kind == "choice":
+            texts[key] = attribute.phrase(attribute.normalise(value))
+            continue
+        parts = value if isinstance(value, Mapping) else {"score": value}
+        if attribute.kind == "rating":
+            texts |= _free(key, parts, "reason")
+            if parts.get("score") is not None:
+                texts[f"{key}.score"] = str(attribute.code(parts["score"]))
+        else:
+            texts |= _free(key, parts, "subject", "background")
+    for key in [key for key in texts if key.endswith(".reason")]:
+        if key.replace(".reason", ".score") not in texts:
+            del texts[key]  # a reason for nothing
+    return texts
+
+
+def _free(key: str, parts: Mapping[str, Any], *names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        text = parts.get(name)
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"{key}.{name}: {text!r} is no text")
+        if text and (tidy := free_text(text)):
+            found[f"{key}.{name}"] = tidy
+    return found
+
+
+def read_form(answer: str) -> tuple[dict[str, str], str | None]:
+    """What stands in the slots of an answer in the regular form, by key, and the final numeral or None.
+
+    The inverse of `fill` for texts that `free_text` made. An answer without the form gives ({}, None).
+    """
+    final = _FINAL.search(answer)
+    form = answer[: final.start()] if final else answer.rstrip().removesuffix(REGULAR_END)
+    keys = {slot.label: slot.key for slot in SLOTS.values()}
+    items = list(_ITEM.finditer(form))
+    ends = [item.start() for item in items[1:]] + [len(form)]
+    texts = {keys[item[1]]: form[item.end() : end] for item, end in zip(items, ends, strict=True)}
+    return texts, final[1] if final else None

@@ -120,7 +120,7 @@ def _share(value: float, scale: Sequence[float]) -> float:
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     """The small print of a card: what is there of mode, interval, p and a person's score."""
-    written = {
+    written: dict[str, Callable[[Any], str]] = {
         "mode": lambda mode: f"{mode:g}",
         "interval": lambda interval: f"{interval[0]:g}–{interval[1]:g}",
         "mass": lambda mass: f"{mass:.3f}",

@@ -1,0 +1,67 @@
+"""Writes commands.md from the commands themselves: `make docs`. A test keeps the page up to date."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from realqa_cli.cli.app import app
+
+PAGE = Path(__file__).with_name("commands.md")
+HEAD = """# Commands
+
+<!-- Written by `make docs` from the commands' own help; do not edit. -->
+
+Data goes to stdout, talk to stderr. Where stdout is a terminal, scores come as a table, else as JSON Lines.
+Exit codes: 0 all done, 1 some items failed, 2 wrong usage or configuration, 130 interrupted.
+`realqa --version` prints the version; `REALQA_DEBUG=1` shows the traceback of an unexpected error.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    group = typer.main.get_command(app)
+    sections = [section(name, command) for name, command in getattr(group, "commands", {}).items()]
+    return "\n".join([HEAD, *sections])
+
+
+def section(name: str, command: Any) -> str:
+    """One command: what it does, its options by panel, its examples."""
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option"]
+    usage = " ".join(["realqa", name, "[OPTIONS]", *(str(a.metavar) for a in arguments)])
+    lines = [f"## realqa {name}", "", plain(command.help), "", "```sh", usage, "```", ""]
+    lines += [f"- `{argument.metavar}`: {plain(argument.help)}" for argument in arguments]
+    panels: dict[str, list[Any]] = {}
+    for option in options:
+        panels.setdefault(getattr(option, "rich_help_panel", None) or "Talk", []).append(option)
+    for panel, members in panels.items():
+        lines += ["", f"### {panel}", "", "| option | what it does | default |", "|---|---|---|"]
+        lines += [row(option) for option in members]
+    lines += ["", "### Examples", "", "```sh", *examples(command.epilog), "```", ""]
+    return "\n".join(lines)
+
+
+def row(option: Any) -> str:
+    """One option as a row of a table."""
+    names = ", ".join(f"`{name}`" for name in sorted(option.opts, key=len, reverse=True))
+    told = f"{names} {option.metavar}".strip()
+    says, _, default = plain(option.help).partition(" \\[default: ")
+    variable = f" Environment: `{option.envvar}`." if option.envvar else ""
+    return f"| {told} | {says}{variable} | {default.removesuffix(']')} |"
+
+
+def plain(text: str | None) -> str:
+    """Without the markup of the terminal, and safe in a table."""
+    return re.sub(r"\[/?[a-z]+\]", "", text or "").replace("|", "\\|").strip()
+
+
+def examples(epilog: str | None) -> list[str]:
+    """The commands among the lines of an epilog."""
+    return [line.strip() for line in (epilog or "").splitlines() if "realqa " in line]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

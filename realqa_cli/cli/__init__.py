@@ -1,0 +1,63 @@
+"""The command line: the only part that knows terminals and exit codes. `main` is its one way out.
+
+Exit codes: 0 all done, 1 some items failed, 2 wrong usage or configuration, 130 interrupted.
+Everything here starts without torch; a verb's door imports what it needs when it is called.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from realqa_cli.errors import UsageError
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. Whatever goes wrong leaves here as one line on stderr."""
+    try:
+        from realqa_cli.cli import app
+
+        code = app.run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _close_stdout_for_good()
+        return 0
+    except SystemExit as stop:  # Rich ends the process itself where nobody reads its output
+        if isinstance(stop.__context__, BrokenPipeError):
+            return 0
+        raise
+    except KeyboardInterrupt as stop:
+        return _leave(f"interrupted: {stop}" if stop.args else "interrupted", INTERRUPTED)
+    except UsageError as error:
+        return _leave(str(error), WRONG_USAGE)
+    except Exception as error:  # the last door: nothing may leave as a traceback
+        if os.environ.get("REALQA_DEBUG") == "1":
+            raise
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk, a read-only folder
+            _close_stdout_for_good()
+            where = f"{os.fspath(error.filename)!s}: " if error.filename else ""
+            return _leave(f"{where}{error.strerror}", WRONG_USAGE)
+        return _leave(
+            f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            " (a fault of realqa: please report it, with what REALQA_DEBUG=1 prints)",
+            FAILED,
+        )
+
+
+def _leave(message: str, code: int) -> int:
+    """One line on stderr, whatever the message holds, and nothing more on a stderr that is gone."""
+    with suppress(OSError):
+        sys.stderr.write(f"realqa: {' '.join(message.split())}\n")
+        sys.stderr.flush()
+    return code
+
+
+def _close_stdout_for_good() -> None:
+    """What is still buffered goes to nowhere, so that Python's flush at exit has nothing to complain of."""
+    with suppress(OSError, ValueError):  # ValueError: a stdout that is no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,0 +1,184 @@
+"""What becomes of a step's records: file or stdout, the best N, the report, the count and the exit code.
+
+The door of a verb makes a `Delivery`, hands it every record, and returns what `finish` says.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from realqa_cli.cli.console import Bar, Talk
+from realqa_cli.cli.sinks import Best, Clear, JsonLines, Nothing, Sink
+from realqa_cli.errors import OutputError, UsageError
+from realqa_cli.jsonl import Appender, read_lines, write_atomic
+from realqa_cli.manifest import Manifest
+from realqa_cli.report import Report
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for about the output."""
+
+    output: Path | None
+    resume: bool
+    overwrite: bool
+    json: bool
+    table: bool
+    top: int | None
+    report: Path | None
+
+    def check(self) -> None:
+        """Raises UsageError for options that cannot be meant together."""
+        if self.output is None and (self.overwrite or not self.resume):
+            option = "--overwrite" if self.overwrite else "--no-resume"
+            raise UsageError("concerns an output file", where=option, remedy="add --output FILE")
+        if self.overwrite and self.resume:
+            raise UsageError(
+                "replaces what a file holds", where="--overwrite", remedy="add --no-resume to mean it"
+            )
+        if self.json and self.table:
+            raise UsageError(
+                "asks for the other form", where="--table", remedy="choose one of --table and --json"
+            )
+        for option, file in (("--output", self.output), ("--report", self.report)):
+            if file is not None and not file.absolute().parent.is_dir():
+                raise UsageError(f"no folder {file.parent}", where=option, remedy="make it first")
+
+
+@dataclass
+class Delivery:
+    """Takes a run's records; a context manager, because an output file is locked as long.
+
+    table: what shows them to a person at a terminal, for verbs that have such a view.
+    """
+
+    wanted: Wanted
+    talk: Talk
+    bar: Bar
+    table: Callable[[Clear], Sink] | None = None
+    scored: int = 0
+    failed: int = 0
+    before: int = 0
+    _runs: frozenset[str] = frozenset()
+    _file: Appender | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        wanted = self.wanted
+        if wanted.output is not None:
+            appender = Appender(wanted.output, resume=wanted.resume, overwrite=wanted.overwrite, key=_key)
+            self._file = self._stack.enter_context(appender)
+            if self._file.repaired:
+                self.talk.say(f"{wanted.output}: {self._file.repaired}")
+        self._sink = self._make_sink()
+        self._report = Report(_path_of) if wanted.report else None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if isinstance(error, KeyboardInterrupt):
+            if self._file is None:
+                self._sink.close()
+            kept = ", kept" if self._file is not None else ""
+            raise KeyboardInterrupt(f"{self.scored + self.failed} done{kept}") from None
+
+    def begin(self, manifest: Manifest) -> None:
+        """The run is settled: notes it beside the file or on stderr, and finds what is done already."""
+        self.manifest: dict[str, Any] = json.loads(json.dumps(manifest.as_json()))  # as a file would give it
+        self.bar.working("scoring")
+        if self.wanted.output is None:
+            self.talk.manifest(self.manifest)
+            return
+        beside = self.wanted.output.with_name(f"{self.wanted.output.name}.run.json")
+        runs = _read_runs(beside) if self.wanted.resume else {}
+        alike = {run for run, other in runs.items() if other.get("settings") == self.manifest["settings"]}
+        self._runs = frozenset(alike | {manifest.run})
+        write_atomic(beside, json.dumps({"runs": runs | {manifest.run: self.manifest}}, indent=1) + "\n")
+
+    def done(self, name: str, content: str) -> bool:
+        """Whether the file has this item from an earlier run with the same settings."""
+        if self._file is None or not any(self._file.take((name, content, run)) for run in self._runs):
+            return False
+        self.before += 1
+        self.bar.advance(failed=self.failed)
+        return True
+
+    def take(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Sends every record where it belongs, as it comes."""
+        for record in records:
+            if self._file is not None:
+                self._file.append(record)
+            else:
+                self._sink.write(record)
+            if self._report is not None and (self._file is None or "error" in record):
+                self._report.add(record)
+            self.scored += "error" not in record
+            self.failed += "error" in record
+            self.bar.advance(failed=self.failed)
+
+    def finish(self) -> int:
+        """Prints and writes what had to wait for the last record; the exit code, 1 where items failed."""
+        if self._file is not None and (self.wanted.top or self._report):
+            for record in self._kept():
+                self._sink.write(record)
+                if self._report is not None:
+                    self._report.add(record)
+        self._sink.close()
+        if self._report is not None and self.wanted.report is not None:
+            write_atomic(self.wanted.report, self._report.html(self.manifest))
+        self.bar.stop()
+        counts = [(self.scored, "scored"), (self.before, "done before"), (self.failed, "failed")]
+        total = sum(count for count, _ in counts)
+        parts = ", ".join(f"{count} {word}" for count, word in counts if count)
+        self.talk.say(f"{total} {'item' if total == 1 else 'items'}: {parts or 'nothing to do'}")
+        return 1 if self.failed else 0
+
+    def _make_sink(self) -> Sink:
+        if self.wanted.output is not None and self.wanted.top is None:
+            return Nothing()
+        sink = self._to_stdout()
+        return sink if self.wanted.top is None else Best(self.wanted.top, sink)
+
+    def _to_stdout(self) -> Sink:
+        """A table, if the verb has one, where a person looks on; else JSON Lines."""
+        seen = self.wanted.table or (sys.stdout.isatty() and not self.wanted.json)
+        return self.table(self.bar.stop) if self.table and seen else JsonLines(self.bar.stop)
+
+    def _kept(self) -> Iterator[dict[str, Any]]:
+        """The scores in the file that were made with these settings, this time or before."""
+        assert self.wanted.output is not None
+        for _, record in read_lines(self.wanted.output):
+            if isinstance(record, dict) and "error" not in record and record.get("run") in self._runs:
+                yield record
+
+
+def _key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """What makes two records the same work; None for failures, which are tried again."""
+    match record.get("image") or record.get("video"), record.get("content"), record.get("run"):
+        case str(name), str(content), str(run) if "error" not in record:
+            return name, content, run
+    return None
+
+
+def _path_of(record: Mapping[str, Any]) -> Path | None:
+    return Path(record["image"]) if record.get("image") else None
+
+
+def _read_runs(file: Path) -> dict[str, Any]:
+    """The manifests that stand beside an output file, by run id."""
+    try:
+        runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
+        return {run: dict(manifest) for run, manifest in runs.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutputError(
+            "holds no run manifests", where=str(file), remedy="move it away, or choose another output"
+        ) from error

@@ -1,0 +1,98 @@
+"""The options that commands share, each written once: name, help, and how its text is read.
+
+An option that was not given is None, and the settings of the step decide. The help repeats their
+defaults, so that it need not load them; tests/test_habits.py keeps the two alike.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MODEL, SCORING, OUTPUT = "Model", "Scoring", "Input and output"
+
+
+def _option(panel: str, *names: str, help: str, default: str | None = None, **more: Any) -> Any:
+    says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
+    return typer.Option(*names, rich_help_panel=panel, help=says, **more)
+
+
+def _flag(panel: str, *names: str, help: str) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, help=help, metavar="")
+
+
+def parse_scale(text: str) -> tuple[float, float]:
+    """`1-5` or `0-10`, low before high."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*", text)
+    if not found or float(found[1]) >= float(found[2]):
+        raise typer.BadParameter(f"{text!r} is not a scale like 1-5")
+    return float(found[1]), float(found[2])
+
+
+_SOURCES = (
+    "Photos, folders (searched to the bottom), .jsonl files whose lines have an 'image' field,"
+    " or - for such lines on stdin."
+)
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Say nothing on stderr but errors.")]
+
+_MODEL = "A bundled model, a model folder, a short name (qwen2-vl-2b, ...) or a hub id."
+Model = Annotated[
+    str | None,
+    _option(
+        MODEL, "--model", "-m", metavar="NAME", envvar="REALQA_MODEL", help=_MODEL, default="realqa-tiny"
+    ),
+]
+_ADAPTER = "A PEFT adapter for the model: a folder or hub id, with :subfolder where it lies in one."
+Adapter = Annotated[str | None, _option(MODEL, "--adapter", metavar="NAME", help=_ADAPTER)]
+_REVISION = "The hub revision: a commit, tag or branch."
+Revision = Annotated[str | None, _option(MODEL, "--revision", metavar="REV", help=_REVISION)]
+_TRUST = "Run the code that a model brings; needs --revision."
+TrustRemoteCode = Annotated[bool, _flag(MODEL, "--trust-remote-code", help=_TRUST)]
+_BACKEND = "auto, hf (transformers, in this process), or echo (a fake without a model, for tests)."
+Backend = Annotated[str | None, _option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
+_DEVICE = "auto, cpu, cuda, cuda:1 or mps."
+Device = Annotated[str | None, _option(MODEL, "--device", metavar="NAME", help=_DEVICE, default="auto")]
+_DTYPE = "auto, float32, bfloat16 or float16; auto is float32 on a CPU."
+Dtype = Annotated[str | None, _option(MODEL, "--dtype", metavar="NAME", help=_DTYPE, default="auto")]
+_QUANTIZE = "4bit or 8bit weights; on CUDA only."
+Quantize = Annotated[str | None, _option(MODEL, "--quantize", metavar="BITS", help=_QUANTIZE)]
+
+_METHOD = "How the model is asked: direct."
+Method = Annotated[str | None, _option(SCORING, "--method", metavar="NAME", help=_METHOD, default="direct")]
+_DECODE = "exact weighs every score that the model could give; greedy reads the one that it writes."
+Decode = Annotated[str | None, _option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
+_PRESET = "realqa-release: pixels and numerals as the paper's released adapters expect them."
+Preset = Annotated[str | None, _option(SCORING, "--preset", metavar="NAME", help=_PRESET)]
+_BATCH_SIZE = "Photos in one forward pass."
+BatchSize = Annotated[
+    int | None, _option(SCORING, "--batch-size", metavar="N", min=1, help=_BATCH_SIZE, default="4")
+]
+_MIN_PIXELS = "Enlarge photos of fewer pixels; the model's folder says how few."
+MinPixels = Annotated[int | None, _option(SCORING, "--min-pixels", metavar="N", min=1, help=_MIN_PIXELS)]
+_MAX_PIXELS = "Reduce photos of more pixels; the model's folder says how many."
+MaxPixels = Annotated[int | None, _option(SCORING, "--max-pixels", metavar="N", min=1, help=_MAX_PIXELS)]
+_SCALE = "The scale of a model without realqa.json, 1-5 for example."
+Scale = Annotated[str | None, _option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
+_DIGITS = "Digits of the scores of a model without realqa.json."
+Digits = Annotated[int | None, _option(SCORING, "--digits", metavar="N", min=1, max=3, help=_DIGITS)]
+_DISTRIBUTION = "Add the probability of every score."
+Distribution = Annotated[bool, _flag(SCORING, "--distribution", help=_DISTRIBUTION)]
+
+_LIMIT = "Stop after N items."
+Limit = Annotated[int | None, _option(OUTPUT, "--limit", metavar="N", min=1, help=_LIMIT)]
+_OUTPUT = "Append the records to this file, and go on where an earlier run stopped."
+Output = Annotated[Path | None, _option(OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)]
+_NO_RESUME = "Start over; a file that holds something needs --overwrite."
+NoResume = Annotated[bool, _flag(OUTPUT, "--no-resume", help=_NO_RESUME)]
+_OVERWRITE = "With --no-resume: replace what the file holds."
+Overwrite = Annotated[bool, _flag(OUTPUT, "--overwrite", help=_OVERWRITE)]
+_JSON = "JSON Lines, also where stdout is a terminal."
+Json = Annotated[bool, _flag(OUTPUT, "--json", help=_JSON)]
+_TABLE = "A table, also where stdout is no terminal."
+Table = Annotated[bool, _flag(OUTPUT, "--table", help=_TABLE)]
+_TOP = "Print only the N best, best first."
+Top = Annotated[int | None, _option(OUTPUT, "--top", metavar="N", min=1, help=_TOP)]
+_REPORT = "Also write a page with the photos and their scores."
+Report = Annotated[Path | None, _option(OUTPUT, "--report", metavar="FILE.html", help=_REPORT)]

@@ -1,0 +1,69 @@
+"""The door of `realqa score`: options in, scores out. Run it as `realqa score photos/`."""
+
+from dataclasses import fields
+
+import typer
+
+from realqa_cli.cli import options as o
+from realqa_cli.cli.console import Talk
+
+EXAMPLES = """[b]Examples[/b]
+
+realqa score photo.jpg
+
+realqa score holiday/ --top 10
+
+realqa score holiday/ -o scores.jsonl --report scores.html
+
+find . -name '*.jpg' | jq -R '{image: .}' -c | realqa score - | jq .score
+"""
+
+
+def score(
+    context: typer.Context,
+    sources: o.Sources,
+    model: o.Model = None,
+    adapter: o.Adapter = None,
+    revision: o.Revision = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    backend: o.Backend = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    quantize: o.Quantize = None,
+    method: o.Method = None,
+    decode: o.Decode = None,
+    preset: o.Preset = None,
+    batch_size: o.BatchSize = None,
+    min_pixels: o.MinPixels = None,
+    max_pixels: o.MaxPixels = None,
+    scale: o.Scale = None,
+    digits: o.Digits = None,
+    distribution: o.Distribution = False,
+    limit: o.Limit = None,
+    output: o.Output = None,
+    no_resume: o.NoResume = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    table: o.Table = False,
+    top: o.Top = None,
+    report: o.Report = None,
+    quiet: o.Quiet = False,
+) -> int:
+    """Score photos: how good each is, how sure the model is, and every score that it could have given."""
+    from realqa_cli.cli.delivery import Delivery, Wanted
+    from realqa_cli.cli.table import ScoreTable
+    from realqa_cli.score import Scorer, ScoreSettings
+    from realqa_cli.sources import count_sources, read_sources
+
+    talk = Talk(quiet or bool(context.obj))
+    wanted = Wanted(output, not no_resume, overwrite, json, table, top, report)
+    wanted.check()
+    given = {field.name: context.params[field.name] for field in fields(ScoreSettings)}
+    settings = ScoreSettings(**{name: value for name, value in given.items() if value is not None})
+    items = read_sources(sources, limit=limit)
+    with talk.bar("loading the model", count_sources(sources, limit=limit)) as bar:
+        with Delivery(wanted, talk, bar, ScoreTable) as delivery:
+            scorer = Scorer.from_settings(settings)
+            delivery.begin(scorer.manifest)
+            delivery.take(scorer.records(items, done=delivery.done))
+        return delivery.finish()

@@ -1,0 +1,114 @@
+"""Score records as a table for a terminal: a bar over the scale, the best marked, failures in red.
+
+Up to `WHOLE` records become one table; beyond that lines are printed as they come, so that a million
+photos need no memory.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WHOLE = 2000
+"""Records that are held for one table, so that its columns fit and its best can be marked."""
+
+BAR = 12
+_PARTS = " ▏▎▍▌▋▊▉"
+_COLOURS = ("red", "dark_orange", "yellow", "green_yellow", "green")
+
+
+class ScoreTable:
+    """Takes records one by one; `close` prints what is held."""
+
+    def __init__(self, clear: Callable[[], None]) -> None:
+        self._clear = clear
+        self.console = Console(file=sys.stdout)
+        self.held: list[Mapping[str, Any]] = []
+        self.flowing = False
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Holds the record, or prints its line where there are too many to hold."""
+        if not self.flowing and len(self.held) < WHOLE:
+            self.held.append(record)
+            return
+        if not self.flowing:
+            self.flowing = True
+            self._clear()
+            for early in self.held:
+                self.console.print(_line(early), soft_wrap=True)
+            self.held = []
+        self.console.print(_line(record), soft_wrap=True)
+
+    def close(self) -> None:
+        """Prints the table, if there is one to print."""
+        if self.held:
+            self._clear()
+            self.console.print(_table(self.held, self.console.width))
+        for record in self.held:
+            if "error" in record:
+                self.console.print(_error(record), soft_wrap=True)
+
+
+def _table(records: list[Mapping[str, Any]], width: int) -> Table:
+    best = max((record["score"] for record in records if "score" in record), default=None)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("", width=1)
+    table.add_column("photo", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    details = width >= 72  # a narrow terminal keeps what matters
+    if details:
+        for name in ("mode", "90 %", "p"):
+            table.add_column(name, justify="right", no_wrap=True, style="dim")
+    for record in records:
+        if "error" in record:
+            table.add_row(Text("✗", "red"), name_of(record), "", Text(str(record["error"]["type"]), "red"))
+            continue
+        mark = Text("★", "bold yellow") if record["score"] == best and len(records) > 1 else Text("")
+        cells = [mark, name_of(record), Text(f"{record['score']:.2f}", "bold"), bar(record)]
+        table.add_row(*cells, *(_details(record) if details else ()))
+    return table
+
+
+def _details(record: Mapping[str, Any]) -> list[str]:
+    mode, interval, mass = (record.get(key) for key in ("mode", "interval", "mass"))
+    return [
+        "" if mode is None else f"{mode:.2f}",
+        "" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}",
+        "" if mass is None else f"{mass:.3f}",
+    ]
+
+
+def _line(record: Mapping[str, Any]) -> Text:
+    if "error" in record:
+        return Text.assemble(("     ✗ ", "red"), _error(record))
+    return Text.assemble((f"{record['score']:6.2f} ", "bold"), bar(record), " ", name_of(record))
+
+
+def _error(record: Mapping[str, Any]) -> Text:
+    """Name and message; most messages begin with the name."""
+    name, message = name_of(record).plain, printable(str(record["error"]["message"]))
+    return Text(message if message.startswith(name) else f"{name}: {message}", "red")
+
+
+def name_of(record: Mapping[str, Any]) -> Text:
+    """The item's name as text, never as markup; control characters cannot reach the terminal."""
+    name = str(record.get("image") or record.get("video") or "?")
+    return Text(printable(name))
+
+
+def printable(text: str) -> str:
+    """`text` without what would steer the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def bar(record: Mapping[str, Any]) -> Text:
+    """The score's place on its scale, in eighths of a character, from red to green."""
+    low, high = record["scale"]
+    share = min(max((record["score"] - low) / (high - low), 0.0), 1.0)
+    eighths = round(share * BAR * 8)
+    blocks = "█" * (eighths // 8) + _PARTS[eighths % 8].strip()
+    return Text(blocks.ljust(BAR), _COLOURS[min(int(share * len(_COLOURS)), len(_COLOURS) - 1)])

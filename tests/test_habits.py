@@ -1,0 +1,170 @@
+"""The shape of the house: imports point downwards, help is light and complete, names say what they mean."""
+
+import ast
+import json
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from realqa_cli.cli.app import app
+from realqa_cli.score import ScoreSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "realqa_cli"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS: tuple[set[str], ...] = (
+    {"errors"},
+    {"attributes", "numerals", "metrics", "prompts"},
+    {"jsonl", "manifest", "records"},
+    {"media", "sources"},
+    {"models", "readout", "batches"},
+    {"decoding", "backends", "loading"},
+    set(),  # the steps: every module that is not named here
+    {"cli"},
+)
+"""From the ground up; a module may import from its own layer and from those under it."""
+STEPS = LAYERS.index(set())
+
+HEAVY = {"torch", "transformers", "peft", "numpy", "scipy", "PIL", "jinja2", "huggingface_hub", "tokenizers"}
+
+
+def name_of(module: Path) -> str:
+    """`score` for realqa_cli/score.py, `backends` for everything in realqa_cli/backends/."""
+    first = module.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Every dotted name that a module imports, wherever in the module."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: write imports in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def commands() -> dict[str, Any]:
+    return dict(typer.main.get_command(app).commands)
+
+
+def height(name: str) -> int:
+    return next((i for i, layer in enumerate(LAYERS) if name in layer), STEPS)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_imports_point_downwards(module: Path) -> None:
+    if name_of(module) in {"__init__", "__main__"}:
+        return
+    ours = {name_of(each) for each in MODULES} - {"__init__"}
+    for imported in imports(module):
+        package, _, rest = imported.partition(".")
+        inner = rest.split(".")[0]
+        if package == "realqa_cli" and inner in ours:
+            assert height(inner) <= height(name_of(module)), f"{name_of(module)} imports {inner} from above"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is_and_has_a_name_that_means_something(module: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+    assert docstring, "a module opens with what it does"
+    assert not set(module.relative_to(PACKAGE).with_suffix("").parts) & {
+        "utils", "util", "helpers", "common", "base", "manager", "misc",
+    }  # fmt: skip
+
+
+def test_the_vocabulary_knows_neither_torch_nor_files() -> None:
+    for name in LAYERS[1]:
+        found = {imported.split(".")[0] for imported in imports(PACKAGE / f"{name}.py")}
+        assert not found & {"torch", "transformers", "pathlib", "os", "io", "PIL", "pydantic"}, name
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"], ["--version"], ["score", "--nope"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import json, sys; from realqa_cli.cli import main; main(sys.argv[1:]);"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(ran.stdout.splitlines()[-1]))
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+def test_every_command_has_help_with_examples_that_name_real_options() -> None:
+    assert commands()
+    for name, command in commands().items():
+        assert (command.help or "").strip().endswith("."), name
+        examples = [line for line in (command.epilog or "").splitlines() if f"realqa {name} " in line]
+        assert examples, f"{name}: the help needs an example"
+        options = {option for parameter in command.params for option in parameter.opts}
+        ours = " ".join(re.split(r"[|]\s*", line.split(f"realqa {name}", 1)[1])[0] for line in examples)
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", ours)) <= options
+
+
+def test_every_option_says_what_it_does() -> None:
+    for name, command in commands().items():
+        for parameter in command.params:
+            assert parameter.help, f"{name}: {parameter.name}"
+
+
+def test_the_help_tells_the_defaults_that_the_settings_have() -> None:
+    told = {}
+    for parameter in commands()["score"].params:
+        found = re.search(r"\[default: (.+?)\]", parameter.help)
+        told[parameter.name] = found[1] if found else None
+        assert parameter.default in (None, False) or parameter.name == "sources", "one place for defaults"
+    for setting in fields(ScoreSettings):
+        plain = setting.default if setting.default not in (None, False) else None
+        assert told[setting.name] == (None if plain is None else str(plain)), setting.name
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_commands.py"))
+    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == made["page"](), "run `make docs`"
+
+
+def test_the_documents_have_a_section_for_every_command() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for name, command in commands().items():
+        assert f"\n## realqa {name}\n" in page
+        for parameter in command.params:
+            assert all(f"`{option}`" in page for option in parameter.opts if option.startswith("--"))
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {
+        re.split(r"[^\w-]", line, maxsplit=1)[0].replace("_", "-") for line in project["dependencies"]
+    }
+    homes = metadata.packages_distributions()
+    imported = set()
+    for module in MODULES:
+        for name in imports(module):
+            top = name.split(".")[0]
+            if top not in sys.stdlib_module_names and top != "realqa_cli":
+                imported |= {home.lower().replace("_", "-") for home in homes[top]}
+    # accelerate is what transformers loads large models with: it is needed, and never imported here.
+    assert declared - {"accelerate"} == imported
+
+
+def test_constraints_hold_every_dependency_and_no_address() -> None:
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^([\w-]+)==[\w.]+$", text, flags=re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    assert {re.split(r"[^\w-]", line, maxsplit=1)[0].replace("_", "-") for line in wanted} <= pinned
+    assert "://" not in text
+    assert "index" not in text
+    assert "+cpu" not in text
