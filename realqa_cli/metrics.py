@@ -5,6 +5,7 @@ files. What has no value (fewer than two pairs, a constant sequence, a number th
 ValueError that says so, never a silent nan.
 """
 
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ def plcc(predicted: ArrayLike, truth: ArrayLike) -> float:
 
 
 def _pearson(a: Floats, b: Floats) -> float:
-    a, b = a - a.mean(), b - b.mean()  # scipy's also finds a p-value, which costs a bootstrap most of its time
+    a, b = a - a.mean(), b - b.mean()  # scipy's finds a p-value too: most of the time of a bootstrap
     return float(np.clip((a / np.linalg.norm(a)) @ (b / np.linalg.norm(b)), -1.0, 1.0))
 
 
@@ -158,8 +159,10 @@ def fit_logistic(
     else:
         curve, start = _logistic5, [float(np.ptp(y)), sign, 0.0, 0.0, float(y.mean())]
     try:
-        best, _ = optimize.curve_fit(curve, (x - centre) / spread, y, p0=start, maxfev=20_000)
-    except (RuntimeError, optimize.OptimizeWarning) as error:
+        with warnings.catch_warnings():  # of a covariance that cannot be told, and is not asked for
+            warnings.simplefilter("ignore", optimize.OptimizeWarning)
+            best, _ = optimize.curve_fit(curve, (x - centre) / spread, y, p0=start, maxfev=20_000)
+    except RuntimeError as error:
         raise ValueError(f"the logistic fit of {len(x)} pairs does not converge") from error
     return lambda values: curve((np.asarray(values, dtype=np.float64) - centre) / spread, *best)
 

@@ -181,7 +181,7 @@ def free_text(text: str) -> str:
     One line; no angle brackets, which are the final score's and the chat templates'; no label with a
     colon, which would begin the next item; no full stop at the end. "" where nothing is left.
     """
-    line = re.sub(rf"\b({_LABELS})\s*:+", r"\1", " ".join(re.sub("[<>]", "", text).split()))
+    line = re.sub(rf"\b({_LABELS})[\s:]*:", r"\1", " ".join(re.sub("[<>]", "", text).split()))
     return line.rstrip(" .")
 
 
@@ -231,6 +231,6 @@ def read_form(answer: str) -> tuple[dict[str, str], str | None]:
     form = answer[: final.start()] if final else answer.rstrip().removesuffix(REGULAR_END)
     keys = {slot.label: slot.key for slot in SLOTS.values()}
     items = list(_ITEM.finditer(form))
-    ends = [item.start() for item in items[1:]] + [len(form)]
-    texts = {keys[item[1]]: form[item.end() : end] for item, end in zip(items, ends, strict=True)}
+    ends = [item.start() for item in items] + [len(form)]
+    texts = {keys[item[1]]: form[item.end() : end] for item, end in zip(items, ends[1:], strict=True)}
     return texts, final[1] if final else None

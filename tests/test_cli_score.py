@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ran, Realqa, command, environment
+from conftest import PHOTOS, Ran, Realqa, command, environment
 
 from realqa_cli.cli import table
 
@@ -36,10 +36,12 @@ def twenty(photo_files: list[Path], tmp_path: Path) -> Path:
 def on_a_terminal(
     *arguments: object, columns: int = 100, env: dict[str, str] | None = None
 ) -> tuple[int, str, str]:
-    """Exit code, what a person sees, and stderr (which is a pipe)."""
+    """In the folder of the sample photos: exit code, what a person sees, and stderr (which is a pipe)."""
     master, slave = pty.openpty()
     clean = (env or environment()) | {"COLUMNS": str(columns), "TERM": "xterm-256color"}
-    process = subprocess.Popen(command(*arguments), stdout=slave, stderr=subprocess.PIPE, env=clean)
+    process = subprocess.Popen(
+        command(*arguments), stdout=slave, stderr=subprocess.PIPE, env=clean, cwd=PHOTOS
+    )
     os.close(slave)
     seen = b""
     try:
@@ -206,8 +208,8 @@ def test_a_limit_stops_after_so_many_items(realqa: Realqa, photos: Path, photo_f
     assert [record["image"] for record in ran.records] == [str(file) for file in photo_files[:3]]
 
 
-def test_a_person_sees_a_table(photos: Path) -> None:
-    code, seen, talk = on_a_terminal("score", photos, photos / "no.jpg", *ECHO)
+def test_a_person_sees_a_table() -> None:
+    code, seen, talk = on_a_terminal("score", ".", "no.jpg", *ECHO)
     assert code == 1
     assert not seen.startswith("{")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", seen)
@@ -219,28 +221,28 @@ def test_a_person_sees_a_table(photos: Path) -> None:
     assert all("█" in row for row in rows[:-1])
     assert rows[-1].startswith("✗")
     assert rows[-1].rstrip().endswith("missing")
-    assert message.startswith(f"{photos / 'no.jpg'}: no such file")
+    assert message.startswith("no.jpg: no such file")
     assert COLOUR.search(seen)
     assert "12 items: 11 scored, 1 failed" in talk
     assert "\x1b" not in talk  # stderr is a pipe here
 
 
-def test_no_color_is_honoured(photos: Path) -> None:
-    _, seen, _ = on_a_terminal("score", photos, *ECHO, env=environment(NO_COLOR="1"))
+def test_no_color_is_honoured() -> None:
+    _, seen, _ = on_a_terminal("score", ".", *ECHO, env=environment(NO_COLOR="1"))
     assert "bee.jpg" in seen
     assert not COLOUR.search(seen)
 
 
-def test_a_narrow_terminal_keeps_name_score_and_bar(photos: Path) -> None:
-    _, seen, _ = on_a_terminal("score", photos / "bee.jpg", *ECHO, columns=60, env=environment(NO_COLOR="1"))
+def test_a_narrow_terminal_keeps_name_score_and_bar() -> None:
+    _, seen, _ = on_a_terminal("score", "bee.jpg", *ECHO, columns=60, env=environment(NO_COLOR="1"))
     plain = re.sub(r"\x1b\[[0-9;]*m", "", seen)
     assert all(len(line) <= 60 for line in plain.splitlines())
     assert "█" in plain
     assert "90 %" not in plain
 
 
-def test_json_lines_can_be_had_on_a_terminal(photos: Path) -> None:
-    _, seen, _ = on_a_terminal("score", photos, *ECHO, "--json")
+def test_json_lines_can_be_had_on_a_terminal() -> None:
+    _, seen, _ = on_a_terminal("score", ".", *ECHO, "--json")
     assert len([json.loads(line) for line in seen.splitlines()]) == 11
 
 

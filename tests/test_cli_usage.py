@@ -24,6 +24,10 @@ from realqa_cli.cli import app
         (["score", "a.jpg", "--no-resume"], "--no-resume: concerns an output file; add --output FILE"),
         (["score", "a.jpg", "-o", "a.jsonl", "--overwrite"], "add --no-resume"),
         (["score", "a.jpg", "--table", "--json"], "--table: asks for the other form; choose one of"),
+        (["score", "a.jsonl", "-o", "./a.jsonl"], "--output: a.jsonl is given twice; choose another file"),
+        (["score", "a.jpg", "-o", "b", "--report", "b"], "--report: b is given twice; choose another file"),
+        (["score", "a.jpg", "-o", "."], "--output: . is a folder; name a file in it"),
+        (["score", "a.jpg", "-o", "-"], "--output: is for files; leave it out to have the records on stdout"),
         (["score", "a.jpg", "-o", "no/such/folder/a.jsonl"], "--output: no folder no/such/folder"),
         (["score", "a.jpg", "--report", "no/such/folder/a.html"], "--report: no folder no/such/folder"),
         (

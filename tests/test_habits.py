@@ -143,20 +143,24 @@ def test_the_documents_have_a_section_for_every_command() -> None:
             assert all(f"`{option}`" in page for option in parameter.opts if option.startswith("--"))
 
 
+def packages(lines: list[str]) -> set[str]:
+    """The names alone, as registries write them."""
+    return {re.split(r"[^\w-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in lines}
+
+
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {
-        re.split(r"[^\w-]", line, maxsplit=1)[0].replace("_", "-") for line in project["dependencies"]
-    }
+    declared = packages(project["dependencies"])
+    optional = packages(
+        [line for extra in project.get("optional-dependencies", {}).values() for line in extra]
+    )
     homes = metadata.packages_distributions()
-    imported = set()
-    for module in MODULES:
-        for name in imports(module):
-            top = name.split(".")[0]
-            if top not in sys.stdlib_module_names and top != "realqa_cli":
-                imported |= {home.lower().replace("_", "-") for home in homes[top]}
+    tops = {name.split(".")[0] for module in MODULES for name in imports(module)}
+    foreign = tops - set(sys.stdlib_module_names) - {"realqa_cli"}
+    imported = packages([home for top in foreign for home in homes.get(top, [top])])
+    assert imported - declared - optional == set(), "declare them in pyproject.toml and constraints.txt"
     # accelerate is what transformers loads large models with: it is needed, and never imported here.
-    assert declared - {"accelerate"} == imported
+    assert declared - imported - {"accelerate"} == set(), "take them out of pyproject.toml"
 
 
 def test_constraints_hold_every_dependency_and_no_address() -> None:
@@ -164,7 +168,7 @@ def test_constraints_hold_every_dependency_and_no_address() -> None:
     pinned = set(re.findall(r"^([\w-]+)==[\w.]+$", text, flags=re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    assert {re.split(r"[^\w-]", line, maxsplit=1)[0].replace("_", "-") for line in wanted} <= pinned
+    assert packages(wanted) <= pinned
     assert "://" not in text
     assert "index" not in text
     assert "+cpu" not in text

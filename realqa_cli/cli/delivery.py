@@ -5,7 +5,7 @@ The door of a verb makes a `Delivery`, hands it every record, and returns what `
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +27,11 @@ class Wanted:
     output: Path | None
     resume: bool
     overwrite: bool
-    json: bool
-    table: bool
-    top: int | None
-    report: Path | None
+    json: bool = False
+    table: bool = False
+    top: int | None = None
+    report: Path | None = None
+    sources: Sequence[str] = ()
 
     def check(self) -> None:
         """Raises UsageError for options that cannot be meant together."""
@@ -45,9 +46,21 @@ class Wanted:
             raise UsageError(
                 "asks for the other form", where="--table", remedy="choose one of --table and --json"
             )
+        taken = {Path(source).resolve() for source in self.sources}
         for option, file in (("--output", self.output), ("--report", self.report)):
-            if file is not None and not file.absolute().parent.is_dir():
+            if file is None:
+                continue
+            if not file.absolute().parent.is_dir():
                 raise UsageError(f"no folder {file.parent}", where=option, remedy="make it first")
+            if file.is_dir():
+                raise UsageError(f"{file} is a folder", where=option, remedy="name a file in it")
+            if file.resolve() in taken:
+                raise UsageError(f"{file} is given twice", where=option, remedy="choose another file")
+            taken.add(file.resolve())
+        if str(self.output) == "-":
+            raise UsageError(
+                "is for files", where="--output", remedy="leave it out to have the records on stdout"
+            )
 
 
 @dataclass
@@ -55,13 +68,15 @@ class Delivery:
     """Takes a run's records; a context manager, because an output file is locked as long.
 
     table: what shows them to a person at a terminal, for verbs that have such a view.
+    did: what the summary says was done to an item.
     """
 
     wanted: Wanted
     talk: Talk
     bar: Bar
     table: Callable[[Clear], Sink] | None = None
-    scored: int = 0
+    did: str = "scored"
+    fine: int = 0
     failed: int = 0
     before: int = 0
     _runs: frozenset[str] = frozenset()
@@ -87,12 +102,12 @@ class Delivery:
             if self._file is None:
                 self._sink.close()
             kept = ", kept" if self._file is not None else ""
-            raise KeyboardInterrupt(f"{self.scored + self.failed} done{kept}") from None
+            raise KeyboardInterrupt(f"{self.fine + self.failed} done{kept}") from None
 
     def begin(self, manifest: Manifest) -> None:
         """The run is settled: notes it beside the file or on stderr, and finds what is done already."""
         self.manifest: dict[str, Any] = json.loads(json.dumps(manifest.as_json()))  # as a file would give it
-        self.bar.working("scoring")
+        self.bar.working(manifest.command)
         if self.wanted.output is None:
             self.talk.manifest(self.manifest)
             return
@@ -119,7 +134,7 @@ class Delivery:
                 self._sink.write(record)
             if self._report is not None and (self._file is None or "error" in record):
                 self._report.add(record)
-            self.scored += "error" not in record
+            self.fine += "error" not in record
             self.failed += "error" in record
             self.bar.advance(failed=self.failed)
 
@@ -134,7 +149,7 @@ class Delivery:
         if self._report is not None and self.wanted.report is not None:
             write_atomic(self.wanted.report, self._report.html(self.manifest))
         self.bar.stop()
-        counts = [(self.scored, "scored"), (self.before, "done before"), (self.failed, "failed")]
+        counts = [(self.fine, self.did), (self.before, "done before"), (self.failed, "failed")]
         total = sum(count for count, _ in counts)
         parts = ", ".join(f"{count} {word}" for count, word in counts if count)
         self.talk.say(f"{total} {'item' if total == 1 else 'items'}: {parts or 'nothing to do'}")

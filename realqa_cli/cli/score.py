@@ -56,7 +56,7 @@ def score(
     from realqa_cli.sources import count_sources, read_sources
 
     talk = Talk(quiet or bool(context.obj))
-    wanted = Wanted(output, not no_resume, overwrite, json, table, top, report)
+    wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources)
     wanted.check()
     given = {field.name: context.params[field.name] for field in fields(ScoreSettings)}
     settings = ScoreSettings(**{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,181 @@
+"""The door of `realqa build-cot`: labels in, training conversations out.
+
+Run it as `realqa build-cot attrs.jsonl --scores mos.jsonl > train.jsonl`.
+"""
+
+import os
+import sys
+from contextlib import nullcontext
+from dataclasses import fields
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from realqa_cli.cli import options as o
+from realqa_cli.cli.console import Talk
+from realqa_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from realqa_cli.build_cot import Builder
+
+EXAMPLES = """[b]Examples[/b]
+
+realqa build-cot attrs.jsonl --scores mos.jsonl > train.jsonl
+
+realqa build-cot labels.jsonl --stage attributes -o cold-start.jsonl
+
+realqa build-cot koniq.jsonl --mos-range 0-100 --formats direct --digits 2 -o train.jsonl
+"""
+
+CONTENT, NUMBER = "Conversations", "Score in the text"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _option(
+    panel: str, *names: str, help: str, default: str | None = None, **more: object
+) -> typer.models.OptionInfo:
+    says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
+    return typer.Option(*names, rich_help_panel=panel, help=says, **more)  # type: ignore[arg-type, no-any-return]
+
+
+_LABELS = "Files of `realqa annotate` or `realqa self-label`, or - for such lines on stdin."
+_STAGE = "score (direct answers and chains of thought) or attributes (the cold start)."
+_GRANULARITY = "For --stage attributes: one attribute, one level, or all of them in a conversation."
+_FORMATS = "For --stage score: the direct answer, the chain of thought in prose, or in the regular form."
+_MISSING = "Labels without all ten attributes: leave-out what is missing, or report them as failed."
+_SCORES = "JSON Lines or CSV with image, mos and mos_range; joined by path, then by unique file name."
+_SCALE = "The number's scale in the text; by default the MOS's own where that lies within 0-10, else 1-5."
+_OUTPUT = "Write to this file instead of stdout; one that holds something needs --overwrite."
+
+
+def build_cot(
+    context: typer.Context,
+    labels: Annotated[list[str], typer.Argument(metavar="LABELS", show_default=False, help=_LABELS)],
+    stage: Annotated[
+        str | None, _option(CONTENT, "--stage", metavar="NAME", help=_STAGE, default="score")
+    ] = None,
+    granularity: Annotated[
+        str | None,
+        _option(
+            CONTENT,
+            "--granularity",
+            metavar="NAMES",
+            parser=_names,
+            help=_GRANULARITY,
+            default="attributes,levels,mix",
+        ),
+    ] = None,
+    formats: Annotated[
+        str | None,
+        _option(
+            CONTENT,
+            "--formats",
+            metavar="NAMES",
+            parser=_names,
+            help=_FORMATS,
+            default="direct,cot,cot-regular",
+        ),
+    ] = None,
+    order: Annotated[
+        str | None,
+        _option(
+            CONTENT,
+            "--order",
+            metavar="NAME",
+            help="Levels of attributes: high-first or low-first.",
+            default="high-first",
+        ),
+    ] = None,
+    missing: Annotated[
+        str | None, _option(CONTENT, "--missing", metavar="NAME", help=_MISSING, default="leave-out")
+    ] = None,
+    seed: Annotated[
+        int | None, _option(CONTENT, "--seed", metavar="N", help="Of the wording of the prose.", default="0")
+    ] = None,
+    digits: Annotated[
+        int | None,
+        _option(NUMBER, "--digits", metavar="N", min=1, max=3, help="Digits of the number.", default="3"),
+    ] = None,
+    scale: Annotated[
+        str | None, _option(NUMBER, "--scale", metavar="LO-HI", parser=o.parse_scale, help=_SCALE)
+    ] = None,
+    scores: Annotated[str | None, _option(NUMBER, "--scores", metavar="FILE", help=_SCORES)] = None,
+    mos_range: Annotated[
+        str | None,
+        _option(
+            NUMBER,
+            "--mos-range",
+            metavar="LO-HI",
+            parser=o.parse_scale,
+            help="The MOS's range where no record tells it.",
+        ),
+    ] = None,
+    output: Annotated[Path | None, _option(o.OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
+    overwrite: Annotated[
+        bool, _option(o.OUTPUT, "--overwrite", metavar="", help="Replace what the output file holds.")
+    ] = False,
+    quiet: o.Quiet = False,
+) -> int:
+    """Make training conversations of labels: direct answers, and chains of thought that end in the score."""
+    from realqa_cli.build_cot import Builder, BuildSettings
+    from realqa_cli.cli.sinks import JsonLines
+    from realqa_cli.joins import STDIN, Join, read_rows
+    from realqa_cli.jsonl import Appender
+
+    talk = Talk(quiet or bool(context.obj))
+    if overwrite and output is None:
+        raise UsageError("concerns an output file", where="--overwrite", remedy="add --output FILE")
+    if labels.count(STDIN) > 1 or scores == STDIN:
+        raise UsageError("standard input is for one file of labels", where=STDIN)
+    if scores and stage == "attributes":
+        raise UsageError(
+            "is for --stage score", where="--scores", remedy="leave it out: no score is told here"
+        )
+    given = {field.name: context.params[field.name] for field in fields(BuildSettings)}
+    settings = BuildSettings(**{name: value for name, value in given.items() if value is not None})
+    join = Join(read_rows(scores), name=scores) if scores else None
+    builder = Builder(settings, join, place=lambda path: _place(path, output))
+    lines = builder.build(chain.from_iterable(map(read_rows, labels)))
+    with Appender(output, resume=False, overwrite=overwrite) if output else nullcontext() as file:
+        write = file.append if file else JsonLines(lambda: None).write
+        for line in lines:
+            write(line)
+    sys.stdout.flush()
+    if join is not None and join.repeated:
+        talk.say(f"{scores}: {join.repeated} rows of images that come again later; the last one counts")
+    for note in _notes(builder):
+        talk.say(note)
+    return 1 if builder.counts["failed"] else 0
+
+
+def _place(path: str, output: Path | None) -> str:
+    """The photo's path as it opens from the output's folder; on stdout, from the current one."""
+    if output is None or os.path.isabs(path):
+        return path
+    return os.path.relpath(path, output.parent)
+
+
+def _notes(builder: "Builder") -> list[str]:
+    """What a person should know of the run, the count last."""
+    counts, notes = builder.counts, []
+    for key, words in (
+        ("assumed range", "scores taken as 1-5, because nothing tells their range (--mos-range does)"),
+        ("without cot", "labels without attributes, which gave no chain of thought"),
+        ("repeated", "labels of images that had one before, used all the same"),
+        ("no photo", "photos that are not where the labels say"),
+        ("passed by", "records of items that failed earlier, passed by"),
+    ):
+        if counts[key]:
+            notes.append(f"{words}: {counts[key]}")
+    if len(builder.scales) > 1:
+        known = ", ".join(f"{low:g}-{high:g}" for low, high in builder.scales)
+        notes.append(f"the texts are on different scales ({known}): a model needs one, give --scale")
+    by_format = ", ".join(f"{count} {name}" for name, count in builder.formats.items())
+    failed = f"; {counts['failed']} failed, see their error records" if counts["failed"] else ""
+    made = f"{counts['conversations']} conversations{f' ({by_format})' if by_format else ''}"
+    return [*notes, f"{counts['records']} labels: {made}{failed}"]

@@ -1,0 +1,193 @@
+"""The door of `realqa eval`: predictions in, how well they agree with people out.
+
+Run it as `realqa eval preds.jsonl --metric srcc`.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from realqa_cli.cli import options as o
+from realqa_cli.cli.console import Talk
+from realqa_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from realqa_cli.evaluate import EvalSettings
+    from realqa_cli.joins import Join
+    from realqa_cli.predictions import Sample
+
+EXAMPLES = """[b]Examples[/b]
+
+realqa eval preds.jsonl
+
+realqa eval preds.jsonl --labels mos.csv --metric srcc --metric plcc --fit logistic --plot preds.png
+
+realqa eval preds.jsonl --compare baseline.jsonl
+
+realqa eval attrs.jsonl --attributes --labels truth.jsonl
+"""
+
+MEASURE = "What is measured"
+
+
+def _option(*names: str, help: str, default: str | None = None, **more: object) -> typer.models.OptionInfo:
+    says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
+    return typer.Option(*names, rich_help_panel=MEASURE, help=says, **more)  # type: ignore[arg-type, no-any-return]
+
+
+_PREDICTIONS = "Records of `realqa score` with mos, or the paper's generated_predictions.jsonl; - for stdin."
+_METRIC = "srcc, plcc, krcc, rmse, accuracy (of attributes) or all; may be given several times."
+_ATTRIBUTES = "Measure the nine attributes and their average, not the score."
+_LABELS = "JSON Lines or CSV with the truth; joined by path, then by unique file name."
+_COMPARE = "Other predictions: the paired difference on the images of both."
+_PLOT = "Draw scores against MOS, with the fit and the images farthest from it."
+
+
+def eval(
+    context: typer.Context,
+    predictions: Annotated[str, typer.Argument(metavar="PREDS.jsonl", show_default=False, help=_PREDICTIONS)],
+    metric: Annotated[
+        list[str] | None, _option("--metric", metavar="NAME", help=_METRIC, default="all")
+    ] = None,
+    attributes: Annotated[bool, _option("--attributes", metavar="", help=_ATTRIBUTES)] = False,
+    labels: Annotated[str | None, _option("--labels", metavar="FILE", help=_LABELS)] = None,
+    bootstrap: Annotated[
+        int | None,
+        _option(
+            "--bootstrap", metavar="N", min=0, help="Resamples of the intervals; 0 for none.", default="1000"
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        _option("--groups", metavar="FIELD", help="Resample whole groups of equal values of this field."),
+    ] = None,
+    seed: Annotated[
+        int | None, _option("--seed", metavar="N", help="Of the resampling.", default="0")
+    ] = None,
+    fit: Annotated[
+        str | None,
+        _option(
+            "--fit",
+            metavar="NAME",
+            help="Before plcc and rmse: none, or logistic (four parameters).",
+            default="none",
+        ),
+    ] = None,
+    compare: Annotated[str | None, _option("--compare", metavar="FILE", help=_COMPARE)] = None,
+    plot: Annotated[Path | None, _option("--plot", metavar="FILE.png", help=_PLOT)] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> int:
+    """Measure how well predictions agree with people: correlations with intervals, and what is missing."""
+    from realqa_cli.evaluate import EvalSettings
+
+    talk = Talk(quiet or bool(context.obj))
+    given = {field.name: context.params[field.name] for field in fields(EvalSettings)}
+    settings = EvalSettings(**{name: value for name, value in given.items() if value not in (None, ())})
+    settings.check()
+    _check(predictions, labels, compare, plot, attributes)
+    from realqa_cli.joins import Join, read_rows
+
+    join = Join(read_rows(labels), name=labels) if labels else None
+    if join is not None and join.repeated:
+        talk.say(f"{labels}: {join.repeated} rows of images that come again later; the last one counts")
+    if attributes:
+        lines = _attribute_lines(predictions, join, settings)
+    else:
+        lines = _score_lines(predictions, join, settings, compare, plot, talk)
+    return _deliver(lines, json=json, talk=talk)
+
+
+def _check(
+    predictions: str, labels: str | None, compare: str | None, plot: Path | None, attributes: bool
+) -> None:
+    for option, value in (("--compare", compare), ("--plot", plot)):
+        if attributes and value is not None:
+            raise UsageError("is for scores", where=option, remedy=f"leave out {option} or --attributes")
+    for option, file in (("--labels", labels), ("--compare", compare)):
+        if file == "-":
+            raise UsageError("standard input is for the predictions", where=option)
+        if file is not None and option == "--compare" and file == predictions:
+            raise UsageError("is the same file as the predictions", where=option)
+    if plot is not None:
+        from realqa_cli import scatter
+
+        scatter.check(plot)
+
+
+def _score_lines(
+    predictions: str,
+    join: "Join | None",
+    settings: "EvalSettings",
+    compare: str | None,
+    plot: Path | None,
+    talk: Talk,
+) -> Iterator[dict[str, Any]]:
+    from realqa_cli import evaluate
+    from realqa_cli.joins import Join, read_rows
+    from realqa_cli.predictions import read_sample
+
+    sample = read_sample(read_rows(predictions), join)
+    _tell(sample, predictions, talk)
+    if compare is None:
+        yield from evaluate.evaluate(sample, settings)
+    else:
+        again = Join(read_rows(join.name), name=join.name) if join else None
+        other = read_sample(read_rows(compare), again)
+        _tell(other, compare, talk)
+        yield from evaluate.compare(sample, other, compare, settings)
+    if plot is not None:
+        from realqa_cli import scatter
+
+        figures = {line["metric"]: line for line in evaluate.evaluate(sample, _plain(settings))}
+        parts = [
+            f"{name.upper()} {figures[name]['value']:.3f}"
+            for name in figures
+            if figures[name]["value"] is not None
+        ]
+        scatter.draw(sample, plot, ", ".join([*parts, f"n = {len(sample.pairs)}"]))
+
+
+def _plain(settings: "EvalSettings") -> "EvalSettings":
+    """Correlations without intervals, for the picture's title."""
+    return type(settings)(metric=("srcc", "plcc"), bootstrap=0)
+
+
+def _tell(sample: "Sample", name: str, talk: Talk) -> None:
+    if sample.repeated:
+        talk.say(f"{name}: {sample.repeated} rows of images that come again later; the last one counts")
+    if sample.unjoined:
+        talk.say(f"{name}: the labels have {sample.unjoined} more images, without a prediction")
+
+
+def _attribute_lines(
+    predictions: str, join: "Join | None", settings: "EvalSettings"
+) -> Iterator[dict[str, Any]]:
+    from realqa_cli.attribute_table import measure, read_table
+    from realqa_cli.joins import read_rows
+
+    yield from measure(read_table(read_rows(predictions), join), settings)
+
+
+def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Talk) -> int:
+    """Prints every line and says what kept the run from being whole; the exit code."""
+    from realqa_cli.cli.measures import MeasureTable
+    from realqa_cli.cli.sinks import JsonLines
+
+    sink = JsonLines(lambda: None) if json or not sys.stdout.isatty() else MeasureTable()
+    rows, reasons = 0, []
+    for line in lines:
+        sink.write(line)
+        rows = max(rows, line.get("unparsed", 0) + line.get("missing", 0))
+        if line["value"] is None and "reason" in line:
+            reasons.append(f"{line.get('attribute', '')} {line['metric']}".strip() + f": {line['reason']}")
+    sink.close()
+    for reason in reasons:
+        talk.say(f"no {reason}")
+    if rows:
+        talk.say(f"not measured: {rows} answers, for want of a value or of its truth")
+    return 1 if rows or reasons else 0

@@ -1,0 +1,185 @@
+"""The step `realqa train`: conversations in, a model folder out that `realqa score --model DIR` uses at once.
+
+Next-token prediction on the answers (paper Sec. 3.3), by `transformers.Trainer` with accelerate and PEFT
+underneath. A run is resumed from its last whole checkpoint and ends with the weights of one that was not
+interrupted. This module settles everything before the first step and puts the parts together.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from realqa_cli import __version__, conversations, models, prompts, tuning
+from realqa_cli.backends import Loading
+from realqa_cli.backends.preparing import Prepares, Qwen
+from realqa_cli.collate import Collator, on_cpu
+from realqa_cli.conversations import Conversation
+from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.lessons import Lessons, learn
+from realqa_cli.manifest import Manifest, file_digest, folder_digest, versions
+from realqa_cli.models import ModelSource, realqa_json
+from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.run_folder import RunFolder
+from realqa_cli.score_trainer import ScoreTrainer, Watch
+from realqa_cli.train_settings import TrainSettings
+from realqa_cli.tuning import Tuning
+
+MIN_PIXELS, MAX_PIXELS = 200_704, 401_408
+"""The release's bounds of a photo's area, for models that have bounds and no `realqa.json`."""
+
+_NOT_COMPARED = {"device", "save_steps", "logging_steps"}
+"""Settings that do not decide the weights: a run may be resumed with others."""
+
+
+def train(
+    files: Sequence[Path],
+    output: Path,
+    settings: TrainSettings,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Trains and returns an account: `output`, `steps`, `conversations`, `scale`, `digits`, `formats`.
+
+    `watch` is called with every line of the log as it is written. Raises UsageError.
+    """
+    settings.check()
+    data = conversations.read(files)
+    source = _find(settings)
+    lessons = learn(data, source.scorer, settings.scale, settings.digits)
+    settings = settings.settle(lessons)
+    arguments = settings.arguments(output)
+    folder = RunFolder(output, writes=arguments.process_index == 0)
+    with arguments.main_process_first(local=False):
+        manifest = _manifest(files, settings, source, arguments.world_size)
+        checkpoint = folder.begin(manifest, resume=resume, overwrite=overwrite)
+    account = {"output": str(output), "conversations": len(data), "steps": 0} | asdict(lessons)
+    if folder.complete:
+        return account
+    told = _told(files, data, settings, lessons, source)
+    trainer = _trainer(data, folder, settings, lessons, source, told, arguments, watch)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with folder.result() as made:
+        trainer.accelerator.wait_for_everyone()
+        trainer.save_model(str(made))
+        trainer.accelerator.wait_for_everyone()
+    return account | {"steps": trainer.state.global_step}
+
+
+def _find(settings: TrainSettings) -> ModelSource:
+    source = models.find(settings.model, adapter=settings.adapter, revision=settings.revision)
+    if source.scorer is not None and source.scorer.objective != settings.objective:
+        raise ModelError(
+            f"the model was trained with the objective {source.scorer.objective!r}",
+            where=settings.model,
+            remedy=f"train on a model of the objective {settings.objective}, or on its base model",
+        )
+    return source
+
+
+def _manifest(
+    files: Sequence[Path], settings: TrainSettings, source: ModelSource, processes: int
+) -> Manifest:
+    decides = {name: value for name, value in asdict(settings).items() if name not in _NOT_COMPARED}
+    decides |= {
+        "processes": processes,
+        "data": {file.name: file_digest(file) for file in files},
+        "weights": folder_digest(source.base),
+        "adapter_weights": folder_digest(source.adapter) if source.adapter else None,
+    }
+    environment = {
+        "device": settings.device,
+        "versions": versions("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy", "pillow"),
+        "realqa": __version__,
+    }
+    return Manifest("train", decides, environment)
+
+
+def _told(
+    files: Sequence[Path],
+    data: Sequence[Conversation],
+    settings: TrainSettings,
+    lessons: Lessons,
+    source: ModelSource,
+) -> dict[str, Any]:
+    """What `realqa.json` says, but for the pixel bounds."""
+    parts = ", ".join(f"{count:,} {name}" for name, count in lessons.formats.items())
+    return {
+        "format": 1,
+        "objective": settings.objective,
+        "scale": list(lessons.scale),
+        "digits": lessons.digits,
+        "base_model": tuning.base_name(source) if settings.tuning == "lora" else None,
+        "started_from": None if settings.tuning == "scratch" else source.name,
+        "trained_on": f"{', '.join(file.name for file in files)}: {len(data):,} conversations ({parts})",
+        "form": list(lessons.form) if lessons.form else None,
+        "prompts": {
+            "question": prompts.DIRECT_QUESTION,
+            "prefix": prompts.DIRECT_PREFIX,
+            "end": prompts.DIRECT_END,
+        },
+    }
+
+
+def _trainer(
+    data: Sequence[Conversation],
+    folder: RunFolder,
+    settings: TrainSettings,
+    lessons: Lessons,
+    source: ModelSource,
+    told: Mapping[str, Any],
+    arguments: Any,
+    watch: Watch | None,
+) -> ScoreTrainer:
+    from transformers import set_seed
+
+    set_seed(settings.seed)  # before the adapter, or the model from scratch, gets its first weights
+    how = Tuning(settings.tuning, settings.lora_rank, settings.lora_dropout or 0.0, settings.freeze_vision)
+    model, backend = tuning.prepare(source, how, settings.dtype)
+    if settings.number_loss and not backend._takes_mask():
+        raise UsageError(
+            "this model's attention cannot serve it", where="--number-loss", remedy="leave it out"
+        )
+    prepares = _prepares(source, settings, model, backend.prepares)
+    collator = Collator(
+        prepares,
+        digits=lessons.digits,
+        max_length=settings.max_length,
+        takes_mask=backend._takes_mask(),
+        scale=lessons.scale if settings.number_loss else None,
+    )
+    collator.check(data)
+    bounds = {"min_pixels": None, "max_pixels": None, **prepares.settings()}
+    return ScoreTrainer(
+        folder=folder,
+        save=_saver(source, RealqaJson.model_validate({**told, **bounds})),
+        watch=watch,
+        point=(lessons.scale[1] - lessons.scale[0]) / 4 if settings.number_loss else None,
+        model=model,
+        args=arguments,
+        train_dataset=list(data),
+        data_collator=collator,
+    )
+
+
+def _saver(source: ModelSource, told: RealqaJson) -> Callable[[Any, Path, dict[str, Any] | None], None]:
+    """What writes the model, in a checkpoint as in the end."""
+
+    def save(model: Any, folder: Path, state: dict[str, Any] | None) -> None:
+        tuning.save(model, source, folder, state)
+        text = json.dumps(told.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+        (folder / realqa_json.FILE).write_text(text, encoding="utf-8")
+
+    return save
+
+
+def _prepares(source: ModelSource, settings: TrainSettings, model: Any, loaded: Prepares) -> Prepares:
+    """The preparer at the pixel bounds of the options, of the base's `realqa.json`, or of the release."""
+    told = source.scorer or RealqaJson()
+    low, high = settings.min_pixels or told.min_pixels, settings.max_pixels or told.max_pixels
+    if isinstance(loaded, Qwen) and not (low or high):
+        low, high = MIN_PIXELS, MAX_PIXELS
+    return on_cpu(source, Loading(min_pixels=low, max_pixels=high), model)
