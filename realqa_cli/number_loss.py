@@ -4,9 +4,9 @@ For a direct answer the target is a Gaussian around its label (sigma 0.25 points
 numerals of the scale, instead of the one true numeral. The cross-entropy between it and the model is exact
 for all digits but the last, on every branch of the numeral trie and not on the true one alone; the last
 digit is trained below the true digits, by the target's exact conditional there. To it comes 0.5 x (MSE + 0.5
-(1 - PLCC)) of the model's expected number, in points of a 1-5 scale, PLCC over the batch. The expectation is
-exact but for the last digit, which counts as the middle of its range off the true branch (at most 0.045 off
-with three digits). So only nodes for the first digits are added to a pass over the true answer: 6 tokens on
+(1 - PLCC)) of the expected number of the model held to the scale's numerals, in points of a 1-5 scale, PLCC
+over the batch. The expectation is exact but for the last digit, which counts as the middle of its range off
+the true branch (at most 0.045 off with three digits). So only nodes for the first digits are added to a pass over the true answer: 6 tokens on
 a scale of 1-5 with one token a digit.
 
 Where single components of the figures come from is not known; the sum was found on synthetic data, see
@@ -141,23 +141,36 @@ def number_loss(edge_log_probs: Sequence[Tensor], targets: Sequence[Target], poi
 
 
 def _expected(flat: Tensor, targets: Sequence[Target]) -> Tensor:
-    """(B,) the expected number, where the model is held to the numerals of the scale."""
+    """(B,) the expected number of the model held to the numerals of the scale, at each node of the trie."""
     cells = max(len(target.plan.cells_C) for target in targets)
     depth = max(target.plan.paths_C_D.shape[1] for target in targets)
     steps_B_C_D = np.full((len(targets), cells, depth), len(flat))  # one past the end: a step of no cost
     values_B_C, none_B_C = np.zeros((len(targets), cells)), np.ones((len(targets), cells), dtype=bool)
-    start = 0
+    nodes, start = [], 0
     for b, target in enumerate(targets):
-        paths_C_D = target.plan.paths_C_D
-        here = steps_B_C_D[b, : paths_C_D.shape[0], : paths_C_D.shape[1]]
-        here[...] = np.where(paths_C_D < 0, len(flat), paths_C_D + start)
-        values_B_C[b, : len(target.plan.values_C)] = target.plan.values_C
-        none_B_C[b, : len(target.plan.values_C)] = False
+        plan, seen = target.plan, target.plan.branches
+        here = steps_B_C_D[b, : plan.paths_C_D.shape[0], : plan.paths_C_D.shape[1]]
+        here[...] = np.where(plan.paths_C_D < 0, len(flat), plan.paths_C_D + start)
+        values_B_C[b, : len(plan.values_C)] = plan.values_C
+        none_B_C[b, : len(plan.values_C)] = False
+        nodes += [np.flatnonzero(seen.edge_node_E == k) + start for k in range(len(seen.nodes))]
         start += len(target.weights_E)
-    costless = torch.cat([flat, flat.new_zeros(1)])
+    costless = torch.cat([_renormalised(flat, nodes), flat.new_zeros(1)])
     joint_B_C = costless[torch.from_numpy(steps_B_C_D).to(flat.device)].sum(dim=-1)
     joint_B_C = joint_B_C.masked_fill(torch.from_numpy(none_B_C).to(flat.device), -torch.inf)
-    return (joint_B_C.softmax(dim=-1) * torch.from_numpy(values_B_C).to(flat)).sum(dim=-1)
+    return (joint_B_C.exp() * torch.from_numpy(values_B_C).to(flat)).sum(dim=-1)
+
+
+def _renormalised(flat: Tensor, nodes: Sequence[Ints]) -> Tensor:
+    """Log-probabilities of edges where, at each node, only its own edges can be taken."""
+    width = max(map(len, nodes))
+    index_N_W = np.array([np.pad(edges, (0, width - len(edges)), constant_values=-1) for edges in nodes])
+    none_N_W = torch.from_numpy(index_N_W < 0).to(flat.device)
+    logs_N_W = flat[torch.from_numpy(index_N_W).to(flat.device)].masked_fill(none_N_W, -torch.inf)
+    totals_N = logs_N_W.logsumexp(dim=-1)
+    node_of_edge = np.repeat(np.arange(len(nodes)), [len(edges) for edges in nodes])
+    order = np.argsort(np.concatenate(nodes), kind="stable")
+    return flat - totals_N[torch.from_numpy(node_of_edge[order]).to(flat.device)]
 
 
 def _correlation(a_B: Tensor, b_B: Tensor) -> Tensor:

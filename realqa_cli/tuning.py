@@ -6,6 +6,9 @@ so that every family works alike. Knows models and folders; knows no data.
 
 import json
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,11 +127,11 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
         lora_alpha=2 * rank,
         lora_dropout=tuning.dropout,
         target_modules=names,
-        base_model_name_or_path=base_name(source),
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(model, config)
-    model.peft_config["default"].base_model_name_or_path = base_name(source)
+    with _unasked_advice_left_out():
+        model = get_peft_model(model, config)
+    config.base_model_name_or_path = base_name(source)
     return model
 
 
@@ -145,4 +148,13 @@ def _continue(model: Any, source: ModelSource, tuning: Tuning) -> Any:
         )
     config.lora_dropout = tuning.dropout
     config.base_model_name_or_path = base_name(source)
-    return PeftModel.from_pretrained(model, str(source.adapter), config=config, is_trainable=True)
+    with _unasked_advice_left_out():
+        return PeftModel.from_pretrained(model, str(source.adapter), config=config, is_trainable=True)
+
+
+@contextmanager
+def _unasked_advice_left_out() -> Iterator[None]:
+    """PEFT calls what transformers has deprecated, and says so to our users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

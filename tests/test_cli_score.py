@@ -241,6 +241,14 @@ def test_a_narrow_terminal_keeps_name_score_and_bar() -> None:
     assert "90 %" not in plain
 
 
+def test_the_folder_that_all_photos_share_stands_in_the_head(realqa: Realqa, photos: Path) -> None:
+    lines = realqa("score", photos.name, *ECHO, "--table", cwd=photos.parent).out.splitlines()
+    assert lines[0].split()[0] == "photos/"
+    assert lines[1].split()[0] == "bee.jpg"
+    mixed = realqa("score", photos / "bee.jpg", "dogs.jpg", *ECHO, "--table", cwd=photos).out
+    assert mixed.splitlines()[0].split()[0] == "photo"
+
+
 def test_json_lines_can_be_had_on_a_terminal() -> None:
     _, seen, _ = on_a_terminal("score", ".", *ECHO, "--json")
     assert len([json.loads(line) for line in seen.splitlines()]) == 11

@@ -4,6 +4,7 @@ Qwen2-VL, Qwen2.5-VL and Qwen3-VL are prepared by `Qwen` below, which needs no t
 families go through their own processor. Probabilities come from the tree pass (decoding/tree.py).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -216,7 +217,9 @@ def _with_adapter(model: Any, folder: Path, *, merge: bool) -> Any:
     from safetensors import SafetensorError
 
     try:
-        adapted = PeftModel.from_pretrained(model, folder)
+        with warnings.catch_warnings():  # PEFT calls what transformers deprecates, and says so to our users
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted = PeftModel.from_pretrained(model, folder)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(

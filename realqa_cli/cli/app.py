@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from realqa_cli import __version__
-from realqa_cli.cli import build_cot, eval, ncm, score, train
+from realqa_cli.cli import build_cot, eval, ncm, score, self_label, train
 from realqa_cli.cli.options import Quiet
 from realqa_cli.errors import UsageError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("score", epilog=score.EXAMPLES)(score.score)
+app.command("self-label", epilog=self_label.EXAMPLES)(self_label.self_label)
 app.command("build-cot", epilog=build_cot.EXAMPLES)(build_cot.build_cot)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=eval.EXAMPLES)(eval.eval)

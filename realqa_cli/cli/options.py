@@ -59,7 +59,7 @@ Dtype = Annotated[str | None, _option(MODEL, "--dtype", metavar="NAME", help=_DT
 _QUANTIZE = "4bit or 8bit weights; on CUDA only."
 Quantize = Annotated[str | None, _option(MODEL, "--quantize", metavar="BITS", help=_QUANTIZE)]
 
-_METHOD = "How the model is asked: direct."
+_METHOD = "direct asks for the score alone, cot for the attributes first."
 Method = Annotated[str | None, _option(SCORING, "--method", metavar="NAME", help=_METHOD, default="direct")]
 _DECODE = "exact weighs every score that the model could give; greedy reads the one that it writes."
 Decode = Annotated[str | None, _option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
@@ -79,6 +79,9 @@ _DIGITS = "Digits of the scores of a model without realqa.json."
 Digits = Annotated[int | None, _option(SCORING, "--digits", metavar="N", min=1, max=3, help=_DIGITS)]
 _DISTRIBUTION = "Add the probability of every score."
 Distribution = Annotated[bool, _flag(SCORING, "--distribution", help=_DISTRIBUTION)]
+
+_REASONS = "Also give reasons in words, where the model was trained to."
+Reasons = Annotated[bool, _flag(SCORING, "--reasons", help=_REASONS)]
 
 _LIMIT = "Stop after N items."
 Limit = Annotated[int | None, _option(OUTPUT, "--limit", metavar="N", min=1, help=_LIMIT)]

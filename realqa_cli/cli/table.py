@@ -4,6 +4,7 @@ Up to `WHOLE` records become one table; beyond that lines are printed as they co
 photos need no memory.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -56,7 +57,8 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
     best = max((record["score"] for record in records if "score" in record), default=None)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", width=1)
-    table.add_column("photo", overflow="fold")
+    folder = _shared_folder(records)
+    table.add_column(Text(printable(folder) or "photo"), overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     details = width >= 72  # a narrow terminal keeps what matters
@@ -65,10 +67,10 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
             table.add_column(name, justify="right", no_wrap=True, style="dim")
     for record in records:
         if "error" in record:
-            table.add_row(Text("✗", "red"), name_of(record), "", Text(str(record["error"]["type"]), "red"))
+            table.add_row(Text("✗", "red"), name_of(record, folder), "", Text(record["error"]["type"], "red"))
             continue
         mark = Text("★", "bold yellow") if record["score"] == best and len(records) > 1 else Text("")
-        cells = [mark, name_of(record), Text(f"{record['score']:.2f}", "bold"), bar(record)]
+        cells = [mark, name_of(record, folder), Text(f"{record['score']:.2f}", "bold"), bar(record)]
         table.add_row(*cells, *(_details(record) if details else ()))
     return table
 
@@ -94,10 +96,24 @@ def _error(record: Mapping[str, Any]) -> Text:
     return Text(message if message.startswith(name) else f"{name}: {message}", "red")
 
 
-def name_of(record: Mapping[str, Any]) -> Text:
-    """The item's name as text, never as markup; control characters cannot reach the terminal."""
-    name = str(record.get("image") or record.get("video") or "?")
-    return Text(printable(name))
+def name_of(record: Mapping[str, Any], folder: str = "") -> Text:
+    """The item's name as text, never as markup, without the `folder` that the table's head tells."""
+    return Text(printable(_name(record).removeprefix(folder)))
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return str(record.get("image") or record.get("video") or "?")
+
+
+def _shared_folder(records: list[Mapping[str, Any]]) -> str:
+    """The folder that all names begin with, its slash included; empty where there is none."""
+    folders = {os.path.dirname(_name(record)) for record in records}
+    try:
+        shared = os.path.commonpath(folders)
+    except ValueError:  # some from the root, some from here
+        return ""
+    shared = os.path.join(shared, "")
+    return shared if all(_name(record).startswith(shared) for record in records) else ""
 
 
 def printable(text: str) -> str:

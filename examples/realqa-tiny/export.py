@@ -1,0 +1,47 @@
+"""From trained weights to a model folder that transformers and `realqa` load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from initialise import image_processor_settings
+from photos import MAX_PIXELS, MIN_PIXELS
+from words import save_tokenizer
+
+REALQA = {
+    "format": 1,
+    "objective": "ntp",
+    "scale": [1.0, 5.0],
+    "digits": 3,
+    "min_pixels": MIN_PIXELS,
+    "max_pixels": MAX_PIXELS,
+    "base_model": None,
+}
+
+
+def export(model: Any, tokenizer: Any, folder: Path, photos: int) -> None:
+    """Write the folder; weights as float16. photos: how many the model was trained on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.generation_config.update(
+        do_sample=False,
+        max_new_tokens=64,
+        bos_token_id=None,
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        pad_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+    )
+    full = {name: value.clone() for name, value in model.state_dict().items()}
+    model.to(torch.float16).save_pretrained(folder)
+    model.float().load_state_dict(full)
+    save_tokenizer(folder)
+    _write(folder / "preprocessor_config.json", image_processor_settings(MIN_PIXELS, MAX_PIXELS))
+    trained_on = f"synthetic degradations of {photos} photographs; full-reference labels, no human ratings"
+    _write(folder / "realqa.json", {**REALQA, "trained_on": trained_on})
+    for file in folder.iterdir():
+        file.chmod(0o644)
+
+
+def _write(path: Path, settings: dict[str, Any]) -> None:
+    path.write_text(json.dumps(settings, indent=2) + "\n")

@@ -1,0 +1,112 @@
+"""realqa-tiny from photos to model folder, in one command that can be interrupted and started again.
+
+    python examples/realqa-tiny/make.py --photos PHOTOS --output MODEL [--work WORK] [--minutes N]
+    [--human-mos FOLDER]
+
+Steps: damage the photos and measure each window (photos, degrade, fidelity, windows), turn measurements into
+labels (labels), make the tokenizer and the initial weights (words, initialise), train (train), write the
+folder (export, card), judge it (evaluate). What a step leaves in WORK is kept and not done twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+import train
+from card import card
+from export import export
+from initialise import initialise
+from inputs import Conversation
+from labels import fit_ranks, read_records
+from photos import load, reference, region, split
+from windows import SIDE, write_shards
+from words import save_tokenizer
+
+PHOTOS_FOR_START = 60  # whose patches set the strength of the first patterns
+
+
+def main() -> None:
+    arguments = _arguments()
+    work: Path = arguments.work or arguments.output.parent / f"{arguments.output.name}-work"
+    data, photos = work / "data", split(arguments.photos)
+    if not photos["train"]:
+        raise SystemExit(f"{arguments.photos} holds no photos to train on")
+
+    write_shards(
+        photos["held_out"], data, arguments.held_out_items, name="held", processes=arguments.threads, seed=1
+    )
+    write_shards(photos["train"], data, arguments.items, name="train", processes=arguments.threads)
+    records = read_records(data, "train")
+    quantiles = fit_ranks(records)
+
+    tokenizer = save_tokenizer(work / "tokenizer")
+    model = initialise(tokenizer, _starting_images(photos["train"]))
+    settings = train.Settings(minutes=arguments.minutes, threads=arguments.threads)
+    windows = train.Windows(records, quantiles)
+    effort = train.train(model, Conversation(tokenizer), windows, settings, work / "checkpoint.pt")
+    export(model, tokenizer, arguments.output, len(photos["train"]))
+
+    figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
+    figures["training"] = {"photos": len(photos["train"]), "items": len(records), **effort}
+    (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (arguments.output / "README.md").write_text(card(figures))
+    print(json.dumps({name: figures[name] for name in ("held_out", "ladders_that_fall", "human")}, indent=2))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train realqa-tiny from a folder of good photos.")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of sharp, well-made photographs")
+    parser.add_argument("--output", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--work", type=Path, help="folder for data and checkpoints (default: OUTPUT-work)")
+    parser.add_argument("--minutes", type=float, default=34, help="training time on the clock (default: 34)")
+    parser.add_argument(
+        "--items", type=int, default=15_400, help="degraded images to train on (default: 15400)"
+    )
+    parser.add_argument(
+        "--held-out-items", type=int, default=400, help="degraded images to test on (default: 400)"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="processes for data, threads for training")
+    parser.add_argument("--human-mos", type=Path, help="folder with labels.csv and images/, for judging only")
+    return parser.parse_args()
+
+
+def _starting_images(paths: list[Path]) -> list[Any]:
+    rng = np.random.default_rng(0)
+    return [np.asarray(region(reference(load(path), rng), SIDE, rng)) for path in paths[:PHOTOS_FOR_START]]
+
+
+def _judge(
+    folder: Path, photos: dict[str, list[Path]], data: Path, quantiles: Any, human_mos: Path | None
+) -> dict[str, Any]:
+    """Every figure of the model card."""
+    judge = evaluate.Judge(folder)
+    unseen = photos["shipped"] + photos["held_out"]
+    figures: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in judge.model.parameters()),
+        "held_out": evaluate.held_out(judge, read_records(data, "held"), quantiles),
+        "sentences": {path.name: judge.write(load(path)) for path in unseen},
+        "human": evaluate.human(judge, human_mos) if human_mos else None,
+    }
+    for name, fitted in (("fitted", True), ("own_size", False)):
+        figures[f"ladders_{name}"] = evaluate.ladders(judge, unseen, fitted)
+    figures["ladders_that_fall"] = {
+        f"{size}, {group}": {
+            ladder: [
+                sum(evaluate.falls(figures[f"ladders_{size}"][path.name][ladder]) for path in photos[group]),
+                len(photos[group]),
+            ]
+            for ladder in evaluate.LADDERS
+        }
+        for size in ("fitted", "own_size")
+        for group in ("shipped", "held_out")
+    }
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""The training loop: windows of several sizes, soft numerals as targets, a checkpoint every minute.
+
+The loss at the numeral is exact: the target is a Gaussian over the 401 scores 1.00 .. 5.00, and the model's
+conditionals of the first two digits are trained on every branch, those of the third on one sampled path. To
+it come the squared error and the correlation of the expected score, and the cross-entropy of the sentence
+around the numeral. Knows shards and labels; does not know how they were made or how the model is judged.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from inputs import Conversation, mask, patches, positions
+from labels import Record, scores
+from torch.nn import functional as F
+
+NUMERALS = np.round(np.arange(100, 501) / 100, 2)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Optimiser and schedule; the schedule runs on the clock, so that a run ends when it was asked to."""
+
+    minutes: float = 30.0
+    rate: float = 3e-4
+    warm_up: int = 100  # steps
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    sigma: float = 0.25  # of the soft target, in points of the 1-5 scale
+    regression: float = 0.5  # weight of squared error and correlation
+    sentence: float = 0.2  # weight of the words around the numeral
+    threads: int = 2
+    seed: int = 0
+
+
+# Side of the window (0: a whole photo), images a step, and the share of steps at the start and at the end.
+SIZES = ((112, 32, 0.45, 0.25), (224, 12, 0.42, 0.42), (448, 4, 0.08, 0.19), (0, 3, 0.05, 0.14))
+
+
+@dataclass(frozen=True)
+class Sample:
+    record: Record
+    window: tuple[int, int, int, int]
+    score: float
+
+
+class Windows:
+    """All labelled windows by size, with the shards' pixels mapped into memory."""
+
+    def __init__(self, records: list[Record], quantiles: npt.NDArray[np.float64]) -> None:
+        self.maps = {shard: np.memmap(shard, np.uint8, "r") for shard in {r.shard for r in records}}
+        self.by_size: dict[tuple[int, int], list[Sample]] = {}
+        whole: dict[tuple[int, int], list[Sample]] = {}
+        for record in records:
+            for window, score in zip(record.windows, scores(record, quantiles), strict=True):
+                size = window[2], window[3]
+                is_whole = record.whole and size == (record.height, record.width)
+                target = whole if is_whole else self.by_size
+                target.setdefault(size, []).append(Sample(record, window, float(score)))
+        self.whole = list(whole.values())
+        self.sides = {height for height, width in self.by_size if height == width} | ({0} if whole else set())
+
+    def pixels(self, sample: Sample) -> npt.NDArray[np.uint8]:
+        record, (top, left, height, width) = sample.record, sample.window
+        flat = self.maps[record.shard][record.offset : record.offset + record.height * record.width * 3]
+        return flat.reshape(record.height, record.width, 3)[top : top + height, left : left + width]
+
+    def draw(self, side: int, count: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], Any]:
+        """Images of one size (count, height, width, 3) and their scores (count,); half of them mirrored."""
+        if side:
+            pool = self.by_size[side, side]
+        else:
+            sizes = np.array([len(group) for group in self.whole], float)
+            pool = self.whole[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
+        chosen = [pool[int(i)] for i in rng.integers(0, len(pool), count)]
+        images = [self.pixels(sample) for sample in chosen]
+        images = [image[:, ::-1] if rng.random() < 0.5 else image for image in images]
+        return np.stack(images), np.array([sample.score for sample in chosen], np.float32)
+
+
+def soft_targets(values: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float64]:
+    """Gaussian over the 401 numerals as (B, 500) probabilities of d1 d2 d3, d1 in 1..5; zero above 5.00."""
+    weights = np.exp(-0.5 * ((NUMERALS[None] - values[:, None]) / sigma) ** 2)
+    table = np.zeros((len(values), 500))
+    table[:, :401] = weights / weights.sum(axis=1, keepdims=True)
+    return table
+
+
+def step_loss(
+    model: Any,
+    talk: Conversation,
+    images: npt.NDArray[np.uint8],
+    values: npt.NDArray[np.float32],
+    settings: Settings,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(loss, expected scores (B,)) of images of one size."""
+    batch, height, width, _ = images.shape
+    prompt = talk.prompt(height, width)
+    joint = soft_targets(values, settings.sigma)
+    paths = np.array([rng.choice(500, p=row) for row in joint])  # one numeral each: 100 (d1 - 1) + 10 d2 + d3
+    tree = talk.path_tree(1)
+    length, digits = len(prompt.ids), torch.tensor(talk.digits)
+
+    ids = torch.tensor([[*prompt.ids, *tree.ids]]).repeat(batch, 1)
+    ids[:, length + 10] = digits[torch.from_numpy(paths // 10 % 10)]
+    ids[:, length + 11] = digits[torch.from_numpy(paths % 10)]
+    sees = torch.stack([mask(length, talk.path_tree(int(first) + 1)) for first in paths // 100])[:, None]
+    where = positions(model, prompt, tree)[:, None].expand(-1, batch, -1)
+    hidden = model.model(
+        input_ids=ids,
+        pixel_values=patches(images),
+        image_grid_thw=torch.tensor([prompt.grid]).repeat(batch, 1),
+        attention_mask=sees,
+        position_ids=where,
+        use_cache=False,
+    ).last_hidden_state
+    logits = model.lm_head(hidden[:, prompt.answer - 1 :]).float()
+    logs = logits.log_softmax(-1)
+    at = length - prompt.answer  # index in `logs` of the token before the numeral
+
+    table = torch.from_numpy(joint).float().reshape(batch, 5, 10, 10)
+    first, second = table.sum((2, 3)), table.sum(3)
+    log_first = logs[:, at][:, digits[1:6]]
+    log_second = logs[:, at + 6 : at + 11][:, :, digits]  # after each "d1 ."
+    rows = torch.arange(batch)
+    third = table[rows, paths // 100, paths // 10 % 10]
+    log_third = logs[:, at + 11][:, digits]
+    numeral = (
+        -(first * log_first).sum(-1)
+        - (second * log_second).sum((1, 2))
+        - (third / third.sum(-1, keepdim=True) * log_third).sum(-1)
+    ).mean()
+
+    words = F.cross_entropy(logits[:, :at].flatten(0, 1), ids[:, prompt.answer : length].flatten())
+    point = -logs[:, at + 1 : at + 6, talk.point].mean() - logs[:, at + 12, talk.point].mean()
+    ending = -logs[:, at + 13, talk.end].mean()
+
+    expected = _expected(log_first, log_second)
+    target = torch.from_numpy(values)
+    regression = F.mse_loss(expected, target)
+    if batch >= 8:
+        regression = regression + 0.5 * (1 - _correlation(expected, target))
+    loss = numeral + settings.sentence * (words + point + ending) + settings.regression * regression
+    return loss, expected.detach()
+
+
+def _expected(log_first: torch.Tensor, log_second: torch.Tensor) -> torch.Tensor:
+    """The mean score from the first two digits; the third adds 0.045 on average, except at 5.00."""
+    tenths = log_second.softmax(-1) @ torch.arange(10.0) / 10 + 0.045
+    leaf = torch.arange(1.0, 6.0) + tenths * torch.tensor([1.0, 1, 1, 1, 0])
+    return (log_first.softmax(-1) * leaf).sum(-1)
+
+
+def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    a, b = a - a.mean(), b - b.mean()
+    return (a * b).sum() / (a.norm() * b.norm() + 1e-6)
+
+
+def _rate(progress: float, step: int, settings: Settings) -> float:
+    warm = min(1.0, (step + 1) / settings.warm_up)
+    return settings.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def _size(progress: float, sides: set[int], rng: np.random.Generator) -> tuple[int, int]:
+    """A random (side, images a step) among the sides that the data has; larger ones more and more."""
+    choices = [size for size in SIZES if size[0] in sides]
+    shares = np.array([start + progress * (end - start) for _, _, start, end in choices])
+    side, count, _, _ = choices[int(rng.choice(len(choices), p=shares / shares.sum()))]
+    return side, count
+
+
+def train(
+    model: Any, talk: Conversation, data: Windows, settings: Settings, checkpoint: Path
+) -> dict[str, float]:
+    """Train in place; returns what was done, in steps, windows and minutes.
+
+    A checkpoint a minute; a run that was cut off goes on from its last one.
+    """
+    torch.set_num_threads(settings.threads)
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=settings.rate,
+        betas=(0.9, 0.98),
+    )
+    step, spent, seen = 0, 0.0, 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent, seen = state["step"], state["spent"], state["seen"]
+    rng = np.random.default_rng([settings.seed, step])
+    model.train()
+    start = time.time() - spent
+    saved = logged = time.time()
+    history: list[tuple[int, float, npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
+    while (progress := (time.time() - start) / (60 * settings.minutes)) < 1:
+        side, count = _size(progress, data.sides, rng)
+        images, values = data.draw(side, count, rng)
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(progress, step, settings)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, expected = step_loss(model, talk, images, values, settings, rng)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        optimiser.step()
+        step, seen = step + 1, seen + count
+        history.append((side, float(loss.detach()), expected.numpy(), values))
+        if time.time() - logged > 20:
+            _log(step, seen, time.time() - start, history)
+            logged, history = time.time(), []
+        if time.time() - saved > 60:
+            _save(checkpoint, model, optimiser, step, time.time() - start, seen)
+            saved = time.time()
+    spent = time.time() - start
+    _save(checkpoint, model, optimiser, step, spent, seen)
+    model.eval()
+    return {"steps": step, "windows": seen, "minutes": round(min(spent / 60, settings.minutes), 1)}
+
+
+def _save(checkpoint: Path, model: Any, optimiser: Any, step: int, spent: float, seen: int) -> None:
+    state = {
+        "model": model.state_dict(), "optimiser": optimiser.state_dict(),
+        "step": step, "spent": spent, "seen": seen,
+    }  # fmt: skip
+    partial = checkpoint.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(checkpoint)
+
+
+def _log(step: int, seen: int, spent: float, history: list[Any]) -> None:
+    """One line: progress, and loss and correlation for every window size since the last line."""
+    parts = []
+    for side in sorted({entry[0] for entry in history}):
+        entries = [entry for entry in history if entry[0] == side]
+        expected = np.concatenate([entry[2] for entry in entries])
+        values = np.concatenate([entry[3] for entry in entries])
+        loss = np.mean([entry[1] for entry in entries])
+        plcc = np.corrcoef(expected, values)[0, 1] if len(values) > 2 else float("nan")
+        parts.append(f"{side or 'whole'}: loss {loss:.3f} plcc {plcc:.3f}")
+    print(f"{spent:6.0f} s  step {step:6d}  {seen:7d} windows  " + "  ".join(parts), flush=True)
