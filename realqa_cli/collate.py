@@ -103,6 +103,13 @@ class Collator:
             "spots": spots,
         }
 
+    def safely(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
+        """The batch, or {"error": ...}: an error that crosses processes by itself arrives as a traceback."""
+        try:
+            return self(conversations)
+        except UsageError as error:
+            return {"error": error}
+
     def _prompt(self, conversations: Sequence[Conversation], encoded: Sequence[Encoded]) -> PromptBatch:
         photos = [_open(conversation) for conversation in conversations]
         prompt = self.prepares.batch([one.text for one in encoded], photos)

@@ -6,11 +6,11 @@ for all digits but the last, on every branch of the numeral trie and not on the 
 digit is trained below the true digits, by the target's exact conditional there. To it comes 0.5 x (MSE + 0.5
 (1 - PLCC)) of the expected number of the model held to the scale's numerals, in points of a 1-5 scale, PLCC
 over the batch. The expectation is exact but for the last digit, which counts as the middle of its range off
-the true branch (at most 0.045 off with three digits). So only nodes for the first digits are added to a pass over the true answer: 6 tokens on
-a scale of 1-5 with one token a digit.
+the true branch (at most 0.045 off with three digits). So only nodes for the first digits are added to a pass
+over the true answer: 6 tokens on a scale of 1-5 with one token a digit.
 
-Where single components of the figures come from is not known; the sum was found on synthetic data, see
-EXPERIMENTS.md. Knows logits and tries; knows nothing of conversations.
+Found on synthetic data with a small model; its parts were not tried one by one. Knows logits and tries;
+knows nothing of conversations.
 """
 
 from collections.abc import Iterator, Sequence

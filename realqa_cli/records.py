@@ -137,7 +137,7 @@ class LabelRecord(Record):
     """A line of `realqa self-label` and `realqa annotate`: a photo's attributes, and who gave them.
 
     attributes: by key; a rating is {"score", "reason"}, the subject {"subject", "background"}, others texts.
-    annotator: at least the "model".  confidence: by attribute, 0 to 1.  refined: whether a person went over it.
+    annotator: at least the "model".  confidence: by attribute, 0 to 1.  refined: whether a person checked it.
     """
 
     attributes: dict[str, Any]

@@ -23,7 +23,7 @@ from realqa_cli.manifest import Manifest
 from realqa_cli.models import realqa_json
 
 LOG, RUN = "log.jsonl", "train.run.json"
-_SAVING = ".saving"
+_SAVING, _LOCK = ".saving", ".lock"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -54,7 +54,7 @@ class RunFolder:
             return self._last() if resume else None
         if self.path.exists() and not self.path.is_dir():
             raise OutputError("is a file", where=where, remedy="choose another folder")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(entry.name != _LOCK for entry in self.path.iterdir()):
             ours = (self.path / RUN).is_file()
             if not ours:
                 raise OutputError(
@@ -63,12 +63,15 @@ class RunFolder:
             if not resume and not overwrite:
                 remedy = "add --resume to go on, --overwrite to start over, or choose another folder"
                 raise OutputError("holds a training run", where=where, remedy=remedy)
+            self._take()
             if resume:
                 self._check(manifest)
                 return self._resume()
             for entry in self.path.iterdir():
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                if entry.name != _LOCK:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         self.path.mkdir(parents=True, exist_ok=True)
+        self._take()
         write_atomic(self.path / RUN, json.dumps(manifest.as_json(), indent=1) + "\n")
         return None
 
@@ -108,6 +111,17 @@ class RunFolder:
             file.replace(self.path / file.name)
         _sync(self.path)
         self._clear(keep=None)
+
+    def _take(self) -> None:
+        """Keeps other runs out, until this process ends. Raises OutputError where one is in already."""
+        from filelock import FileLock, Timeout
+
+        self._lock = FileLock(self.path / _LOCK, timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            remedy = "wait until it ends, or choose another folder"
+            raise OutputError("another run is writing it", where=str(self.path), remedy=remedy) from error
 
     def _resume(self) -> Path | None:
         """The last checkpoint; lines of the log that came after it go, because they will come again."""

@@ -90,6 +90,13 @@ class ScoreTrainer(Trainer):
                     self._watch(record, self.state.max_steps)
         self.state.log_history.clear()  # the log is in its file, and need not be in every checkpoint
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """Batches come here first, and with them what went wrong in the process that made them."""
+        for batch in batch_samples:
+            if "error" in batch:
+                raise batch["error"]
+        return super()._get_num_items_in_batch(batch_samples, device)
+
     def _count(
         self, found: AnswerLogits, losses_B_W: Tensor, trained: Tensor, inputs: Mapping[str, Any]
     ) -> None:

@@ -161,7 +161,7 @@ def _trainer(
         model=model,
         args=arguments,
         train_dataset=list(data),
-        data_collator=collator,
+        data_collator=collator.safely,
     )
 
 

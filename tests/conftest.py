@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# Small models gain nothing from threads, and two workers of the suite would only wait for each other's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The machine may be busy with other things: no example is too slow, and every run tries the same ones.
+settings.register_profile("realqa", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("realqa")
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ROOT / "examples" / "photos"

@@ -163,8 +163,14 @@ def write(
 
 
 def _llava(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
-    from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaProcessor
-    from transformers import LlavaForConditionalGeneration
+    from transformers import (
+        CLIPImageProcessorPil,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
 
     vision = CLIPVisionConfig(
         hidden_size=32,

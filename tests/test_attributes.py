@@ -1,6 +1,7 @@
 """The ten attributes: what they are, how answers are read, which numbers stand for them."""
 
 import pytest
+
 from realqa_cli.attributes import ATTRIBUTES, LEVELS, exposure_quality
 
 

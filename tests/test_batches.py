@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
 from realqa_cli.batches import open_items, through
 from realqa_cli.errors import ItemError, RecordError
 from realqa_cli.sources import Item
@@ -61,7 +62,7 @@ def test_what_is_done_is_left_out_and_never_asked_about(tmp_path: Path) -> None:
 def test_photos_are_opened_as_they_are_needed(tmp_path: Path) -> None:
     opened = 0
 
-    def counting():  # noqa: ANN202
+    def counting():
         nonlocal opened
         for item in items(tmp_path, 9):
             opened += 1

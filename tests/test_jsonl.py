@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from realqa_cli import jsonl
 from realqa_cli.errors import OutputError, RecordError, UsageError
 from realqa_cli.jsonl import Appender, dump_line, parse_line, read_lines, write_atomic
 
-unhurried = settings(deadline=None)  # the machine may be busy with other things
 # Lone surrogates as Python makes them of file names that are not UTF-8: U+DC80 to U+DCFF.
 names = st.text(
     st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
@@ -123,7 +122,6 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 # Writing a line
 
 
-@unhurried
 @given(records)
 def test_what_is_written_is_read_back(record: dict[str, Any]) -> None:
     line = dump_line(record)
@@ -131,7 +129,6 @@ def test_what_is_written_is_read_back(record: dict[str, Any]) -> None:
     assert parse_line(line.encode("utf-8")) == record
 
 
-@unhurried
 @given(st.lists(records, max_size=4))
 def test_whole_files_are_read_back_by_any_reader_of_lines(rows: list[dict[str, Any]]) -> None:
     text = "".join(dump_line(row) + "\n" for row in rows)
@@ -139,7 +136,6 @@ def test_whole_files_are_read_back_by_any_reader_of_lines(rows: list[dict[str, A
     assert [json.loads(line) for line in text.splitlines()] == rows
 
 
-@unhurried
 @given(st.binary(min_size=1))
 def test_a_file_name_that_is_not_utf_8_survives_byte_for_byte(name: bytes) -> None:
     line = dump_line({"image": os.fsdecode(name)}).encode("utf-8")
@@ -271,7 +267,6 @@ def test_not_resuming_is_fine_where_there_is_nothing(path: Path, exists: bool) -
 # Repair
 
 
-@unhurried
 @given(st.lists(records, min_size=1, max_size=3), st.data())
 def test_a_file_cut_anywhere_keeps_its_whole_records(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], data: st.DataObject

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from realqa_cli import manifest
 from realqa_cli.manifest import Manifest
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pillow_heif
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
@@ -24,7 +24,6 @@ from realqa_cli.media import content_id, fit, open_photo, read_bytes, smart_resi
 
 pillow_heif.register_heif_opener()  # to write HEIC here; the module registers it by itself for reading
 
-unhurried = settings(deadline=None)  # the machine may be busy with other things
 ORIENTATION = 0x0112
 MODES = {
     "JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "AVIF": "avif",
@@ -477,7 +476,6 @@ def reference() -> Callable[..., tuple[int, int]]:
     return resize
 
 
-@unhurried
 @given(height=sides, width=sides, factor=factors, low=st.integers(1, 300_000), more=st.integers(0, 900_000))
 def test_smart_resize_is_transformers_own(
     reference: Callable[..., tuple[int, int]], height: int, width: int, factor: int, low: int, more: int
@@ -492,7 +490,6 @@ def test_smart_resize_is_transformers_own(
         assert smart_resize(height, width, **bounds) == expected
 
 
-@unhurried
 @given(height=sides, width=sides, factor=factors)
 def test_sizes_are_multiples_of_the_factor_within_the_bounds(height: int, width: int, factor: int) -> None:
     if max(height, width) > 20 * min(height, width):

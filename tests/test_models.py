@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from realqa_cli import models
 from realqa_cli.errors import ModelError
 from realqa_cli.models import realqa_json
@@ -35,7 +36,9 @@ def test_a_folder_with_weights_is_found_by_its_path(tmp_path: Path) -> None:
 
 
 def test_an_adapter_folder_finds_its_base_by_what_it_says(tmp_path: Path) -> None:
-    place = folder(tmp_path, "adapter_model.safetensors", adapter_config={"base_model_name_or_path": "realqa-tiny"})
+    place = folder(
+        tmp_path, "adapter_model.safetensors", adapter_config={"base_model_name_or_path": "realqa-tiny"}
+    )
     found = models.find(str(place))
     assert (found.base, found.adapter) == (models.path("realqa-tiny"), place)
 
@@ -87,7 +90,15 @@ def test_remote_code_needs_a_pinned_revision() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ['{"format": 2}', '{"scale": [5, 1]}', '{"digits": 7}', '{"min_pixels": 9, "max_pixels": 3}', "[]", "{", "\xff"],
+    [
+        '{"format": 2}',
+        '{"scale": [5, 1]}',
+        '{"digits": 7}',
+        '{"min_pixels": 9, "max_pixels": 3}',
+        "[]",
+        "{",
+        "\xff",
+    ],
 )
 def test_a_broken_realqa_json_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "realqa.json").write_bytes(content.encode("latin-1"))

@@ -99,7 +99,7 @@ def test_with_merged_digits_it_sums_over_all_ways_to_write_a_number(
 ) -> None:
     backend = load(write(tmp_path / "model", family, merges_digits=True))
     read, found = measured(backend, data)
-    for conversation, one in [*zip(read, found, strict=True)][1:3]:
+    for conversation, one in [*zip(read, found, strict=True)][1:2]:
         text, image = conversation.numeral, conversation_photo(conversation)
         assert text is not None
         prompt = backend.prepares.render_turns(conversation.turns[:1], answer_next=True)

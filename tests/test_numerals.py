@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from realqa_cli.numerals import ScoreDistribution, TokenTrie, numerals, short_numerals, token_trie, write
 from small_models import tokenizer
+
+from realqa_cli.numerals import ScoreDistribution, TokenTrie, numerals, short_numerals, token_trie, write
 
 PROMPT = "assistant\nThe score of this image is "
 
@@ -57,7 +58,7 @@ def test_short_numerals_have_no_trailing_zeros() -> None:
 
 
 class TestTrieOverTokenizers:
-    def encode(self, **kind: bool):  # noqa: ANN201
+    def encode(self, **kind: bool):
         words = tokenizer(**kind)
         return lambda texts: words(texts, add_special_tokens=False)["input_ids"]
 
@@ -105,7 +106,7 @@ class TestTrieOverTokenizers:
     def test_words_that_begin_one_another_are_told_apart_by_what_follows(self) -> None:
         encode = self.encode()
         _, trie = token_trie(encode, "Saturation: ", ["low", "low saturation", "lower"], ",")
-        assert len({path for path in trie.paths}) == 3
+        assert len(set(trie.paths)) == 3
 
     def test_equal_continuations_are_refused(self) -> None:
         with pytest.raises(ValueError, match="not distinguishable"):

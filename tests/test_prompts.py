@@ -1,6 +1,7 @@
 """The words: questions, answers, and the regular form that training writes and decoding forces."""
 
 import pytest
+
 from realqa_cli import prompts
 from realqa_cli.attributes import ATTRIBUTES
 from realqa_cli.prompts import SLOTS, Slot, arrange, fill, regular_form
@@ -13,7 +14,10 @@ def test_the_papers_questions_and_answers_are_word_for_word() -> None:
 
 
 def test_an_image_becomes_a_video_in_every_text() -> None:
-    assert prompts.about(prompts.COT_QUESTION, "video") == "Rate the aesthetics and quality of this video step by step."
+    assert (
+        prompts.about(prompts.COT_QUESTION, "video")
+        == "Rate the aesthetics and quality of this video step by step."
+    )
     assert prompts.direct_answer("3.99", "video") == "The score of this video is 3.99."
 
 
@@ -34,9 +38,14 @@ def test_the_regular_form_reads_like_the_papers() -> None:
     texts = {key: (next(iter(slot.options), "words")) for key, slot in SLOTS.items()}
     text = fill(regular_form(tuple(SLOTS)), texts)
     first, second, third = text.split("\n")
-    assert first.startswith("1.1 Reason for Composition Score: words, 1.2 Composition Score: 1, 1.3 Reason for Eye-Catching")
+    assert first.startswith(
+        "1.1 Reason for Composition Score: words, 1.2 Composition Score: 1, 1.3 Reason for Eye-Catching"
+    )
     assert second.endswith("2.6 Level Shot: yes")
-    assert third == "3.1 Image Clarity: very blurry, 3.2 Exposure: overexposed, 3.3 Saturation: ultra-low saturation"
+    assert (
+        third
+        == "3.1 Image Clarity: very blurry, 3.2 Exposure: overexposed, 3.3 Saturation: ultra-low saturation"
+    )
 
 
 def test_items_keep_their_numbers_where_others_are_left_out() -> None:
@@ -46,7 +55,11 @@ def test_items_keep_their_numbers_where_others_are_left_out() -> None:
         ", 1.4 Eye-Catching Score: ",
         "\n2.2 Exposure: ",
     ]
-    assert [part.key for part in form if isinstance(part, Slot)] == ["composition.score", "eye_catching.score", "exposure"]
+    assert [part.key for part in form if isinstance(part, Slot)] == [
+        "composition.score",
+        "eye_catching.score",
+        "exposure",
+    ]
 
 
 def test_the_order_of_levels_can_be_reversed() -> None:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from PIL import Image
+
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.models.realqa_json import RealqaJson
 from realqa_cli.readout import resolve

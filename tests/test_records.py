@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from realqa_cli.errors import MediaError, RecordError
 from realqa_cli.jsonl import dump_line, parse_line
 from realqa_cli.records import ImageRecord, Record, ScoreRecord, error_line
 
-unhurried = settings(deadline=None)  # the machine may be busy with other things
 CONTENT = "sha256:" + "0" * 64
 OWN: dict[str, Any] = {
     "score": 0.1 + 0.2,
@@ -54,14 +53,12 @@ class Photo:
 # Fields of the user's
 
 
-@unhurried
 @given(foreign_fields(ImageRecord))
 def test_unknown_fields_come_back_as_they_were_in_their_order(fields: dict[str, Any]) -> None:
     line = ImageRecord.parse({"image": "a.jpg", **fields}).to_line()
     assert list(line.items()) == [("image", "a.jpg"), *fields.items()]
 
 
-@unhurried
 @given(foreign_fields(ScoreRecord))
 def test_a_result_is_written_before_the_fields_that_pass_through(fields: dict[str, Any]) -> None:
     line = ScoreRecord.of(Photo(fields=fields), **OWN).to_line()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageFilter
+from small_models import write
+
 from realqa_cli import Scorer, UsageError
 from realqa_cli.errors import ModelError
 from realqa_cli.records import ScoreRecord
-from small_models import write
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
 

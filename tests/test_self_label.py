@@ -5,13 +5,14 @@ import logging
 from pathlib import Path
 
 import pytest
+from small_models import write
+
 from realqa_cli.attributes import ATTRIBUTES
 from realqa_cli.errors import UsageError
 from realqa_cli.models import path
 from realqa_cli.models.realqa_json import RealqaJson
 from realqa_cli.self_label import Labeller, LabelSettings, form_of
 from realqa_cli.sources import read_sources
-from small_models import write
 
 PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
 

@@ -1,13 +1,15 @@
 """Slots: answers that cannot be malformed, chosen as plain forward passes would choose."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_models import write
+from test_tree import brute_force, photos
+
 from realqa_cli import backends, models, prompts
 from realqa_cli.attributes import ATTRIBUTES
 from realqa_cli.backends import Ask, Loading
@@ -15,8 +17,6 @@ from realqa_cli.backends.hf import HFBackend
 from realqa_cli.decoding.slots import complete
 from realqa_cli.numerals import Floats
 from realqa_cli.prompts import SLOTS, arrange, regular_form
-from small_models import write
-from test_tree import brute_force, photos
 
 CHOICES = arrange(key for key, slot in SLOTS.items() if not slot.free)
 

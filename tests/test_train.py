@@ -121,6 +121,15 @@ class TestResult:
         AutoImageProcessor.from_pretrained(tmp_path / "run", backend="pil")
         assert json.loads((tmp_path / "run" / "realqa.json").read_text())["base_model"] is None
 
+    def test_activations_that_are_computed_twice_change_nothing(
+        self, base: Path, data: Path, tmp_path: Path
+    ) -> None:
+        for name, twice in (("once", False), ("twice", True)):
+            how = settings(base, max_steps=2, learning_rate=1e-2, gradient_checkpointing=twice)
+            train([data], tmp_path / name, how)
+        once, twice_ = weights(tmp_path / "once"), weights(tmp_path / "twice")
+        assert all(np.allclose(once[name], twice_[name], atol=1e-6) for name in once)
+
     def test_from_scratch_begins_with_new_weights(self, base: Path, data: Path, tmp_path: Path) -> None:
         how = settings(base, tuning="scratch", max_steps=1, learning_rate=1e-9, seed=1)
         train([data], tmp_path / "run", how)
@@ -209,6 +218,17 @@ class TestResume:
         assert timeless[0] == timeless[1]
         assert len(timeless[0]) == 18
 
+    def test_two_runs_cannot_write_one_folder(self, base: Path, data: Path, tmp_path: Path) -> None:
+        from filelock import FileLock
+
+        train([data], tmp_path / "run", settings(base, max_steps=1))
+        (tmp_path / "run" / "realqa.json").unlink()
+        with (
+            FileLock(tmp_path / "run" / ".lock"),
+            pytest.raises(OutputError, match="another run is writing it"),
+        ):
+            train([data], tmp_path / "run", settings(base, max_steps=1), resume=True)
+
     def test_a_complete_run_is_left_as_it_is(self, base: Path, data: Path, tmp_path: Path) -> None:
         how = settings(base, max_steps=1)
         train([data], tmp_path / "run", how)
@@ -258,6 +278,24 @@ def kill_after(sign: Path, files: list[Path], output: Path, how: TrainSettings) 
 
 
 class TestMistakes:
+    def test_a_photo_that_breaks_on_the_way_is_named_by_other_processes_too(
+        self, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import dataclasses
+
+        file = write_direct(tmp_path / "data", 4)
+        (tmp_path / "data" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+        plain = TrainSettings.arguments
+
+        def with_processes(self: TrainSettings, output: Path) -> Any:
+            return dataclasses.replace(plain(self, output), dataloader_num_workers=1)
+
+        monkeypatch.setattr(TrainSettings, "arguments", with_processes)
+        with pytest.raises(UsageError) as raised:
+            train([file], tmp_path / "run", settings(base))
+        assert str(raised.value).startswith(f"{file}:3: {tmp_path / 'data' / '2.png'}: ")
+        assert "Traceback" not in str(raised.value)
+
     def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
         self, base: Path, data: Path, tmp_path: Path
     ) -> None:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_models import write
+
 from realqa_cli import backends, models
 from realqa_cli.backends import Ask, Loading
 from realqa_cli.backends.hf import HFBackend
 from realqa_cli.decoding import tree
 from realqa_cli.numerals import numerals, short_numerals
 from realqa_cli.prompts import DIRECT_END, DIRECT_PREFIX, DIRECT_QUESTION
-from small_models import write
 
 KINDS = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava", "qwen2_vl-merging", "llava-merging"]
 

@@ -53,8 +53,8 @@ def _human(human: dict[str, float]) -> str:
         )
     )
     return (
-        f"{human['images']} images with human mean opinion scores ({human['sources']} sources, a public study\n"
-        "of video-coded and scaled frames, never trained on), with a bootstrap over sources:\n"
+        f"{human['images']} images with human mean opinion scores ({human['sources']} sources, a public\n"
+        "study of video-coded and scaled frames, never trained on), with a bootstrap over sources:\n"
         f"{srcc}, {plcc}."
     )
 

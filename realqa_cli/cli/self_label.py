@@ -1,4 +1,4 @@
-"""The door of `realqa self-label`: photos in, attribute records out. Run it as `realqa self-label photos/`."""
+"""The door of `realqa self-label`: photos in, attribute records out."""
 
 from dataclasses import fields
 
@@ -50,7 +50,7 @@ def self_label(
     settings = LabelSettings(**{name: value for name, value in given.items() if value is not None})
     items = read_sources(sources, limit=limit)
     with talk.bar("loading the model", count_sources(sources, limit=limit)) as bar:
-        with Delivery(wanted, talk, bar) as delivery:
+        with Delivery(wanted, talk, bar, did="labelled") as delivery:
             labeller = Labeller(settings)
             delivery.begin(labeller.manifest)
             delivery.take(labeller.records(items, done=delivery.done))

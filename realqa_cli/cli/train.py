@@ -144,9 +144,12 @@ def train(
     given = {field.name: context.params[field.name] for field in fields(TrainSettings)}
     settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
     with talk.bar("loading the model", None) as bar:
-        account = step.train(
-            conversations, output, settings, resume=resume, overwrite=overwrite, watch=_watch(bar)
-        )
+        try:
+            account = step.train(
+                conversations, output, settings, resume=resume, overwrite=overwrite, watch=_watch(bar)
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("--resume goes on from the last checkpoint") from None
     if not account["steps"]:
         talk.say(f"{output}: this run is complete, nothing to do")
     else:
