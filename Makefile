@@ -1,5 +1,5 @@
 # make demo   scores of the sample photos, from nothing but Python 3.11 or newer
-# make test   the test-suite          make lint   ruff and mypy          make docs   docs/commands.md
+# make test   the test-suite          make lint   ruff and mypy          make docs   docs/
 PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/ready
@@ -20,6 +20,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_picture.py
 
 clean:
 	rm -rf .venv

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from realqa_cli.branches import Branches, Ints
-from realqa_cli.continuity import Digits, Ncm, metric
+from realqa_cli.continuity import Ncm, Reading, metric
 from realqa_cli.number_loss import Target
 
 IGNORED = -100
@@ -33,17 +33,16 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Spot:
-    """A direct answer's numeral in a batch.
+    """A direct answer's numeral in a batch. Small and plain, because it travels between processes.
 
-    row: the batch's.  text: the numeral.  columns: of its tokens, the first and one past the last.
-    ncm: for the metric; None where nodes beside the answer are needed and the model's attention takes none.
-    target, look: for the number-aware loss, where it is wanted.
+    row: the batch's.  columns: of the numeral's tokens, the first and one past the last.
+    reading, ncm: for the metric; `ncm` is None where nodes beside the answer are needed and the model's
+    attention takes none.  target, look: for the number-aware loss, where it is wanted.
     """
 
     row: int
-    text: str
     columns: tuple[int, int]
-    digits: Digits
+    reading: Reading
     ncm: Look | None
     target: Target | None = None
     look: Look | None = None
@@ -100,7 +99,7 @@ class AnswerLogits:
         ends = np.cumsum([len(look.branches.edge_node_E) for _, look in seen])
         parts = np.split(flat, ends[:-1])
         return [
-            metric(spot.text, spot.digits.log_probs(spot.text, part))
+            metric(spot.reading.text, spot.reading.log_probs(part))
             for (spot, _), part in zip(seen, parts, strict=True)
         ]
 

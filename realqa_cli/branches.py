@@ -10,7 +10,6 @@ Pure arithmetic on tries: knows no model.
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,20 +28,12 @@ class Branches:
 
     nodes: (K,) each by its tokens.  edge_node_E: the node that an edge leaves.  edge_token_E: its token.
     came_by_K: the edge by which each node is reached, -1 for the root.
-    paths: for each of the trie's V numerals the edges from the root as far as they are looked at; empty for
-    numerals that were left out.
     """
 
     nodes: tuple[Prefix, ...]
     edge_node_E: Ints
     edge_token_E: Ints
     came_by_K: Ints
-    paths: tuple[tuple[int, ...], ...]
-
-    @cached_property
-    def last_edge_V(self) -> Ints:
-        """(V,) the edge that a numeral's path ends with, -1 where it was left out."""
-        return np.array([path[-1] if path else -1 for path in self.paths])
 
     def conditionals(self, edge_logits_E: Floats) -> Floats:
         """(E,) log P(edge | its node) where only the node's own edges can be taken."""
@@ -59,10 +50,11 @@ class Branches:
 
 def branches(
     trie: TokenTrie, outcomes: Sequence[Hashable | None], also: Collection[int] = frozenset()
-) -> Branches:
+) -> tuple[Branches, list[tuple[int, ...]]]:
     """The branches on which it is still open which outcome comes out, and the nodes `also`.
 
     outcomes: one for each numeral of the trie; None leaves the numeral out, as if it could not be written.
+    With them, for each numeral, the edges of its path as far as they are looked at; () where it was left out.
     """
     below: list[set[Any]] = [set() for _ in trie.tokens]
     for path, outcome in zip(trie.paths, outcomes, strict=True):
@@ -75,16 +67,16 @@ def branches(
         (place[trie.parents[n]], n) for n in range(1, len(below)) if below[n] and trie.parents[n] in place
     )
     edge_of = {node: e for e, (_, node) in enumerate(edges)}
-    return Branches(
+    seen = Branches(
         nodes=tuple(_tokens(trie, node) for node in opened),
         edge_node_E=np.array([k for k, _ in edges]),
         edge_token_E=np.array([trie.tokens[node] for _, node in edges]),
         came_by_K=np.array([edge_of.get(node, -1) for node in opened]),
-        paths=tuple(
-            tuple(edge_of[node] for node in path if node in edge_of) if outcome is not None else ()
-            for path, outcome in zip(trie.paths, outcomes, strict=True)
-        ),
     )
+    return seen, [
+        tuple(edge_of[node] for node in path if node in edge_of) if outcome is not None else ()
+        for path, outcome in zip(trie.paths, outcomes, strict=True)
+    ]
 
 
 def _tokens(trie: TokenTrie, node: int) -> Prefix:

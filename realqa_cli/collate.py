@@ -126,9 +126,9 @@ class Collator:
         self, row: int, conversation: Conversation, text: str, digits: Digits, encoded: Encoded, width: int
     ) -> tuple[Spot, list[Prefix]]:
         """A direct answer's place, and the nodes that it needs beside the answer."""
-        seen, path = digits.branches(text), digits.tokens(text)
+        reading, path = digits.reading(text), digits.tokens(text)
         root = width - encoded.after_root - 1
-        wanted = [*seen.nodes]
+        wanted = [*reading.branches.nodes]
         target = None
         if self.scale is not None:
             target = self._targets(digits, self.scale).target(text, on_scale(conversation, text, self.scale))
@@ -140,10 +140,9 @@ class Collator:
         columns |= {prefix: width + i for i, prefix in enumerate(beside)}
         spot = Spot(
             row=row,
-            text=text,
             columns=(root + 1, root + 1 + len(path)),
-            digits=digits,
-            ncm=_look(seen, columns),
+            reading=reading,
+            ncm=_look(reading.branches, columns),
             target=target,
             look=_look(target.plan.branches, columns) if target else None,
         )

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from realqa_cli.branches import Branches, branches
+from realqa_cli.branches import Branches, Ints, branches
 from realqa_cli.numerals import Floats, TokenTrie, numerals
 
 WEIGHTS = np.array([1.0, 0.1, 0.01])
@@ -36,50 +36,62 @@ class Ncm:
     star_release: float
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What has to be known of the model to give the distributions of the digits of one true numeral.
+
+    edges_C: the edges with which the branches end.  codes_C_M: the digits of a numeral behind each of them;
+    of digits after the first wrong one any, because nothing is asked of them.
+    """
+
+    text: str
+    branches: Branches
+    edges_C: Ints
+    codes_C_M: Ints
+
+    def log_probs(self, edge_logits_E: Floats) -> Floats:
+        """(M, 10) log P(digit i is j | the true digits before it).
+
+        edge_logits_E: the model's logits of the edges of the branches, in any offset a node.
+        """
+        mass_E = self.branches.joint(self.branches.conditionals(edge_logits_E.astype(np.float64)))
+        true_M = code(self.text)
+        found_M_10 = np.full((len(true_M), 10), -np.inf)
+        for i, log_probs_10 in enumerate(found_M_10):
+            given_C = (self.codes_C_M[:, :i] == true_M[:i]).all(axis=1)
+            np.logaddexp.at(log_probs_10, self.codes_C_M[given_C, i], mass_E[self.edges_C[given_C]])
+            log_probs_10 -= np.logaddexp.reduce(log_probs_10)
+        return found_M_10
+
+
 class Digits:
-    """The digits of the numerals of a trie: what has to be known of the model to give their distributions."""
+    """The digits of all numerals, as one tokenizer writes them in one context."""
 
     def __init__(self, trie: TokenTrie, digits: int) -> None:
         """`trie` holds `all_numerals(digits)`, in this order."""
         self.trie = trie
         self.texts = all_numerals(digits)
-        self.codes_V_M = np.array([[int(c) for c in text if c != "."] for text in self.texts])
-        self.branches = lru_cache(maxsize=1024)(self._branches)
+        self.codes_V_M = np.array([code(text) for text in self.texts])
+        self.reading = lru_cache(maxsize=1024)(self._reading)
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """The tokens of one numeral."""
         return tuple(self.trie.tokens[node] for node in self.trie.paths[self.texts.index(text)])
 
-    def log_probs(self, text: str, edge_logits_E: Floats) -> Floats:
-        """(M, 10) log P(digit i is j | the true digits before it); `text` is the true numeral.
+    def _reading(self, text: str) -> Reading:
+        """Its branches tell apart how far a numeral agrees with the true one, and its digit after that."""
+        shared_V = np.cumprod(self.codes_V_M == code(text), axis=1).sum(axis=1)
+        outcomes = [
+            (n, own[n] if n < len(own) else None) for n, own in zip(shared_V, self.codes_V_M, strict=True)
+        ]
+        seen, paths = branches(self.trie, outcomes)
+        edges_C, firsts = np.unique([path[-1] for path in paths], return_index=True)
+        return Reading(text, seen, edges_C, self.codes_V_M[firsts])
 
-        edge_logits_E: the model's logits of the edges of `branches(text)`, in any offset a node.
-        """
-        seen = self.branches(text)
-        mass_E = seen.joint(seen.conditionals(edge_logits_E.astype(np.float64)))
-        found_M_10 = np.full((self.codes_V_M.shape[1], 10), -np.inf)
-        edges, firsts = np.unique(seen.last_edge_V, return_index=True)
-        codes_C_M, true_M = self.codes_V_M[firsts], self._code(text)
-        for i, log_probs_10 in enumerate(found_M_10):
-            given = (codes_C_M[:, :i] == true_M[:i]).all(axis=1)
-            np.logaddexp.at(log_probs_10, codes_C_M[given, i], mass_E[edges[given]])
-            log_probs_10 -= np.logaddexp.reduce(log_probs_10)
-        return found_M_10
 
-    def _branches(self, text: str) -> Branches:
-        """What tells apart how far a numeral agrees with the true one, and its digit after that."""
-        agree_V_M = np.cumprod(self.codes_V_M == self._code(text), axis=1)
-        shared_V = agree_V_M.sum(axis=1)
-        return branches(
-            self.trie,
-            [
-                (n, code[n] if n < len(code) else None)
-                for n, code in zip(shared_V, self.codes_V_M, strict=True)
-            ],
-        )
-
-    def _code(self, text: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        return np.array([int(c) for c in text if c != "."])
+def code(text: str) -> Ints:
+    """(M,) the digits of a numeral."""
+    return np.array([int(c) for c in text if c != "."])
 
 
 @lru_cache(maxsize=3)
@@ -90,7 +102,7 @@ def all_numerals(digits: int) -> list[str]:
 
 def metric(text: str, log_probs_M_10: Floats) -> Ncm:
     """The metric of the true numeral `text` under each digit's distribution (paper Eqs. 3 to 6)."""
-    true_M = np.array([int(c) for c in text if c != "."])
+    true_M = code(text)
     weights_M, rows = WEIGHTS[: len(true_M)], np.arange(len(true_M))
     others_M_10 = log_probs_M_10.copy()
     others_M_10[rows, true_M] = -np.inf

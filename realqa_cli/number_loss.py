@@ -39,14 +39,22 @@ class Plan:
 
     cells_C: the edges at which the branches end.  paths_C_D: the edges that lead to each and it itself,
     filled up with -1.  values_C: the mean of the numerals that each stands for.
-    step_edges_S, step_numerals_S: every edge of every numeral's path.  last_digit: the edges of each node
-    below which only the last digit is open.
     """
 
     branches: Branches
     cells_C: Ints
     paths_C_D: Ints
     values_C: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighing:
+    """How a plan's edges get their weights from those of numerals.
+
+    step_edges_S, step_numerals_S: every edge of every numeral's path.  last_digit: the edges of each node
+    below which only the last digit is open.
+    """
+
     step_edges_S: Ints
     step_numerals_S: Ints
     last_digit: tuple[Ints, ...]
@@ -68,7 +76,7 @@ class NumberTargets:
         self.digits, self.scale = digits, scale
         self.values_V = np.array([float(text) for text in digits.texts])
         self.inside_V = (self.values_V >= scale[0] - 1e-9) & (self.values_V <= scale[1] + 1e-9)
-        self.plan = lru_cache(maxsize=1024)(self._plan)
+        self._plans = lru_cache(maxsize=1024)(self._plan)
 
     @property
     def point(self) -> float:
@@ -77,13 +85,13 @@ class NumberTargets:
 
     def target(self, text: str, label: float) -> Target:
         """The target of the answer `text` whose exact label is `label`, both on the scale."""
-        plan = self.plan(text)
+        plan, how = self._plans(text)
         gaps_V = (self.values_V - label) / (SIGMA * self.point)
         log_V = np.where(self.inside_V, -0.5 * gaps_V**2, -np.inf)
         mass_V = np.exp(log_V - np.logaddexp.reduce(log_V))
-        count, weights_S = len(plan.branches.edge_node_E), mass_V[plan.step_numerals_S]
-        weights_E: Floats = np.bincount(plan.step_edges_S, weights_S, count).astype(np.float64)
-        for edges in plan.last_digit:  # counts once, whatever the mass of the true branch
+        count, weights_S = len(plan.branches.edge_node_E), mass_V[how.step_numerals_S]
+        weights_E: Floats = np.bincount(how.step_edges_S, weights_S, count).astype(np.float64)
+        for edges in how.last_digit:  # counts once, whatever the mass of the true branch
             weights_E[edges] = weights_E[edges] / weights_E[edges].sum()
         return Target(plan, weights_E, label)
 
@@ -92,31 +100,30 @@ class NumberTargets:
         code = self.digits.codes_V_M[v]
         return tuple(code[: max(1, len(code) - 1)].tolist())
 
-    def _plan(self, text: str) -> Plan:
+    def _plan(self, text: str) -> tuple[Plan, _Weighing]:
         trie = self.digits.trie
         outcomes = [self._first(v) if self.inside_V[v] else None for v in range(len(self.values_V))]
-        seen = branches(trie, outcomes, also=set(trie.paths[self.digits.texts.index(text)][:-1]))
-        steps = [(edge, v) for v, path in enumerate(seen.paths) for edge in path]
-        step_edges_S, step_numerals_S = np.array(steps).T
-        cells_C, place_V = np.unique(seen.last_edge_V[self.inside_V], return_inverse=True)
-        paths = {path[-1]: path for path in seen.paths if path}
-        depth = max(map(len, paths.values()))
-        return Plan(
+        true_path = set(trie.paths[self.digits.texts.index(text)][:-1])
+        seen, paths = branches(trie, outcomes, also=true_path)
+        ends = {path[-1]: path for path in paths if path}
+        depth = max(map(len, ends.values()))
+        lasts = np.array([path[-1] for path in paths if path])
+        cells_C, place = np.unique(lasts, return_inverse=True)
+        plan = Plan(
             branches=seen,
             cells_C=cells_C,
-            paths_C_D=np.array([paths[c] + (-1,) * (depth - len(paths[c])) for c in cells_C.tolist()]),
-            values_C=np.bincount(place_V, weights=self.values_V[self.inside_V]) / np.bincount(place_V),
-            step_edges_S=step_edges_S,
-            step_numerals_S=step_numerals_S,
-            last_digit=tuple(self._last_digit(seen)),
+            paths_C_D=np.array([ends[c] + (-1,) * (depth - len(ends[c])) for c in cells_C.tolist()]),
+            values_C=np.bincount(place, weights=self.values_V[self.inside_V]) / np.bincount(place),
         )
+        steps = [(edge, v) for v, path in enumerate(paths) for edge in path]
+        edges_S, numerals_S = np.array(steps).T
+        return plan, _Weighing(edges_S, numerals_S, tuple(self._last_digit(seen, steps)))
 
-    def _last_digit(self, seen: Branches) -> Iterator[Ints]:
+    def _last_digit(self, seen: Branches, steps: Sequence[tuple[int, int]]) -> Iterator[Ints]:
         """The edges of each node below which only the last digit is open."""
         firsts: list[set[tuple[int, ...]]] = [set() for _ in seen.nodes]
-        for v, path in enumerate(seen.paths):
-            for edge in path:
-                firsts[seen.edge_node_E[edge]].add(self._first(v))
+        for edge, v in steps:
+            firsts[seen.edge_node_E[edge]].add(self._first(v))
         for node, found in enumerate(firsts):
             if len(found) == 1:
                 yield np.flatnonzero(seen.edge_node_E == node)

@@ -61,7 +61,7 @@ def test_all_answers_of_a_conversation_are_trained(backend: HFBackend, tmp_path:
     (read,) = conversations.read([write_lines(tmp_path / "c.jsonl", [line])])
     batch = collator(backend)([read])
     assert trained_text(backend, batch, 0) == "Noise.<|im_end|>The score of this image is 3.98.<|im_end|>"
-    assert [spot.text for spot in batch["spots"]] == ["3.98"]
+    assert [spot.reading.text for spot in batch["spots"]] == ["3.98"]
 
 
 def test_a_template_without_an_end_gets_the_tokenizers_end(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_with_one_token_a_digit_it_is_the_cross_entropy_of_first_digits_and_of_t
     read, logits, spots = run(backend, data)
     logs = logits.edge_log_probs(spots)
     for conversation, spot, log in zip(read, spots, logs, strict=True):
-        text, target = spot.text, gaussian(float(spot.text))
+        text, target = spot.reading.text, gaussian(float(spot.reading.text))
         firsts = [*numerals(2, 1, 4.9), "5"]  # after the 5 nothing is open: the scale ends
         log_firsts = backend.log_probs([ask(conversation)], firsts[:-1], "")[0].tolist()
         log_firsts += backend.log_probs([ask(conversation)], ["5", "4"], "")[0, :1].tolist()
@@ -94,21 +94,25 @@ def softmax(logs: np.ndarray) -> np.ndarray:
 def test_with_merged_digits_the_expected_number_is_the_same_sum_over_the_trie(
     data: Path, tmp_path: Path
 ) -> None:
-    _, logits, spots = run(load(write(tmp_path / "model", merges_digits=True)), data)
+    backend = load(write(tmp_path / "model", merges_digits=True))
+    read, logits, spots = run(backend, data)
     with torch.no_grad():
         logs = logits.edge_log_probs(spots)
         found = _expected(torch.cat(logs), [spot.target for spot in spots if spot.target]).tolist()
+    start = backend.prepares.render_turns(read[0].turns[:1], answer_next=True) + DIRECT_PREFIX[:-1]
+    (bare,), texts = backend.prepares.encode([start]), numerals(3, *SCALE)
+    whole = backend.prepares.encode([f"{start} {text}{DIRECT_END}" for text in texts])
+    paths = {text: tuple(ids[len(bare) :]) for text, ids in zip(texts, whole, strict=True)}
     for spot, log, value in zip(spots, logs, found, strict=True):
         assert spot.target is not None
         seen = spot.target.plan.branches
         reached_E = np.exp(seen.joint(seen.conditionals(log.double().numpy())))
-        numbers: dict[int, list[float]] = {}
-        for text, path in zip(spot.digits.texts, seen.paths, strict=True):
-            if path:
-                numbers.setdefault(path[-1], []).append(float(text))
-        assert sum(reached_E[edge] for edge in numbers) == pytest.approx(1)
-        assert all(np.ptp(values) < 0.1 for values in numbers.values())
-        expected = sum(reached_E[edge] * np.mean(values) for edge, values in numbers.items())
+        expected = 0.0
+        for edge in spot.target.plan.cells_C:
+            prefix = (*seen.nodes[seen.edge_node_E[edge]], seen.edge_token_E[edge])
+            values = [float(text) for text, path in paths.items() if path[: len(prefix)] == prefix]
+            assert np.ptp(values) < 0.1, "all but the last digit are told apart"
+            expected += reached_E[edge] * np.mean(values)
         assert value == pytest.approx(expected, abs=1e-4)
 
 

@@ -30,9 +30,9 @@ def card(figures: dict[str, Any]) -> str:
     return template.substitute(
         millions=f"{figures['parameters'] / 1e6:.1f}",
         photos=figures["training"]["photos"],
-        items=figures["training"]["items"],
-        steps=figures["training"]["steps"],
-        windows=figures["training"]["windows"],
+        items=f"{figures['training']['items']:,}",
+        steps=f"{figures['training']['steps']:,.0f}",
+        windows=f"{figures['training']['windows']:,.0f}",
         minutes=f"{figures['training']['minutes']:.0f}",
         held_photos=figures["ladders_that_fall"]["fitted, held_out"]["blur"][1],
         held_items=figures["held_out"]["all"][2],

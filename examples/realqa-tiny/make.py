@@ -1,6 +1,6 @@
 """realqa-tiny from photos to model folder, in one command that can be interrupted and started again.
 
-    python examples/realqa-tiny/make.py --photos PHOTOS --output MODEL [--work WORK] [--minutes N]
+    python examples/realqa-tiny/make.py --photos PHOTOS --output MODEL [--work WORK] [--minutes N N]
     [--human-mos FOLDER]
 
 Steps: damage the photos and measure each window (photos, degrade, fidelity, windows), turn measurements into
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,13 @@ def main() -> None:
 
     tokenizer = save_tokenizer(work / "tokenizer")
     model = initialise(tokenizer, _starting_images(photos["train"]))
-    settings = train.Settings(minutes=arguments.minutes, threads=arguments.threads)
     windows = train.Windows(records, quantiles)
-    effort = train.train(model, Conversation(tokenizer), windows, settings, work / "checkpoint.pt")
+    effort = {"steps": 0.0, "windows": 0.0, "minutes": 0.0}
+    for number, (leg, minutes) in enumerate(zip(train.LEGS, arguments.minutes, strict=True), start=1):
+        settings = replace(leg, minutes=minutes, threads=arguments.threads)
+        checkpoint = work / f"checkpoint-{number}.pt"
+        done = train.train(model, Conversation(tokenizer), windows, photos["train"], settings, checkpoint)
+        effort = {name: effort[name] + done[name] for name in effort}
     export(model, tokenizer, arguments.output, len(photos["train"]))
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
@@ -63,7 +68,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, required=True, help="folder of sharp, well-made photographs")
     parser.add_argument("--output", type=Path, required=True, help="model folder to write")
     parser.add_argument("--work", type=Path, help="folder for data and checkpoints (default: OUTPUT-work)")
-    parser.add_argument("--minutes", type=float, default=34, help="training time on the clock (default: 34)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs=len(train.LEGS),
+        default=[leg.minutes for leg in train.LEGS],
+        help="training time of each leg on the clock (default: as for the shipped model)",
+    )
     parser.add_argument(
         "--items", type=int, default=15_400, help="degraded images to train on (default: 15400)"
     )
