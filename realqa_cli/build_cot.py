@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from realqa_cli import critique, numerals, prompts
+from realqa_cli import numerals, prompts
 from realqa_cli.attributes import ATTRIBUTES, LEVELS, Attribute
+from realqa_cli.cot import critique
+from realqa_cli.cot.targets import ASSUMED_RANGE, DEFAULT_SCALE, Range, Target
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.joins import Join, Row
 from realqa_cli.prompts import Order
 from realqa_cli.records import ImageRecord, error_line
-from realqa_cli.targets import ASSUMED_RANGE, DEFAULT_SCALE, Range, Target
 
 STAGES = ("score", "attributes")
 GRANULARITIES = ("attributes", "levels", "mix")

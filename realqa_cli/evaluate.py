@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from realqa_cli import metrics
 from realqa_cli.errors import ItemError, UsageError
+from realqa_cli.evaluation.predictions import Prediction, Sample
 from realqa_cli.joins import Join, Row
-from realqa_cli.predictions import Prediction, Sample
 
 SCORE_METRICS = ("srcc", "plcc", "krcc", "rmse")
 ATTRIBUTE_METRICS = ("srcc", "plcc", "krcc", "accuracy")

@@ -2,7 +2,7 @@
 
 The figures that `realqa train` logs at every step (paper Sec. 3.2), measured without training: the numerical
 continuity metric of the direct answers (continuity.py has the definition) and the cross-entropy of all.
-What a run's log tells is the matter of ncm_log.py.
+What a run's log tells is the matter of training/ncm_log.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-from realqa_cli.answer_logits import IGNORED, answer_logits
 from realqa_cli.backends import Loading
 from realqa_cli.backends.hf import HFBackend
-from realqa_cli.collate import Collator, on_cpu
-from realqa_cli.continuity import Ncm, mean
-from realqa_cli.conversations import Conversation
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.lessons import learn
 from realqa_cli.loading import ModelSettings
+from realqa_cli.training.answer_logits import IGNORED, answer_logits
+from realqa_cli.training.collate import Collator, on_cpu
+from realqa_cli.training.continuity import Ncm, mean
+from realqa_cli.training.conversations import Conversation
+from realqa_cli.training.lessons import learn
 
 
 @dataclass(frozen=True)

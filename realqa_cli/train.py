@@ -11,20 +11,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from realqa_cli import __version__, conversations, models, prompts, tuning
+from realqa_cli import __version__, models, prompts
 from realqa_cli.backends import Loading
 from realqa_cli.backends.preparing import Prepares, Qwen
-from realqa_cli.collate import Collator, on_cpu
-from realqa_cli.conversations import Conversation
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.lessons import Lessons, learn
 from realqa_cli.manifest import Manifest, file_digest, folder_digest, versions
 from realqa_cli.models import ModelSource, realqa_json
 from realqa_cli.models.realqa_json import RealqaJson
-from realqa_cli.run_folder import RunFolder
-from realqa_cli.score_trainer import ScoreTrainer, Watch
-from realqa_cli.train_settings import TrainSettings
-from realqa_cli.tuning import Tuning
+from realqa_cli.training import conversations, tuning
+from realqa_cli.training.collate import Collator, on_cpu
+from realqa_cli.training.conversations import Conversation
+from realqa_cli.training.lessons import Lessons, learn
+from realqa_cli.training.run_folder import RunFolder
+from realqa_cli.training.score_trainer import ScoreTrainer, Watch
+from realqa_cli.training.settings import TrainSettings
+from realqa_cli.training.tuning import Tuning
 
 MIN_PIXELS, MAX_PIXELS = 200_704, 401_408
 """The release's bounds of a photo's area, for models that have bounds and no `realqa.json`."""

@@ -15,10 +15,10 @@ from test_critique import FULL, labels
 
 from realqa_cli import numerals, prompts
 from realqa_cli.build_cot import Builder, BuildSettings
+from realqa_cli.cot.targets import Target, number
 from realqa_cli.errors import UsageError
 from realqa_cli.joins import Join, Row, read_rows
 from realqa_cli.prompts import free_text, read_form, slot_texts
-from realqa_cli.targets import Target, number
 
 
 def row(**record: Any) -> Row:

@@ -10,12 +10,12 @@ import torch
 from made_conversations import cot, direct, load, photo, write_direct, write_lines
 from small_models import write
 
-from realqa_cli import conversations
-from realqa_cli.answer_logits import answer_logits
 from realqa_cli.backends.hf import HFBackend
-from realqa_cli.collate import Collator, on_scale
 from realqa_cli.errors import UsageError
-from realqa_cli.lessons import learn
+from realqa_cli.training import conversations
+from realqa_cli.training.answer_logits import answer_logits
+from realqa_cli.training.collate import Collator, on_scale
+from realqa_cli.training.lessons import learn
 
 KINDS = ["qwen2_vl", "llava", "qwen2_vl-merging"]
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realqa_cli import phrasing, prompts
+from realqa_cli import prompts
 from realqa_cli.attributes import ATTRIBUTES, LEVELS
-from realqa_cli.critique import compose, lost
+from realqa_cli.cot import phrasing
+from realqa_cli.cot.critique import compose, lost
 from realqa_cli.prompts import slot_texts
 
 RATINGS = st.fixed_dictionaries(

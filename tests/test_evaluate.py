@@ -18,12 +18,12 @@ from scipy import stats
 from test_critique import FULL
 
 from realqa_cli import metrics
-from realqa_cli.attribute_table import COLUMNS, measure, read_table
 from realqa_cli.attributes import ATTRIBUTES
 from realqa_cli.errors import UsageError
 from realqa_cli.evaluate import EvalSettings, compare, evaluate
+from realqa_cli.evaluation.attribute_table import COLUMNS, measure, read_table
+from realqa_cli.evaluation.predictions import labelled_score, predicted_score, read_sample
 from realqa_cli.joins import Row
-from realqa_cli.predictions import labelled_score, predicted_score, read_sample
 
 Line = dict[str, Any]
 

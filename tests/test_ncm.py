@@ -10,14 +10,14 @@ import torch
 from made_conversations import load, write_direct
 from small_models import write
 
-from realqa_cli import conversations, ncm_log
-from realqa_cli.answer_logits import answer_logits
 from realqa_cli.backends.hf import HFBackend
 from realqa_cli.cli import main
-from realqa_cli.collate import Collator
-from realqa_cli.continuity import Ncm, all_numerals, metric
 from realqa_cli.errors import UsageError
 from realqa_cli.ncm import NcmSettings, ncm
+from realqa_cli.training import conversations, ncm_log
+from realqa_cli.training.answer_logits import answer_logits
+from realqa_cli.training.collate import Collator
+from realqa_cli.training.continuity import Ncm, all_numerals, metric
 
 WEIGHTS = np.array([1, 0.1, 0.01])
 

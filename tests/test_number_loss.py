@@ -8,14 +8,15 @@ import torch
 from made_conversations import load, write_direct
 from small_models import write
 
-from realqa_cli import conversations, media
-from realqa_cli.answer_logits import AnswerLogits, Spot, answer_logits
+from realqa_cli import media
 from realqa_cli.backends import Ask
 from realqa_cli.backends.hf import HFBackend
-from realqa_cli.collate import Collator
-from realqa_cli.number_loss import SIGMA, _expected, number_loss
 from realqa_cli.numerals import numerals
 from realqa_cli.prompts import DIRECT_END, DIRECT_PREFIX, DIRECT_QUESTION
+from realqa_cli.training import conversations
+from realqa_cli.training.answer_logits import AnswerLogits, Spot, answer_logits
+from realqa_cli.training.collate import Collator
+from realqa_cli.training.number_loss import SIGMA, _expected, number_loss
 
 SCALE = (1.0, 5.0)
 
@@ -137,9 +138,9 @@ def test_it_is_least_where_the_model_says_the_target(digits: int, merges: bool, 
     """Of log-probabilities that each node can have: by gradient descent on the edges alone."""
     from small_models import tokenizer
 
-    from realqa_cli.continuity import Digits, all_numerals
-    from realqa_cli.number_loss import NumberTargets
     from realqa_cli.numerals import token_trie
+    from realqa_cli.training.continuity import Digits, all_numerals
+    from realqa_cli.training.number_loss import NumberTargets
 
     words = tokenizer(merges_digits=merges)
 

@@ -20,10 +20,10 @@ from small_models import write
 from realqa_cli import Scorer, models
 from realqa_cli.cli import main
 from realqa_cli.errors import OutputError, UsageError
-from realqa_cli.lessons import Lessons
 from realqa_cli.models.realqa_json import RealqaJson
 from realqa_cli.train import train
-from realqa_cli.train_settings import TrainSettings
+from realqa_cli.training.lessons import Lessons
+from realqa_cli.training.settings import TrainSettings
 
 SMALL = {"min_pixels": 56 * 56, "max_pixels": 84 * 84, "device": "cpu", "batch_size": 2, "accumulate": 2}
 """Settings under which the small model makes a step in some 20 ms."""
@@ -263,7 +263,7 @@ def kill_after(sign: Path, files: list[Path], output: Path, how: TrainSettings) 
     code = (
         "import sys, torch; torch.set_num_threads(1); sys.path.insert(0, sys.argv[1]);"
         "from pathlib import Path; from realqa_cli.train import train;"
-        "from realqa_cli.train_settings import TrainSettings; import time;"
+        "from realqa_cli.training.settings import TrainSettings; import time;"
         "train([Path(p) for p in eval(sys.argv[2])], Path(sys.argv[3]), TrainSettings(**eval(sys.argv[4])),"
         " watch=lambda record, steps: time.sleep(0.05))"
     )

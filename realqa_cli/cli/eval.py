@@ -17,8 +17,8 @@ from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from realqa_cli.evaluate import EvalSettings
+    from realqa_cli.evaluation.predictions import Sample
     from realqa_cli.joins import Join
-    from realqa_cli.predictions import Sample
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -114,7 +114,7 @@ def _check(
         if file is not None and option == "--compare" and file == predictions:
             raise UsageError("is the same file as the predictions", where=option)
     if plot is not None:
-        from realqa_cli import scatter
+        from realqa_cli.evaluation import scatter
 
         scatter.check(plot)
 
@@ -128,8 +128,8 @@ def _score_lines(
     talk: Talk,
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli import evaluate
+    from realqa_cli.evaluation.predictions import read_sample
     from realqa_cli.joins import Join, read_rows
-    from realqa_cli.predictions import read_sample
 
     sample = read_sample(read_rows(predictions), join)
     _tell(sample, predictions, talk)
@@ -141,7 +141,7 @@ def _score_lines(
         _tell(other, compare, talk)
         yield from evaluate.compare(sample, other, compare, settings)
     if plot is not None:
-        from realqa_cli import scatter
+        from realqa_cli.evaluation import scatter
 
         figures = {line["metric"]: line for line in evaluate.evaluate(sample, _plain(settings))}
         parts = [
@@ -167,7 +167,7 @@ def _tell(sample: "Sample", name: str, talk: Talk) -> None:
 def _attribute_lines(
     predictions: str, join: "Join | None", settings: "EvalSettings"
 ) -> Iterator[dict[str, Any]]:
-    from realqa_cli.attribute_table import measure, read_table
+    from realqa_cli.evaluation.attribute_table import measure, read_table
     from realqa_cli.joins import read_rows
 
     yield from measure(read_table(read_rows(predictions), join), settings)

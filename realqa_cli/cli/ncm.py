@@ -73,7 +73,8 @@ def ncm(
 
 
 def _of_logs(log: Sequence[Path], plot: Path | None, talk: Talk) -> list[dict[str, Any]]:
-    from realqa_cli import ncm_log, scatter
+    from realqa_cli.evaluation import scatter
+    from realqa_cli.training import ncm_log
 
     if plot is not None:
         scatter.check(plot)
@@ -87,8 +88,8 @@ def _of_logs(log: Sequence[Path], plot: Path | None, talk: Talk) -> list[dict[st
 
 
 def _of_model(files: Sequence[Path], given: dict[str, Any], talk: Talk) -> dict[str, Any]:
-    from realqa_cli import conversations
     from realqa_cli import ncm as step
+    from realqa_cli.training import conversations
 
     known = {field.name: given.get(field.name) for field in fields(step.NcmSettings)}
     settings = step.NcmSettings(**{name: value for name, value in known.items() if value is not None})

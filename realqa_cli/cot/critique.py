@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from realqa_cli import phrasing, prompts
+from realqa_cli import prompts
 from realqa_cli.attributes import ATTRIBUTES, LEVELS, exposure_quality
+from realqa_cli.cot import phrasing
 from realqa_cli.prompts import Order, Subject
 
 _BARE = ("the ", "its ", "a ", "an ", "this ")  # a clause that begins so can take an opening

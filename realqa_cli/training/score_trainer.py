@@ -14,10 +14,10 @@ from torch import Tensor
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from realqa_cli.answer_logits import IGNORED, AnswerLogits, answer_logits
 from realqa_cli.errors import UsageError
-from realqa_cli.number_loss import number_loss
-from realqa_cli.run_folder import RunFolder
+from realqa_cli.training.answer_logits import IGNORED, AnswerLogits, answer_logits
+from realqa_cli.training.number_loss import number_loss
+from realqa_cli.training.run_folder import RunFolder
 
 Save = Callable[[Any, Path, dict[str, Any] | None], None]
 """`save(model, folder, state)`: writes model, `realqa.json` and what else makes a model folder."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from realqa_cli import metrics
 from realqa_cli.errors import UsageError
 from realqa_cli.evaluate import FIT_PARAMETERS, on_mos_range, truth
-from realqa_cli.predictions import Sample
+from realqa_cli.evaluation.predictions import Sample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

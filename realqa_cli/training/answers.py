@@ -11,10 +11,10 @@ from functools import lru_cache
 
 from realqa_cli import prompts
 from realqa_cli.backends.preparing import Prepares
-from realqa_cli.continuity import Digits, all_numerals
-from realqa_cli.conversations import Conversation
 from realqa_cli.errors import ModelError
 from realqa_cli.numerals import token_trie
+from realqa_cli.training.continuity import Digits, all_numerals
+from realqa_cli.training.conversations import Conversation
 
 Turns = tuple[tuple[str, str], ...]
 Span = tuple[int, int, int]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from realqa_cli import prompts
-from realqa_cli.conversations import COT_FORMATS, SCORE_FORMATS, Conversation
+from realqa_cli.cot.targets import DEFAULT_SCALE, Range
 from realqa_cli.errors import UsageError
 from realqa_cli.models.realqa_json import RealqaJson
 from realqa_cli.numerals import numerals
-from realqa_cli.targets import DEFAULT_SCALE, Range
+from realqa_cli.training.conversations import COT_FORMATS, SCORE_FORMATS, Conversation
 
 DEFAULT = RealqaJson()
 _T = TypeVar("_T", bound=Hashable)

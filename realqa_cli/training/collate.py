@@ -17,17 +17,17 @@ from PIL.Image import Image
 from torch import Tensor
 
 from realqa_cli import media
-from realqa_cli.answer_logits import IGNORED, Look, Spot
-from realqa_cli.answers import Encoded, Encoder
 from realqa_cli.backends import Loading
 from realqa_cli.backends.preparing import Prepares, preparer
-from realqa_cli.branches import Branches, Prefix
-from realqa_cli.continuity import Digits
-from realqa_cli.conversations import Conversation
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import MediaError, ModelError, UsageError
 from realqa_cli.models import ModelSource
-from realqa_cli.number_loss import NumberTargets
+from realqa_cli.training.answer_logits import IGNORED, Look, Spot
+from realqa_cli.training.answers import Encoded, Encoder
+from realqa_cli.training.branches import Branches, Prefix
+from realqa_cli.training.continuity import Digits
+from realqa_cli.training.conversations import Conversation
+from realqa_cli.training.number_loss import NumberTargets
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realqa_cli.branches import Branches, Ints, branches
-from realqa_cli.continuity import Digits
 from realqa_cli.numerals import Floats
+from realqa_cli.training.branches import Branches, Ints, branches
+from realqa_cli.training.continuity import Digits
 
 SIGMA = 0.25
 """Of the target, in points of a 1-5 scale."""

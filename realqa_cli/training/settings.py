@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from realqa_cli import models, tuning
+from realqa_cli import models
 from realqa_cli.errors import UsageError
-from realqa_cli.lessons import Lessons
+from realqa_cli.training import tuning
+from realqa_cli.training.lessons import Lessons
 
 OBJECTIVES = ("ntp",)
 DTYPES = ("auto", "float32", "bfloat16", "float16")

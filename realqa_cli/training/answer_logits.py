@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realqa_cli.branches import Branches, Ints
-from realqa_cli.continuity import Ncm, Reading, metric
-from realqa_cli.number_loss import Target
+from realqa_cli.training.branches import Branches, Ints
+from realqa_cli.training.continuity import Ncm, Reading, metric
+from realqa_cli.training.number_loss import Target
 
 IGNORED = -100
 """The label of a token that is not trained, by the convention of torch and transformers."""

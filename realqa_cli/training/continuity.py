@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from realqa_cli.branches import Branches, Ints, branches
 from realqa_cli.numerals import Floats, TokenTrie, numerals
+from realqa_cli.training.branches import Branches, Ints, branches
 
 WEIGHTS = np.array([1.0, 0.1, 0.01])
 

@@ -16,8 +16,8 @@ from realqa_cli import metrics
 from realqa_cli.attributes import ATTRIBUTES, Attribute
 from realqa_cli.errors import ItemError
 from realqa_cli.evaluate import EvalSettings, Line, estimate, group_labels
+from realqa_cli.evaluation.predictions import latest
 from realqa_cli.joins import Join, Row
-from realqa_cli.predictions import latest
 
 COLUMNS = (
     "eye_catching",

@@ -1,0 +1,1 @@
+"""The parts of `realqa eval`: rows of predictions, the table of attributes, the scatter plot."""
