@@ -6,7 +6,6 @@ Run it as `realqa build-cot attrs.jsonl --scores mos.jsonl > train.jsonl`.
 import os
 import sys
 from contextlib import nullcontext
-from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,13 +35,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _option(
-    panel: str, *names: str, help: str, default: str | None = None, **more: object
-) -> typer.models.OptionInfo:
-    says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
-    return typer.Option(*names, rich_help_panel=panel, help=says, **more)  # type: ignore[arg-type, no-any-return]
-
-
 _LABELS = "Files of `realqa annotate` or `realqa self-label`, or - for such lines on stdin."
 _STAGE = "score (direct answers and chains of thought) or attributes (the cold start)."
 _GRANULARITY = "For --stage attributes: one attribute, one level, or all of them in a conversation."
@@ -57,11 +49,11 @@ def build_cot(
     context: typer.Context,
     labels: Annotated[list[str], typer.Argument(metavar="LABELS", show_default=False, help=_LABELS)],
     stage: Annotated[
-        str | None, _option(CONTENT, "--stage", metavar="NAME", help=_STAGE, default="score")
+        str | None, o.option(CONTENT, "--stage", metavar="NAME", help=_STAGE, default="score")
     ] = None,
     granularity: Annotated[
         str | None,
-        _option(
+        o.option(
             CONTENT,
             "--granularity",
             metavar="NAMES",
@@ -72,7 +64,7 @@ def build_cot(
     ] = None,
     formats: Annotated[
         str | None,
-        _option(
+        o.option(
             CONTENT,
             "--formats",
             metavar="NAMES",
@@ -83,7 +75,7 @@ def build_cot(
     ] = None,
     order: Annotated[
         str | None,
-        _option(
+        o.option(
             CONTENT,
             "--order",
             metavar="NAME",
@@ -92,22 +84,22 @@ def build_cot(
         ),
     ] = None,
     missing: Annotated[
-        str | None, _option(CONTENT, "--missing", metavar="NAME", help=_MISSING, default="leave-out")
+        str | None, o.option(CONTENT, "--missing", metavar="NAME", help=_MISSING, default="leave-out")
     ] = None,
     seed: Annotated[
-        int | None, _option(CONTENT, "--seed", metavar="N", help="Of the wording of the prose.", default="0")
+        int | None, o.option(CONTENT, "--seed", metavar="N", help="Of the wording of the prose.", default="0")
     ] = None,
     digits: Annotated[
         int | None,
-        _option(NUMBER, "--digits", metavar="N", min=1, max=3, help="Digits of the number.", default="3"),
+        o.option(NUMBER, "--digits", metavar="N", min=1, max=3, help="Digits of the number.", default="3"),
     ] = None,
     scale: Annotated[
-        str | None, _option(NUMBER, "--scale", metavar="LO-HI", parser=o.parse_scale, help=_SCALE)
+        str | None, o.option(NUMBER, "--scale", metavar="LO-HI", parser=o.parse_scale, help=_SCALE)
     ] = None,
-    scores: Annotated[str | None, _option(NUMBER, "--scores", metavar="FILE", help=_SCORES)] = None,
+    scores: Annotated[str | None, o.option(NUMBER, "--scores", metavar="FILE", help=_SCORES)] = None,
     mos_range: Annotated[
         str | None,
-        _option(
+        o.option(
             NUMBER,
             "--mos-range",
             metavar="LO-HI",
@@ -115,9 +107,9 @@ def build_cot(
             help="The MOS's range where no record tells it.",
         ),
     ] = None,
-    output: Annotated[Path | None, _option(o.OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
+    output: Annotated[Path | None, o.option(o.OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
     overwrite: Annotated[
-        bool, _option(o.OUTPUT, "--overwrite", metavar="", help="Replace what the output file holds.")
+        bool, o.option(o.OUTPUT, "--overwrite", metavar="", help="Replace what the output file holds.")
     ] = False,
     quiet: o.Quiet = False,
 ) -> int:
@@ -136,8 +128,7 @@ def build_cot(
         raise UsageError(
             "is for --stage score", where="--scores", remedy="leave it out: no score is told here"
         )
-    given = {field.name: context.params[field.name] for field in fields(BuildSettings)}
-    settings = BuildSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = o.settings_of(context, BuildSettings)
     join = Join(read_rows(scores), name=scores) if scores else None
     builder = Builder(settings, join, place=lambda path: _place(path, output))
     lines = builder.build(chain.from_iterable(map(read_rows, labels)))

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from realqa_cli.cli.console import Bar, Talk
 from realqa_cli.cli.sinks import Best, Clear, JsonLines, Nothing, Sink
@@ -18,6 +18,7 @@ from realqa_cli.errors import OutputError, UsageError
 from realqa_cli.jsonl import Appender, read_lines, write_atomic
 from realqa_cli.manifest import Manifest
 from realqa_cli.report import Report
+from realqa_cli.sources import Item, count_sources, read_sources
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,36 @@ class Wanted:
             raise UsageError(
                 "is for files", where="--output", remedy="leave it out to have the records on stdout"
             )
+
+
+class Step(Protocol):
+    """A loaded model at work on items, such as `score.Scorer`."""
+
+    manifest: Manifest
+
+    def records(self, items: Iterable[Item], *, done: Callable[[str, str], bool]) -> Iterator[dict[str, Any]]:
+        """One record for each item that is not done, in order."""
+        ...
+
+
+def run(
+    load: Callable[[], Step],
+    wanted: "Wanted",
+    talk: Talk,
+    *,
+    limit: int | None,
+    table: Callable[[Clear], Sink] | None = None,
+    did: str = "scored",
+) -> int:
+    """Takes all sources through a step; the exit code. The model is loaded when the sources are in order."""
+    wanted.check()
+    items = read_sources(wanted.sources, limit=limit)
+    with talk.bar("loading the model", count_sources(wanted.sources, limit=limit)) as bar:
+        with Delivery(wanted, talk, bar, table, did=did) as delivery:
+            step = load()
+            delivery.begin(step.manifest)
+            delivery.take(step.records(items, done=delivery.done))
+        return delivery.finish()
 
 
 @dataclass

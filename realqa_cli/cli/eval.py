@@ -5,7 +5,6 @@ Run it as `realqa eval preds.jsonl --metric srcc`.
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,12 +32,6 @@ realqa eval attrs.jsonl --attributes --labels truth.jsonl
 
 MEASURE = "What is measured"
 
-
-def _option(*names: str, help: str, default: str | None = None, **more: object) -> typer.models.OptionInfo:
-    says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
-    return typer.Option(*names, rich_help_panel=MEASURE, help=says, **more)  # type: ignore[arg-type, no-any-return]
-
-
 _PREDICTIONS = "Records of `realqa score` with mos, or the paper's generated_predictions.jsonl; - for stdin."
 _METRIC = "srcc, plcc, krcc, rmse, accuracy (of attributes) or all; may be given several times."
 _ATTRIBUTES = "Measure the nine attributes and their average, not the score."
@@ -51,34 +44,42 @@ def eval(
     context: typer.Context,
     predictions: Annotated[str, typer.Argument(metavar="PREDS.jsonl", show_default=False, help=_PREDICTIONS)],
     metric: Annotated[
-        list[str] | None, _option("--metric", metavar="NAME", help=_METRIC, default="all")
+        list[str] | None, o.option(MEASURE, "--metric", metavar="NAME", help=_METRIC, default="all")
     ] = None,
-    attributes: Annotated[bool, _option("--attributes", metavar="", help=_ATTRIBUTES)] = False,
-    labels: Annotated[str | None, _option("--labels", metavar="FILE", help=_LABELS)] = None,
+    attributes: Annotated[bool, o.option(MEASURE, "--attributes", metavar="", help=_ATTRIBUTES)] = False,
+    labels: Annotated[str | None, o.option(MEASURE, "--labels", metavar="FILE", help=_LABELS)] = None,
     bootstrap: Annotated[
         int | None,
-        _option(
-            "--bootstrap", metavar="N", min=0, help="Resamples of the intervals; 0 for none.", default="1000"
+        o.option(
+            MEASURE,
+            "--bootstrap",
+            metavar="N",
+            min=0,
+            help="Resamples of the intervals; 0 for none.",
+            default="1000",
         ),
     ] = None,
     groups: Annotated[
         str | None,
-        _option("--groups", metavar="FIELD", help="Resample whole groups of equal values of this field."),
+        o.option(
+            MEASURE, "--groups", metavar="FIELD", help="Resample whole groups of equal values of this field."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, _option("--seed", metavar="N", help="Of the resampling.", default="0")
+        int | None, o.option(MEASURE, "--seed", metavar="N", help="Of the resampling.", default="0")
     ] = None,
     fit: Annotated[
         str | None,
-        _option(
+        o.option(
+            MEASURE,
             "--fit",
             metavar="NAME",
             help="Before plcc and rmse: none, or logistic (four parameters).",
             default="none",
         ),
     ] = None,
-    compare: Annotated[str | None, _option("--compare", metavar="FILE", help=_COMPARE)] = None,
-    plot: Annotated[Path | None, _option("--plot", metavar="FILE.png", help=_PLOT)] = None,
+    compare: Annotated[str | None, o.option(MEASURE, "--compare", metavar="FILE", help=_COMPARE)] = None,
+    plot: Annotated[Path | None, o.option(MEASURE, "--plot", metavar="FILE.png", help=_PLOT)] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
@@ -86,8 +87,7 @@ def eval(
     from realqa_cli.evaluate import EvalSettings
 
     talk = Talk(quiet or bool(context.obj))
-    given = {field.name: context.params[field.name] for field in fields(EvalSettings)}
-    settings = EvalSettings(**{name: value for name, value in given.items() if value not in (None, ())})
+    settings = o.settings_of(context, EvalSettings)
     settings.check()
     _check(predictions, labels, compare, plot, attributes)
     from realqa_cli.joins import Join, read_rows

@@ -5,7 +5,6 @@ Run it as `realqa ncm test.jsonl --model my-scorer` or `realqa ncm --log my-scor
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,14 +25,6 @@ realqa ncm --log from-scratch --log lora --plot figure-4.png
 
 LOGS = "Logs"
 _TITLES = {"ncm": "NCM", "ncm_star": "NCM*", "ncm_star_release": "NCM* (release)", "loss": "loss"}
-
-
-def _option(
-    panel: str, *names: str, help: str, default: str | None = None, **more: object
-) -> typer.models.OptionInfo:
-    says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
-    return typer.Option(*names, rich_help_panel=panel, help=says, **more)  # type: ignore[arg-type, no-any-return]
-
 
 _FILES = "Conversations of `realqa build-cot` with direct answers, as JSON Lines."
 _LOG = "The log of a training run, or its folder, instead of a model; may be given several times."
@@ -56,8 +47,8 @@ def ncm(
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
     digits: o.Digits = None,
-    log: Annotated[list[Path] | None, _option(LOGS, "--log", metavar="FILE", help=_LOG)] = None,
-    plot: Annotated[Path | None, _option(LOGS, "--plot", metavar="FILE.png", help=_PLOT)] = None,
+    log: Annotated[list[Path] | None, o.option(LOGS, "--log", metavar="FILE", help=_LOG)] = None,
+    plot: Annotated[Path | None, o.option(LOGS, "--plot", metavar="FILE.png", help=_PLOT)] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
@@ -67,7 +58,7 @@ def ncm(
         raise UsageError("give conversations for a model, or --log for a training run", where="realqa ncm")
     if plot is not None and not log:
         raise UsageError("draws logs", where="--plot", remedy="add --log RUN/log.jsonl")
-    lines = _of_logs(log, plot, talk) if log else [_of_model(conversations or [], context.params, talk)]
+    lines = _of_logs(log, plot, talk) if log else [_of_model(conversations or [], context, talk)]
     _deliver(lines, json=json)
     return 0
 
@@ -87,12 +78,11 @@ def _of_logs(log: Sequence[Path], plot: Path | None, talk: Talk) -> list[dict[st
     return [row for one in logs for row in one.rows()]
 
 
-def _of_model(files: Sequence[Path], given: dict[str, Any], talk: Talk) -> dict[str, Any]:
+def _of_model(files: Sequence[Path], context: typer.Context, talk: Talk) -> dict[str, Any]:
     from realqa_cli import ncm as step
     from realqa_cli.training import conversations
 
-    known = {field.name: given.get(field.name) for field in fields(step.NcmSettings)}
-    settings = step.NcmSettings(**{name: value for name, value in known.items() if value is not None})
+    settings = o.settings_of(context, step.NcmSettings)
     data = conversations.read(files)
     with talk.bar("measuring", len(data)) as bar:
         return step.ncm(data, settings, advance=bar.advance)

@@ -5,21 +5,33 @@ defaults, so that it need not load them; tests/test_habits.py keeps the two alik
 """
 
 import re
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 MODEL, SCORING, OUTPUT = "Model", "Scoring", "Input and output"
 
 
-def _option(panel: str, *names: str, help: str, default: str | None = None, **more: Any) -> Any:
+def option(panel: str, *names: str, help: str, default: str | None = None, **more: Any) -> Any:
+    """An option in a panel of the help; `default` is what the help says of it, the settings decide."""
     says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
     return typer.Option(*names, rich_help_panel=panel, help=says, **more)
 
 
-def _flag(panel: str, *names: str, help: str) -> Any:
+def flag(panel: str, *names: str, help: str) -> Any:
+    """An option that is given or not."""
     return typer.Option(*names, rich_help_panel=panel, help=help, metavar="")
+
+
+Settings = TypeVar("Settings")
+
+
+def settings_of(context: typer.Context, kind: type[Settings]) -> Settings:
+    """The dataclass `kind` from the options of its fields' names; what was not given keeps its default."""
+    given = {field.name: context.params.get(field.name) for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in given.items() if value not in (None, (), [])})
 
 
 def parse_scale(text: str) -> tuple[float, float]:
@@ -40,62 +52,60 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Say noth
 _MODEL = "A bundled model, a model folder, a short name (qwen2-vl-2b, ...) or a hub id."
 Model = Annotated[
     str | None,
-    _option(
-        MODEL, "--model", "-m", metavar="NAME", envvar="REALQA_MODEL", help=_MODEL, default="realqa-tiny"
-    ),
+    option(MODEL, "--model", "-m", metavar="NAME", envvar="REALQA_MODEL", help=_MODEL, default="realqa-tiny"),
 ]
 _ADAPTER = "A PEFT adapter for the model: a folder or hub id, with :subfolder where it lies in one."
-Adapter = Annotated[str | None, _option(MODEL, "--adapter", metavar="NAME", help=_ADAPTER)]
+Adapter = Annotated[str | None, option(MODEL, "--adapter", metavar="NAME", help=_ADAPTER)]
 _REVISION = "The hub revision: a commit, tag or branch."
-Revision = Annotated[str | None, _option(MODEL, "--revision", metavar="REV", help=_REVISION)]
+Revision = Annotated[str | None, option(MODEL, "--revision", metavar="REV", help=_REVISION)]
 _TRUST = "Run the code that a model brings; needs --revision."
-TrustRemoteCode = Annotated[bool, _flag(MODEL, "--trust-remote-code", help=_TRUST)]
+TrustRemoteCode = Annotated[bool, flag(MODEL, "--trust-remote-code", help=_TRUST)]
 _BACKEND = "auto, hf (transformers, in this process), or echo (a fake without a model, for tests)."
-Backend = Annotated[str | None, _option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
+Backend = Annotated[str | None, option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
 _DEVICE = "auto, cpu, cuda, cuda:1 or mps."
-Device = Annotated[str | None, _option(MODEL, "--device", metavar="NAME", help=_DEVICE, default="auto")]
+Device = Annotated[str | None, option(MODEL, "--device", metavar="NAME", help=_DEVICE, default="auto")]
 _DTYPE = "auto, float32, bfloat16 or float16; auto is float32 on a CPU."
-Dtype = Annotated[str | None, _option(MODEL, "--dtype", metavar="NAME", help=_DTYPE, default="auto")]
+Dtype = Annotated[str | None, option(MODEL, "--dtype", metavar="NAME", help=_DTYPE, default="auto")]
 _QUANTIZE = "4bit or 8bit weights; on CUDA only."
-Quantize = Annotated[str | None, _option(MODEL, "--quantize", metavar="BITS", help=_QUANTIZE)]
+Quantize = Annotated[str | None, option(MODEL, "--quantize", metavar="BITS", help=_QUANTIZE)]
 
 _METHOD = "direct asks for the score alone, cot for the attributes first."
-Method = Annotated[str | None, _option(SCORING, "--method", metavar="NAME", help=_METHOD, default="direct")]
+Method = Annotated[str | None, option(SCORING, "--method", metavar="NAME", help=_METHOD, default="direct")]
 _DECODE = "exact weighs every score that the model could give; greedy reads the one that it writes."
-Decode = Annotated[str | None, _option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
+Decode = Annotated[str | None, option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
 _PRESET = "realqa-release: pixels and numerals as the paper's released adapters expect them."
-Preset = Annotated[str | None, _option(SCORING, "--preset", metavar="NAME", help=_PRESET)]
+Preset = Annotated[str | None, option(SCORING, "--preset", metavar="NAME", help=_PRESET)]
 _BATCH_SIZE = "Photos in one forward pass."
 BatchSize = Annotated[
-    int | None, _option(SCORING, "--batch-size", metavar="N", min=1, help=_BATCH_SIZE, default="4")
+    int | None, option(SCORING, "--batch-size", metavar="N", min=1, help=_BATCH_SIZE, default="4")
 ]
 _MIN_PIXELS = "Enlarge photos of fewer pixels; the model's folder says how few."
-MinPixels = Annotated[int | None, _option(SCORING, "--min-pixels", metavar="N", min=1, help=_MIN_PIXELS)]
+MinPixels = Annotated[int | None, option(SCORING, "--min-pixels", metavar="N", min=1, help=_MIN_PIXELS)]
 _MAX_PIXELS = "Reduce photos of more pixels; the model's folder says how many."
-MaxPixels = Annotated[int | None, _option(SCORING, "--max-pixels", metavar="N", min=1, help=_MAX_PIXELS)]
+MaxPixels = Annotated[int | None, option(SCORING, "--max-pixels", metavar="N", min=1, help=_MAX_PIXELS)]
 _SCALE = "The scale of a model without realqa.json, 1-5 for example."
-Scale = Annotated[str | None, _option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
+Scale = Annotated[str | None, option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
 _DIGITS = "Digits of the scores of a model without realqa.json."
-Digits = Annotated[int | None, _option(SCORING, "--digits", metavar="N", min=1, max=3, help=_DIGITS)]
+Digits = Annotated[int | None, option(SCORING, "--digits", metavar="N", min=1, max=3, help=_DIGITS)]
 _DISTRIBUTION = "Add the probability of every score."
-Distribution = Annotated[bool, _flag(SCORING, "--distribution", help=_DISTRIBUTION)]
+Distribution = Annotated[bool, flag(SCORING, "--distribution", help=_DISTRIBUTION)]
 
 _REASONS = "Also give reasons in words, where the model was trained to."
-Reasons = Annotated[bool, _flag(SCORING, "--reasons", help=_REASONS)]
+Reasons = Annotated[bool, flag(SCORING, "--reasons", help=_REASONS)]
 
 _LIMIT = "Stop after N items."
-Limit = Annotated[int | None, _option(OUTPUT, "--limit", metavar="N", min=1, help=_LIMIT)]
+Limit = Annotated[int | None, option(OUTPUT, "--limit", metavar="N", min=1, help=_LIMIT)]
 _OUTPUT = "Append the records to this file, and go on where an earlier run stopped."
-Output = Annotated[Path | None, _option(OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)]
+Output = Annotated[Path | None, option(OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)]
 _NO_RESUME = "Start over; a file that holds something needs --overwrite."
-NoResume = Annotated[bool, _flag(OUTPUT, "--no-resume", help=_NO_RESUME)]
+NoResume = Annotated[bool, flag(OUTPUT, "--no-resume", help=_NO_RESUME)]
 _OVERWRITE = "With --no-resume: replace what the file holds."
-Overwrite = Annotated[bool, _flag(OUTPUT, "--overwrite", help=_OVERWRITE)]
+Overwrite = Annotated[bool, flag(OUTPUT, "--overwrite", help=_OVERWRITE)]
 _JSON = "JSON Lines, also where stdout is a terminal."
-Json = Annotated[bool, _flag(OUTPUT, "--json", help=_JSON)]
+Json = Annotated[bool, flag(OUTPUT, "--json", help=_JSON)]
 _TABLE = "A table, also where stdout is no terminal."
-Table = Annotated[bool, _flag(OUTPUT, "--table", help=_TABLE)]
+Table = Annotated[bool, flag(OUTPUT, "--table", help=_TABLE)]
 _TOP = "Print only the N best, best first."
-Top = Annotated[int | None, _option(OUTPUT, "--top", metavar="N", min=1, help=_TOP)]
+Top = Annotated[int | None, option(OUTPUT, "--top", metavar="N", min=1, help=_TOP)]
 _REPORT = "Also write a page with the photos and their scores."
-Report = Annotated[Path | None, _option(OUTPUT, "--report", metavar="FILE.html", help=_REPORT)]
+Report = Annotated[Path | None, option(OUTPUT, "--report", metavar="FILE.html", help=_REPORT)]

@@ -1,7 +1,5 @@
 """The door of `realqa score`: options in, scores out. Run it as `realqa score photos/`."""
 
-from dataclasses import fields
-
 import typer
 
 from realqa_cli.cli import options as o
@@ -50,20 +48,11 @@ def score(
     quiet: o.Quiet = False,
 ) -> int:
     """Score photos: how good each is, how sure the model is, and every score that it could have given."""
-    from realqa_cli.cli.delivery import Delivery, Wanted
+    from realqa_cli.cli.delivery import Wanted, run
     from realqa_cli.cli.table import ScoreTable
     from realqa_cli.score import Scorer, ScoreSettings
-    from realqa_cli.sources import count_sources, read_sources
 
-    talk = Talk(quiet or bool(context.obj))
     wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources)
-    wanted.check()
-    given = {field.name: context.params[field.name] for field in fields(ScoreSettings)}
-    settings = ScoreSettings(**{name: value for name, value in given.items() if value is not None})
-    items = read_sources(sources, limit=limit)
-    with talk.bar("loading the model", count_sources(sources, limit=limit)) as bar:
-        with Delivery(wanted, talk, bar, ScoreTable) as delivery:
-            scorer = Scorer.from_settings(settings)
-            delivery.begin(scorer.manifest)
-            delivery.take(scorer.records(items, done=delivery.done))
-        return delivery.finish()
+    settings = o.settings_of(context, ScoreSettings)
+    talk = Talk(quiet or bool(context.obj))
+    return run(lambda: Scorer.from_settings(settings), wanted, talk, limit=limit, table=ScoreTable)

@@ -1,7 +1,5 @@
 """The door of `realqa self-label`: photos in, attribute records out."""
 
-from dataclasses import fields
-
 import typer
 
 from realqa_cli.cli import options as o
@@ -39,19 +37,10 @@ def self_label(
     quiet: o.Quiet = False,
 ) -> int:
     """Label photos with the ten attributes, and say how sure the model is of each."""
-    from realqa_cli.cli.delivery import Delivery, Wanted
+    from realqa_cli.cli.delivery import Wanted, run
     from realqa_cli.self_label import Labeller, LabelSettings
-    from realqa_cli.sources import count_sources, read_sources
 
+    wanted = Wanted(output, not no_resume, overwrite, sources=sources)
+    settings = o.settings_of(context, LabelSettings)
     talk = Talk(quiet or bool(context.obj))
-    wanted = Wanted(output, not no_resume, overwrite, json=True, top=None, report=None)
-    wanted.check()
-    given = {field.name: context.params[field.name] for field in fields(LabelSettings)}
-    settings = LabelSettings(**{name: value for name, value in given.items() if value is not None})
-    items = read_sources(sources, limit=limit)
-    with talk.bar("loading the model", count_sources(sources, limit=limit)) as bar:
-        with Delivery(wanted, talk, bar, did="labelled") as delivery:
-            labeller = Labeller(settings)
-            delivery.begin(labeller.manifest)
-            delivery.take(labeller.records(items, done=delivery.done))
-        return delivery.finish()
+    return run(lambda: Labeller(settings), wanted, talk, limit=limit, did="labelled")

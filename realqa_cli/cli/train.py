@@ -5,7 +5,6 @@ Run it as `realqa train train.jsonl --output my-scorer`, or under `accelerate la
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,14 +25,6 @@ realqa train train.jsonl --output my-scorer --resume
 """
 
 TUNING, OPTIMISER, RUN = "What is trained", "Optimiser", "Run"
-
-
-def _option(
-    panel: str, *names: str, help: str, default: str | None = None, **more: object
-) -> typer.models.OptionInfo:
-    says = f"{help} [dim]\\[default: {default}][/dim]" if default else help
-    return typer.Option(*names, rich_help_panel=panel, help=says, **more)  # type: ignore[arg-type, no-any-return]
-
 
 _FILES = "Conversations of `realqa build-cot`, or others in sharegpt form, as JSON Lines."
 _OUTPUT = "The folder of the run: its log, its checkpoints, and in the end the model."
@@ -57,51 +48,51 @@ def train(
     conversations: Annotated[
         list[Path], typer.Argument(metavar="CONVERSATIONS.jsonl", show_default=False, help=_FILES)
     ],
-    output: Annotated[Path, _option(o.OUTPUT, "--output", "-o", metavar="DIR", help=_OUTPUT)],
-    resume: Annotated[bool, _option(o.OUTPUT, "--resume", metavar="", help=_RESUME)] = False,
-    overwrite: Annotated[bool, _option(o.OUTPUT, "--overwrite", metavar="", help=_OVERWRITE)] = False,
+    output: Annotated[Path, o.option(o.OUTPUT, "--output", "-o", metavar="DIR", help=_OUTPUT)],
+    resume: Annotated[bool, o.option(o.OUTPUT, "--resume", metavar="", help=_RESUME)] = False,
+    overwrite: Annotated[bool, o.option(o.OUTPUT, "--overwrite", metavar="", help=_OVERWRITE)] = False,
     model: o.Model = None,
     adapter: o.Adapter = None,
     revision: o.Revision = None,
     objective: Annotated[
         str | None,
-        _option(TUNING, "--objective", metavar="NAME", help="ntp: to write the score.", default="ntp"),
+        o.option(TUNING, "--objective", metavar="NAME", help="ntp: to write the score.", default="ntp"),
     ] = None,
     tuning: Annotated[
-        str | None, _option(TUNING, "--tuning", metavar="NAME", help=_TUNING, default="lora")
+        str | None, o.option(TUNING, "--tuning", metavar="NAME", help=_TUNING, default="lora")
     ] = None,
-    lora_rank: Annotated[int | None, _option(TUNING, "--lora-rank", metavar="N", min=1, help=_RANK)] = None,
+    lora_rank: Annotated[int | None, o.option(TUNING, "--lora-rank", metavar="N", min=1, help=_RANK)] = None,
     lora_dropout: Annotated[
-        float | None, _option(TUNING, "--lora-dropout", metavar="P", min=0, max=0.99, help=_DROPOUT)
+        float | None, o.option(TUNING, "--lora-dropout", metavar="P", min=0, max=0.99, help=_DROPOUT)
     ] = None,
-    freeze_vision: Annotated[bool, _option(TUNING, "--freeze-vision", metavar="", help=_FREEZE)] = False,
-    number_loss: Annotated[bool, _option(TUNING, "--number-loss", metavar="", help=_NUMBER)] = False,
+    freeze_vision: Annotated[bool, o.option(TUNING, "--freeze-vision", metavar="", help=_FREEZE)] = False,
+    number_loss: Annotated[bool, o.option(TUNING, "--number-loss", metavar="", help=_NUMBER)] = False,
     scale: o.Scale = None,
     digits: o.Digits = None,
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
     max_length: Annotated[
-        int | None, _option(TUNING, "--max-length", metavar="N", min=1, help=_LENGTH, default="2048")
+        int | None, o.option(TUNING, "--max-length", metavar="N", min=1, help=_LENGTH, default="2048")
     ] = None,
-    epochs: Annotated[float | None, _option(OPTIMISER, "--epochs", metavar="N", help=_EPOCHS)] = None,
+    epochs: Annotated[float | None, o.option(OPTIMISER, "--epochs", metavar="N", help=_EPOCHS)] = None,
     max_steps: Annotated[
-        int | None, _option(OPTIMISER, "--max-steps", metavar="N", min=1, help="Stop after N steps.")
+        int | None, o.option(OPTIMISER, "--max-steps", metavar="N", min=1, help="Stop after N steps.")
     ] = None,
     learning_rate: Annotated[
-        float | None, _option(OPTIMISER, "--learning-rate", metavar="RATE", help=_RATE)
+        float | None, o.option(OPTIMISER, "--learning-rate", metavar="RATE", help=_RATE)
     ] = None,
     warmup: Annotated[
         float | None,
-        _option(
+        o.option(
             OPTIMISER, "--warmup", metavar="SHARE", help="Share of the steps for warm-up.", default="0.1"
         ),
     ] = None,
     weight_decay: Annotated[
-        float | None, _option(OPTIMISER, "--weight-decay", metavar="X", min=0, help=_DECAY)
+        float | None, o.option(OPTIMISER, "--weight-decay", metavar="X", min=0, help=_DECAY)
     ] = None,
     batch_size: Annotated[
         int | None,
-        _option(
+        o.option(
             OPTIMISER,
             "--batch-size",
             metavar="N",
@@ -112,26 +103,28 @@ def train(
     ] = None,
     accumulate: Annotated[
         int | None,
-        _option(OPTIMISER, "--accumulate", metavar="N", min=1, help="Passes a step.", default="8"),
+        o.option(OPTIMISER, "--accumulate", metavar="N", min=1, help="Passes a step.", default="8"),
     ] = None,
     seed: Annotated[
         int | None,
-        _option(OPTIMISER, "--seed", metavar="N", help="Of first weights, order and dropout.", default="0"),
+        o.option(OPTIMISER, "--seed", metavar="N", help="Of first weights, order and dropout.", default="0"),
     ] = None,
     device: Annotated[
-        str | None, _option(RUN, "--device", metavar="NAME", help="auto, cpu, cuda or mps.", default="auto")
+        str | None, o.option(RUN, "--device", metavar="NAME", help="auto, cpu, cuda or mps.", default="auto")
     ] = None,
-    dtype: Annotated[str | None, _option(RUN, "--dtype", metavar="NAME", help=_DTYPE, default="auto")] = None,
+    dtype: Annotated[
+        str | None, o.option(RUN, "--dtype", metavar="NAME", help=_DTYPE, default="auto")
+    ] = None,
     gradient_checkpointing: Annotated[
-        bool, _option(RUN, "--gradient-checkpointing", metavar="", help=_CHECKPOINTING)
+        bool, o.option(RUN, "--gradient-checkpointing", metavar="", help=_CHECKPOINTING)
     ] = False,
     save_steps: Annotated[
         int | None,
-        _option(RUN, "--save-steps", metavar="N", min=1, help="Steps between checkpoints.", default="200"),
+        o.option(RUN, "--save-steps", metavar="N", min=1, help="Steps between checkpoints.", default="200"),
     ] = None,
     logging_steps: Annotated[
         int | None,
-        _option(RUN, "--logging-steps", metavar="N", min=1, help="Steps a line of the log.", default="1"),
+        o.option(RUN, "--logging-steps", metavar="N", min=1, help="Steps a line of the log.", default="1"),
     ] = None,
     quiet: o.Quiet = False,
 ) -> int:
@@ -141,8 +134,7 @@ def train(
 
     first = os.environ.get("RANK", "0") == "0"
     talk = Talk(quiet or bool(context.obj) or not first)
-    given = {field.name: context.params[field.name] for field in fields(TrainSettings)}
-    settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = o.settings_of(context, TrainSettings)
     with talk.bar("loading the model", None) as bar:
         try:
             account = step.train(
