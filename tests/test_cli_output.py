@@ -21,27 +21,35 @@ def records_in(file: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def many(photo_files: list[Path], tmp_path: Path) -> Path:
-    """600 names of real photos: work for long enough to be stopped in the middle."""
+    """A folder of 60 photos under names of their own."""
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(600):
+    for i in range(60):
         (folder / f"{i:03}.jpg").symlink_to(photo_files[i % len(photo_files)])
     return folder
 
 
-def stop_midway(call: list[str], output: Path, lines: int, how: signal.Signals) -> tuple[int, str]:
-    """Starts the command and sends the signal when that many records are in the file."""
-    process = subprocess.Popen(
-        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
-    )
-    while process.poll() is None:
-        if output.exists() and output.read_bytes().count(b"\n") >= lines:
-            process.send_signal(how)
-            break
-        time.sleep(0.005)
-    out, err = process.communicate(timeout=60)
-    assert out == ""
-    return process.returncode, err
+def stop_midway(
+    photos: list[Path], output: Path, after: int, how: signal.Signals, *more: str
+) -> tuple[int, str]:
+    """Scores photos that are named on stdin, and sends the signal when `after` records are in the file.
+
+    stdin stays open, so the command waits for more and cannot have ended before the signal.
+    """
+    call = command("score", "-", "-o", output, "--batch-size", 1, *more)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(call, env=environment(), text=True, **pipes) as process:
+        assert process.stdin is not None
+        process.stdin.writelines(json.dumps({"image": str(photo)}) + "\n" for photo in photos)
+        process.stdin.flush()
+        while process.poll() is None and not (output.exists() and output.read_bytes().count(b"\n") >= after):
+            time.sleep(0.005)
+        process.send_signal(how)
+        process.wait(timeout=60)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read() == ""
+        return process.returncode, process.stderr.read()
 
 
 def test_records_go_to_the_file_and_the_manifest_beside_it(
@@ -106,23 +114,21 @@ def test_failures_are_tried_again_and_not_written_twice(realqa: Realqa, photos: 
 
 def test_a_killed_run_goes_on_where_it_was(realqa: Realqa, many: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
-    call = command("score", many, *ECHO, "-o", output, "--batch-size", 1)
-    code, _ = stop_midway(call, output, 20, signal.SIGKILL)
+    code, _ = stop_midway(sorted(many.iterdir())[:40], output, 20, signal.SIGKILL, *ECHO)
     assert code == -signal.SIGKILL
     kept = len(records_in(output))
-    assert 20 <= kept < 600
+    assert 20 <= kept <= 40
     ran = realqa("score", many, *ECHO, "-o", output)
     assert ran.code == 0
-    assert ran.said[-1] == f"realqa: 600 items: {600 - kept} scored, {kept} done before"
+    assert ran.said[-1] == f"realqa: 60 items: {60 - kept} scored, {kept} done before"
     assert Counter(Path(record["image"]).name for record in records_in(output)) == Counter(
-        f"{i:03}.jpg" for i in range(600)
+        f"{i:03}.jpg" for i in range(60)
     )
 
 
 def test_an_interrupted_run_keeps_what_is_finished(realqa: Realqa, many: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
-    call = command("score", many, *ECHO, "-o", output, "--batch-size", 1)
-    code, err = stop_midway(call, output, 20, signal.SIGINT)
+    code, err = stop_midway(sorted(many.iterdir())[:40], output, 20, signal.SIGINT, *ECHO)
     kept = len(records_in(output))
     assert code == 130
     assert err == f"realqa: interrupted: {kept} done, kept\n"
@@ -135,7 +141,7 @@ def test_a_killed_run_of_the_bundled_model_ends_with_the_same_scores(
 ) -> None:
     output = tmp_path / "scores.jsonl"
     four = ["score", photos, "-o", output, "--limit", 4]
-    code, _ = stop_midway(command(*four, "--batch-size", 1), output, 1, signal.SIGKILL)
+    code, _ = stop_midway(sorted(photos.glob("*.jpg"))[:3], output, 1, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert realqa(*four).code == 0
     expected = {record["image"]: record["score"] for record in bundled.records[:4]}
