@@ -38,7 +38,13 @@ def stop_midway(
     """
     call = command("score", "-", "-o", output, "--batch-size", 1, *more)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(call, env=environment(), text=True, **pipes) as process:
+    with subprocess.Popen(
+        call,
+        env=environment(),
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
+        **pipes,
+    ) as process:
         assert process.stdin is not None
         process.stdin.writelines(json.dumps({"image": str(photo)}) + "\n" for photo in photos)
         process.stdin.flush()
