@@ -39,7 +39,7 @@ def main() -> None:
             together = backend.log_probs(asks, texts, ".")
             alone = np.concatenate([backend.log_probs([ask], texts, ".") for ask in asks])
             plain = t.brute_force(backend, asks[1], t.as_written(backend, texts)[::4])
-            backend._takes_mask = lambda: False  # type: ignore[method-assign]
+            backend.takes_mask = lambda: False  # type: ignore[method-assign]
             cached = backend.log_probs(asks[:3], texts, ".")
         differences = (alone[1][::4] - plain, together - alone, cached - together[:3])
         print(f"| {kind} | {' | '.join(f'{np.abs(d).max():.1e}' for d in differences)} |", flush=True)

@@ -55,7 +55,7 @@ def ncm(
         on_cpu(source, Loading(min_pixels=low, max_pixels=high), backend.model),
         digits=lessons.digits,
         max_length=settings.max_length,
-        takes_mask=backend._takes_mask(),
+        takes_mask=backend.takes_mask(),
     )
     found: list[Ncm] = []
     losses, tokens = 0.0, 0

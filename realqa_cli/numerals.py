@@ -63,8 +63,8 @@ class TokenTrie:
     """A set of continuations as paths of tokens that share their beginnings.
 
     The nodes are in breadth-first order. Node 0 is the root, which is the prompt's last token and
-    carries no token of its own (-1). The inner nodes come first in no particular way: `inner`
-    lists those that must be forwarded because something follows them, without the root.
+    carries no token of its own (-1). `inner` lists the nodes that must be forwarded because something
+    follows them, without the root.
 
     tokens: (N,) token of each node, -1 for the root.
     parents: (N,) index of each node's parent, -1 for the root.
@@ -108,13 +108,6 @@ class TokenTrie:
     def height(self) -> int:
         """Length of the longest path, in tokens."""
         return max(self.depths)
-
-    def path_log_probs(self, edge_log_probs_N: Floats) -> Floats:
-        """Log-probability of each continuation: the sum over the edges of its path.
-
-        edge_log_probs_N: for each node log P(its token | the nodes above it); the root's is unused.
-        """
-        return np.array([edge_log_probs_N[list(path)].sum() for path in self.paths])
 
     def ancestors(self, node: int) -> list[int]:
         """The nodes above `node`, from its parent upwards, without the root."""

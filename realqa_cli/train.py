@@ -140,7 +140,7 @@ def _trainer(
     set_seed(settings.seed)  # before the adapter, or the model from scratch, gets its first weights
     how = Tuning(settings.tuning, settings.lora_rank, settings.lora_dropout or 0.0, settings.freeze_vision)
     model, backend = tuning.prepare(source, how, settings.dtype)
-    if settings.number_loss and not backend._takes_mask():
+    if settings.number_loss and not backend.takes_mask():
         raise UsageError(
             "this model's attention cannot serve it", where="--number-loss", remedy="leave it out"
         )
@@ -149,7 +149,7 @@ def _trainer(
         prepares,
         digits=lessons.digits,
         max_length=settings.max_length,
-        takes_mask=backend._takes_mask(),
+        takes_mask=backend.takes_mask(),
         scale=lessons.scale if settings.number_loss else None,
     )
     collator.check(data)

@@ -119,8 +119,6 @@ def test_a_trie_knows_its_nodes_from_the_top_down() -> None:
     assert trie.inner == (1, 4)
     assert [[trie.tokens[n] for n in path] for path in trie.paths] == [[7, 1], [7, 2, 5], [8]]
     assert trie.ancestors(5) == [4, 1]
-    edges = np.log(np.array([1, 0.5, 0.5, 0.25, 0.75, 1.0]))
-    assert np.exp(trie.path_log_probs(edges)) == pytest.approx([0.125, 0.375, 0.5])
 
 
 def distribution(weights: dict[str, float], mass: float = 1.0) -> ScoreDistribution:

@@ -98,8 +98,8 @@ def test_the_cached_way_gives_what_the_one_pass_gives(
 ) -> None:
     texts = numerals(2, 1, 5)
     one_pass = backend.log_probs(asks(photos()[:3]), texts, DIRECT_END)
-    assert backend._takes_mask()
-    monkeypatch.setattr(backend, "_takes_mask", lambda: False)
+    assert backend.takes_mask()
+    monkeypatch.setattr(backend, "takes_mask", lambda: False)
     assert np.abs(backend.log_probs(asks(photos()[:3]), texts, DIRECT_END) - one_pass).max() < 1e-4
 
 

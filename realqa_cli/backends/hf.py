@@ -61,7 +61,7 @@ class HFBackend:
             prompt = self.prepares.batch(
                 [texts[r] for r in rows], [asks[r].images for r in rows], drop=dropped
             )
-            run = tree.one_pass if self._takes_mask() else tree.cached
+            run = tree.one_pass if self.takes_mask() else tree.cached
             found_B_V[rows] = run(self.model, self._seen(prompt), trie).cpu()
         return found_B_V
 
@@ -120,7 +120,8 @@ class HFBackend:
             self._vision = pixels, base.model.get_image_features(pixels, grid, return_dict=True)
         return replace(prompt, inputs=inputs | {"mm_encoder_outputs": {"image": self._vision[1]}})
 
-    def _takes_mask(self) -> bool:
+    def takes_mask(self) -> bool:
+        """Whether the model's attention takes a mask of our own, so that a trie is weighed in one pass."""
         config = self.model.config
         return config.model_type in _MASKED_TREE and config._attn_implementation in {"sdpa", "eager"}
 
