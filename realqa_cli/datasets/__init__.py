@@ -1,0 +1,78 @@
+"""Public data sets, read as their authors publish them: a folder in, one entry a photo or video out.
+
+One module a data set, chosen by name and imported on demand. A module knows its tables, columns, folders and
+scale, and nothing of models; `contents` is what all of them give, `layout` and `tables` how they look for it.
+Scores stay on the data set's own scale, which `mos_range` tells.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realqa_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from realqa_cli.datasets.contents import Dataset
+
+DATASETS = {
+    "koniq10k": "realqa_cli.datasets.koniq10k:read",
+    "spaq": "realqa_cli.datasets.spaq:read",
+    "livec": "realqa_cli.datasets.livec:read",
+    "ava": "realqa_cli.datasets.ava:read",
+    "tad66k": "realqa_cli.datasets.tad66k:read",
+    "konvid1k": "realqa_cli.datasets.konvid1k:read",
+    "realqa": "realqa_cli.datasets.realqa:read",
+    "csv": "realqa_cli.datasets.any_table:read",
+}
+"""Data set to "module:function"; the function reads a folder (for csv and realqa also a file)."""
+
+FILES = ("csv", "realqa")
+"""Data sets that may be given as a file."""
+
+COLUMNS = ("image", "video", "mos", "mos_range", "split")
+"""What `--columns` can tell of a table."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `--dataset`, `--split` and `--columns` ask for.
+
+    columns: for csv, which column is which; `mos_range` may also be a range, such as ``0-100``.
+    """
+
+    name: str
+    split: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises `UsageError` for an unknown data set, and for columns of one that has its own."""
+        if self.name not in DATASETS:
+            raise UsageError(
+                f"unknown data set {self.name!r}",
+                where="--dataset",
+                remedy=f"use one of: {', '.join(DATASETS)}",
+            )
+        if self.columns and self.name != "csv":
+            raise UsageError(
+                f"is for --dataset csv: {self.name} has its own", where="--columns", remedy="leave it out"
+            )
+
+    def open(self, sources: Sequence[str]) -> "Dataset":
+        """The data set in the one folder that is given, its tables read, or the wanted split of it.
+
+        Raises `UsageError` that says what was looked for, and where.
+        """
+        self.check()
+        if len(sources) != 1:
+            what = f"{self.name} takes one folder, not {len(sources)}"
+            raise UsageError(what, where="--dataset", remedy="run it once for each folder")
+        place = Path(sources[0])
+        if not (place.is_dir() or (self.name in FILES and place.is_file())):
+            what = f"no such {'file or ' if self.name in FILES else ''}folder"
+            raise UsageError(what, where=sources[0], remedy=f"give the folder of the {self.name} data set")
+        module, _, function = DATASETS[self.name].partition(":")
+        read = getattr(import_module(module), function)
+        dataset: Dataset = read(place, self.columns) if self.name == "csv" else read(place)
+        return dataset if self.split is None else dataset.only(self.split)

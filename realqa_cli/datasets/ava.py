@@ -1,0 +1,85 @@
+"""AVA: 255,530 photos and the counts of people's ratings of their aesthetics, 1 to 10; MOS is their mean.
+
+`AVA.txt` has 15 columns without a header: index, id, ten counts, two tags, challenge. The photos of
+`aesthetics_image_lists/generic_test.jpgl` are the test split and all others the training split; without the
+list there is no split. Some photos have gone from the web since; they are missing files like any other.
+"""
+
+from pathlib import Path
+
+from realqa_cli.datasets.contents import Dataset, Entry
+from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.errors import UsageError
+
+TABLE = "AVA.txt"
+TEST_LIST = "aesthetics_image_lists/generic_test.jpgl"
+FOLDERS = ("images", "image")
+RANGE = [1, 10]
+
+_COLUMNS = 15
+_RATINGS = range(1, 11)
+
+
+def read(place: Path) -> Dataset:
+    """All photos of the table. Raises `UsageError`."""
+    file = find_table(place, "AVA", TABLE, f"AVA_dataset/{TABLE}")
+    listed = next((f for f in (file.parent / TEST_LIST, place / "generic_test.jpgl") if f.is_file()), None)
+    test = None if listed is None else _test_ids(listed)
+    rows = [_row(line, f"{file}:{number}") for number, line in _lines(file)]
+    if not rows:
+        raise UsageError("the table is empty", where=str(file), remedy="download it again")
+    shelf = find_shelf(file.parent, FOLDERS, (f"{photo}.jpg" for photo, _, _ in rows))
+    entries = []
+    for photo, mos, where in rows:
+        name = f"{photo}.jpg"
+        fields: dict[str, object] = {"mos": mos, "mos_range": RANGE}
+        if test is not None:
+            fields["split"] = "test" if photo in test else "train"
+        entries.append(Entry(shelf.path(name), where, fields, present=shelf.has(name)))
+    return Dataset(
+        "ava",
+        str(place),
+        entries,
+        shelf.looked_in,
+        shelf.found,
+        notes=_unknown(test, rows),
+        no_split=f"{TEST_LIST} is not there: put it beside {TABLE}",
+    )
+
+
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read as text ({getattr(error, 'strerror', None) or error})"
+        raise UsageError(what, where=str(file), remedy="download it again") from error
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _row(line: str, where: str) -> tuple[str, float, str]:
+    """(id, MOS, where). Raises `UsageError`."""
+    cells = line.split()
+    if len(cells) != _COLUMNS or not all(cell.isdecimal() for cell in cells[1:12]):
+        what = f"not {_COLUMNS} numbers: {line[:80]!r}"
+        raise UsageError(what, where=where, remedy=f"use {TABLE} as published")
+    counts = [int(cell) for cell in cells[2:12]]
+    if not any(counts):
+        raise UsageError(f"photo {cells[1]} has no ratings", where=where, remedy="correct the table")
+    total = sum(rating * count for rating, count in zip(_RATINGS, counts, strict=True))
+    return cells[1], total / sum(counts), where
+
+
+def _test_ids(file: Path) -> frozenset[str]:
+    """Raises `UsageError` for what is no list of ids."""
+    ids = [(number, line.strip()) for number, line in _lines(file)]
+    for number, photo in ids:
+        if not photo.isdecimal():
+            what, remedy = f"{photo[:80]!r} is no id of a photo", "use the list as published"
+            raise UsageError(what, where=f"{file}:{number}", remedy=remedy)
+    return frozenset(photo for _, photo in ids)
+
+
+def _unknown(test: frozenset[str] | None, rows: list[tuple[str, float, str]]) -> tuple[str, ...]:
+    unknown = len((test or frozenset()) - {photo for photo, _, _ in rows})
+    return (f"ava: {unknown} photos of {TEST_LIST} are not in {TABLE}",) if unknown else ()

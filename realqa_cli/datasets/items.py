@@ -1,0 +1,32 @@
+"""A data set as the items of a run: one more way for SOURCES to become photos and videos to work on."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from realqa_cli.datasets.contents import Dataset, Entry
+from realqa_cli.errors import MediaError
+from realqa_cli.sources import Item
+
+TRUTH_FIELD = "labels"
+"""The field of a record that holds the true attributes, beside those that a model gives."""
+
+
+def items(dataset: Dataset, *, limit: int | None = None) -> Iterator[Item]:
+    """The entries in order, at most `limit`; a missing file is an error in its place.
+
+    Raises `UsageError` at once where there is not one photo.
+    """
+    dataset.require_files()
+    return islice((_item(index, entry) for index, entry in enumerate(dataset.entries)), limit)
+
+
+def _item(index: int, entry: Entry) -> Item:
+    fields = dict(entry.fields)
+    if entry.attributes:
+        fields[TRUTH_FIELD] = dict(entry.attributes)
+    if entry.present:
+        return Item(index, entry.name, Path(entry.name), fields, entry.kind)
+    remedy = f"{entry.where} names it"
+    error = MediaError("no such file", type="missing", where=entry.name, remedy=remedy)
+    return Item(index, entry.name, None, fields, entry.kind, error)

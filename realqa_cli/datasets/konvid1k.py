@@ -1,0 +1,48 @@
+"""KoNViD-1k: 1,200 videos with the quality that people saw, on 1-5. No split: the paper scores all.
+
+The videos are on disk as `<flickr_id>.mp4`, or under the longer name of the table's column `file_name`, or
+as `<flickr_id>_original_centercrop_960x540_8s.mp4`: whichever a download has is taken, and joins know all.
+"""
+
+from pathlib import Path
+
+from realqa_cli.datasets.contents import Dataset, Entry
+from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.tables import Table, TableRow
+
+TABLE = "KoNViD_1k_attributes.csv"
+FOLDERS = ("KoNViD_1k_videos",)
+RANGE = [1, 5]
+
+
+def read(place: Path) -> Dataset:
+    """All videos of the table. Raises `UsageError`."""
+    file = find_table(place, "KoNViD-1k", TABLE, f"KoNViD_1k_metadata/{TABLE}")
+    rows = list(Table.open(file).rows("flickr_id", "file_name", "MOS"))
+    known = [_names(row) for row in rows]
+    shelf = find_shelf(place, FOLDERS, (name for names in known for name in names))
+    entries = []
+    for row, names in zip(rows, known, strict=True):
+        there = next((name for name in names if shelf.has(name)), None)
+        name = there or names[0]
+        entries.append(
+            Entry(
+                shelf.path(name),
+                row.where,
+                {"mos": row.number("MOS", *RANGE), "mos_range": RANGE},
+                kind="video",
+                present=there is not None,
+                also=tuple(each for each in names if each != name),
+            )
+        )
+    return Dataset("konvid1k", str(place), entries, shelf.looked_in, shelf.found)
+
+
+def _names(row: TableRow) -> tuple[str, ...]:
+    """The names that the video may have, each once."""
+    flickr = row.text("flickr_id")
+    return tuple(
+        dict.fromkeys(
+            (row.text("file_name"), f"{flickr}.mp4", f"{flickr}_original_centercrop_960x540_8s.mp4")
+        )
+    )

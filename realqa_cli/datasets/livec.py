@@ -1,0 +1,66 @@
+"""LIVE In the Wild Image Quality Challenge: 1,162 photos with authentic distortions, MOS on 0-100.
+
+Three .mat files hold 1,169 names, scores and deviations in the same order. The first seven, `t1.bmp` to
+`t7.bmp`, trained the people who rated and are no part of the set. There is no official split.
+"""
+
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+from realqa_cli.datasets.contents import Dataset, Entry
+from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.tables import TableRow
+from realqa_cli.errors import UsageError
+
+IMAGES, MOS, DEVIATION = "AllImages_release.mat", "AllMOS_release.mat", "AllStdDev_release.mat"
+FOLDERS = ("Images",)
+RANGE = [0, 100]
+
+_TRAINING = re.compile(r"t[1-7]\.bmp")
+
+
+def read(place: Path) -> Dataset:
+    """All photos but the seven. Raises `UsageError`."""
+    files = [find_table(place, "LIVE Challenge", f"Data/{each}", each) for each in (IMAGES, MOS, DEVIATION)]
+    names, scores, deviations = map(_values, files)
+    if not len(names) == len(scores) == len(deviations) or not names:
+        counts = f"{len(names)} names, {len(scores)} scores and {len(deviations)} deviations"
+        remedy = f"use {IMAGES}, {MOS} and {DEVIATION} of one release"
+        raise UsageError(f"its .mat files do not go together: {counts}", where=str(place), remedy=remedy)
+    rows = [
+        TableRow(f"{files[1]}[{i}]", {"name": name, "MOS": mos, "StdDev": deviation})
+        for i, (name, mos, deviation) in enumerate(zip(names, scores, deviations, strict=True), 1)
+    ]
+    rows = [row for row in rows if not _TRAINING.fullmatch(row.text("name"))]
+    if not rows:
+        raise UsageError("holds no photos but t1.bmp to t7.bmp", where=str(place), remedy="download it again")
+    shelf = find_shelf(place, FOLDERS, (row.text("name") for row in rows))
+    entries = []
+    for row in rows:
+        name, mos = row.text("name"), row.number("MOS", *RANGE)
+        fields = {"mos": mos, "mos_range": RANGE, "mos_std": row.number("StdDev", 0)}
+        entries.append(Entry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+    return Dataset("livec", str(place), entries, shelf.looked_in, shelf.found)
+
+
+def _values(file: Path) -> list[Any]:
+    """The cells of the one array in a .mat file, in order. Raises `UsageError`."""
+    import numpy as np
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    broken = (OSError, ValueError, TypeError, LookupError, NotImplementedError, struct.error, zlib.error)
+    try:
+        arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("__")}
+        array = arrays.get(file.stem, next(iter(arrays.values()), None))
+    except (*broken, MatReadError, EOFError, OverflowError, MemoryError) as error:
+        what = f"cannot be read as a MATLAB file ({' '.join(str(error).split())[:200]})"
+        raise UsageError(what, where=str(file), remedy="download it again") from error
+    cells = [] if array is None else [np.ravel(cell) for cell in np.ravel(array)]
+    if any(cell.size != 1 for cell in cells):
+        what = f"{file.stem} is no list of single values"
+        raise UsageError(what, where=str(file), remedy="download it again")
+    return [cell[0] for cell in cells]

@@ -1,0 +1,32 @@
+"""SPAQ: 11,125 photos by smartphones, with the quality and five attributes that people saw, all on 0-100.
+
+The attributes are not those of this project: they are `attribute_mos` by name. There is no official split.
+"""
+
+from pathlib import Path
+
+from realqa_cli.datasets.contents import Dataset, Entry
+from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.tables import Table
+
+SCORES = "MOS and Image attribute scores.xlsx"
+ATTRIBUTES = ("Brightness", "Colorfulness", "Contrast", "Noisiness", "Sharpness")
+FOLDERS = ("TestImage",)
+RANGE = [0, 100]
+
+
+def read(place: Path) -> Dataset:
+    """All photos of the table. Raises `UsageError`."""
+    file = find_table(place, "SPAQ", f"Annotations/{SCORES}", SCORES)
+    rows = list(Table.open(file).rows("Image name", "MOS", *ATTRIBUTES))
+    shelf = find_shelf(place, FOLDERS, (row.text("Image name") for row in rows))
+    entries = []
+    for row in rows:
+        name = row.text("Image name")
+        fields = {
+            "mos": row.number("MOS", *RANGE),
+            "mos_range": RANGE,
+            "attribute_mos": {each.lower(): row.number(each, *RANGE) for each in ATTRIBUTES},
+        }
+        entries.append(Entry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+    return Dataset("spaq", str(place), entries, shelf.looked_in, shelf.found)

@@ -1,0 +1,36 @@
+"""TAD66K: 66,327 photos with the aesthetics that people saw, on 1-10, in the official split of two tables.
+
+The tables are `train.csv` and `test.csv` of the folder `merge`; those by theme (`unmerge`) do not match them.
+"""
+
+from pathlib import Path
+
+from realqa_cli.datasets.contents import Dataset, Entry
+from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.tables import Table
+
+SPLITS = ("train", "test")
+PLACES = ("merge", "labels/merge", ".")
+FOLDERS = ("TAD66K", "images", "image")
+RANGE = [1, 10]
+
+
+def read(place: Path) -> Dataset:
+    """All photos of the tables that are there. Raises `UsageError`."""
+    names = [str(Path(folder, f"{split}.csv")) for folder in PLACES for split in SPLITS]
+    home = find_table(place, "TAD66K", *names).parent
+    files = {split: home / f"{split}.csv" for split in SPLITS}
+    rows = [
+        (split, row)
+        for split, file in files.items()
+        if file.is_file()
+        for row in Table.open(file).rows("image", "score")
+    ]
+    shelf = find_shelf(place, FOLDERS, (row.text("image") for _, row in rows))
+    entries = []
+    for split, row in rows:
+        name = row.text("image")
+        fields = {"mos": row.number("score", *RANGE), "mos_range": RANGE, "split": split}
+        entries.append(Entry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+    notes = tuple(f"tad66k: {file} is not there" for file in files.values() if not file.is_file())
+    return Dataset("tad66k", str(place), entries, shelf.looked_in, shelf.found, notes)
