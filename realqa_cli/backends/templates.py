@@ -1,0 +1,56 @@
+"""Chat templates: messages as they take them, and the marks by which conversations show photos and videos."""
+
+import re
+from typing import Any
+
+from realqa_cli.errors import ModelError
+from realqa_cli.models import ModelSource
+
+IMAGE_MARK = "<image>"
+"""Where a photo stands in a turn's text, as conversations for fine-tuning have it."""
+
+VIDEO_MARK = "<video>"
+"""Where a video does."""
+
+_MARKS = re.compile(f"\n?({IMAGE_MARK}|{VIDEO_MARK})\n?")
+
+
+def message(role: str, text: str, *, images: int = 0, videos: int = 0) -> dict[str, Any]:
+    """A message that shows photos, then videos, and then says something."""
+    shown: list[dict[str, Any]] = [{"type": "image"}] * images + [{"type": "video"}] * videos
+    return _message(role, [*shown, _text(text)])
+
+
+def turn(role: str, text: str) -> dict[str, Any]:
+    """A turn as chat templates take it; the line break that some data has beside a mark is dropped."""
+    if role != "user":
+        return _message(role, [_text(text)])
+    parts = _MARKS.split(text)
+    return _message(role, [_part(part) for part in parts if part])
+
+
+def templated(holder: Any, messages: list[dict[str, Any]], answer_next: bool) -> str:
+    """The chat template's text, by a tokenizer or processor."""
+    return str(holder.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer_next))
+
+
+def require_template(holder: Any, source: ModelSource) -> None:
+    """Raises ModelError for a tokenizer or processor without one."""
+    if not getattr(holder, "chat_template", None):
+        raise ModelError(
+            "has no chat template",
+            where=str(source.base),
+            remedy="use the instruction-tuned version of the model",
+        )
+
+
+def _part(part: str) -> dict[str, Any]:
+    return {"type": part.strip("<>")} if part in (IMAGE_MARK, VIDEO_MARK) else _text(part)
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _message(role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"role": role, "content": content}
