@@ -33,6 +33,10 @@ _RELATIVE = re.compile(
 )  # then the verb need not be the sentence's own
 
 
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_OUT_OF_TEN = re.compile(r"\d\s*(?:/|out of)\s*10\b")
+
+
 @dataclass(frozen=True)
 class _Clause:
     """A clause without its full stop; `merit` is 1 for a strong point, -1 for a flaw, 0 for neither."""
@@ -84,12 +88,28 @@ def lost(text: str, texts: Mapping[str, str], numeral: str) -> list[str]:
     is not part of a longer one ("cluttered" in "moderately cluttered"), and as often as attributes have it.
     """
     absent = [] if text.endswith(prompts.final_sentence(numeral)) else [f"final score {numeral}"]
-    needed: Counter[str] = Counter()
-    for key, value in texts.items():
-        slot = prompts.SLOTS[key]
-        if not slot.free:
-            needed[phrasing.LEVEL_SHOT[value] if key == "level_shot" else value] += 1
+    needed = Counter(values(texts))
     return absent + [value for value, times in needed.items() if _count(text, value) < times]
+
+
+def added(text: str, composed: str) -> list[str]:
+    """The classes and numbers that `text`, a rewording, holds and `composed` does not, in words.
+
+    A second pair of angle brackets is one of them: the first is read as the final score.
+    """
+    known = {*_NUMBER.findall(composed), *("10" for found in [_OUT_OF_TEN.search(text)] if found)}
+    numbers = [number for number in _NUMBER.findall(text) if number not in known]
+    classes = [phrase for phrase in _PHRASES if _count(text, phrase) > 0 >= _count(composed, phrase)]
+    return [*numbers, *sorted(classes), *(["<"] if text.count("<") > 1 else [])]
+
+
+def values(texts: Mapping[str, str]) -> list[str]:
+    """What of the slots' `texts` every wording has to hold: classes and integer scores, as prose has them."""
+    return [
+        phrasing.LEVEL_SHOT[value] if key == "level_shot" else value
+        for key, value in texts.items()
+        if not prompts.SLOTS[key].free
+    ]
 
 
 def _count(text: str, value: str) -> int:
