@@ -1,4 +1,4 @@
-"""From conversations to batches of tensors: photos opened, prompts masked, numerals located.
+"""From conversations to batches of tensors: prompts masked, numerals located.
 
 Direct answers get a `Spot`, by which the metric and the number-aware loss find their digits. Nodes of the
 numeral trie that these need and that are not part of the answer follow the row, seen by their own line only.
@@ -7,43 +7,23 @@ Knows the preparer of a model family; knows no model. Batches are made on the CP
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
-from realqa_cli import media
-from realqa_cli.backends import Loading
-from realqa_cli.backends.preparing import Prepares, preparer
+from realqa_cli.backends.preparing import Prepares
 from realqa_cli.decoding.tree import PromptBatch
-from realqa_cli.errors import MediaError, ModelError, UsageError
-from realqa_cli.models import ModelSource
+from realqa_cli.errors import ModelError
 from realqa_cli.training.answer_logits import IGNORED, Look, Spot
 from realqa_cli.training.answers import Encoded, Encoder
 from realqa_cli.training.branches import Branches, Prefix
 from realqa_cli.training.continuity import Digits
 from realqa_cli.training.conversations import Conversation
 from realqa_cli.training.number_loss import NumberTargets
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """What a preparer asks of a model, with a device of its own."""
-
-    config: Any
-    model: Any
-    dtype: torch.dtype
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-
-def on_cpu(source: ModelSource, loading: Loading, model: Any) -> Prepares:
-    """The model's preparer with tensors that stay on the CPU, so that other processes can make batches."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return preparer(source, loading, _Shape(base.config, base.model, base.dtype))
+from realqa_cli.training.rows import Rows
 
 
 class Collator:
@@ -62,20 +42,21 @@ class Collator:
         takes_mask: bool,
         scale: tuple[float, float] | None = None,
     ) -> None:
-        self.prepares, self.max_length, self.takes_mask, self.scale = prepares, max_length, takes_mask, scale
+        self.rows, self.takes_mask, self.scale = Rows(prepares, max_length), takes_mask, scale
         self.encoder = Encoder(prepares, digits)
         self._targets = lru_cache(maxsize=64)(NumberTargets)
 
-    def check(self, conversations: Sequence[Conversation]) -> None:
+    def check(self, conversations: Sequence[Conversation]) -> list[int]:
         """Encodes everything once: what cannot be trained is found before training, not hours into it.
 
-        Photos are opened only where a row could be too long. Raises UsageError with file and line.
+        Returns about how many tokens each has. Photos are opened only where a row could be too long. Raises
+        UsageError with file and line.
         """
-        photo = _most_visual_tokens(self.prepares)
+        lengths = []
         for conversation in conversations:
             encoded = self.encoder.encode(conversation)
-            if encoded.length + photo * len(conversation.images) > self.max_length:
-                self._prompt([conversation], [encoded])
+            lengths.append(self.rows.check(conversation, encoded.text, encoded.length))
+        return lengths
 
     def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """The model's inputs with `labels` (B, T), `window` and `spots`; see answer_logits.py.
@@ -83,7 +64,7 @@ class Collator:
         Raises UsageError, with file and line, for a photo that cannot be opened or a row that is too long.
         """
         encoded = [self.encoder.encode(conversation) for conversation in conversations]
-        prompt = self._prompt(conversations, encoded)
+        prompt = self.rows.batch(conversations, [one.text for one in encoded])
         labels_B_T = _labels(prompt.ids_B_T, encoded)
         spots: list[Spot] = []
         beside: list[dict[Prefix, int]] = []
@@ -95,32 +76,13 @@ class Collator:
                 spots.append(spot)
                 nodes = dict.fromkeys(places, spot.columns[0] - 1)
             beside.append(nodes)
-        batch = _with_nodes(prompt, beside) if any(beside) else _plain(prompt)
+        batch = _with_nodes(prompt, beside) if any(beside) else prompt.forward_inputs()
         more = batch["input_ids"].shape[1] - labels_B_T.shape[1]
         return batch | {
             "labels": torch.nn.functional.pad(labels_B_T, (0, more), value=IGNORED),
             "window": max(len(one.tail) for one in encoded) + 1 + more,
             "spots": spots,
         }
-
-    def safely(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
-        """The batch, or {"error": ...}: an error that crosses processes by itself arrives as a traceback."""
-        try:
-            return self(conversations)
-        except UsageError as error:
-            return {"error": error}
-
-    def _prompt(self, conversations: Sequence[Conversation], encoded: Sequence[Encoded]) -> PromptBatch:
-        photos = [_open(conversation) for conversation in conversations]
-        prompt = self.prepares.batch([one.text for one in encoded], photos)
-        for conversation, length in zip(conversations, prompt.mask_B_T.sum(dim=1).tolist(), strict=True):
-            if length > self.max_length:
-                raise UsageError(
-                    f"the conversation has {length:,} tokens, over the limit of {self.max_length:,}",
-                    where=conversation.where,
-                    remedy="raise --max-length, lower --max-pixels or shorten the answer",
-                )
-        return prompt
 
     def _spot(
         self, row: int, conversation: Conversation, text: str, digits: Digits, encoded: Encoded, width: int
@@ -162,19 +124,6 @@ def on_scale(conversation: Conversation, text: str, scale: tuple[float, float]) 
     return next((label for label in labels if abs(label - written) <= 1.01 * unit), written)
 
 
-def _most_visual_tokens(prepares: Prepares) -> int:
-    """The tokens that a photo takes at most, 0 where the family does not tell."""
-    area, images = prepares.settings().get("max_pixels"), getattr(prepares, "images", None)
-    return int(area) // (images.patch_size * images.merge_size) ** 2 if area and images else 0
-
-
-def _open(conversation: Conversation) -> list[Image]:
-    try:
-        return [media.open_photo(path) for path in conversation.images]
-    except MediaError as error:
-        raise UsageError(str(error), where=conversation.where) from error
-
-
 def _look(seen: Branches, columns: Mapping[Prefix, int]) -> Look | None:
     """None where a node of the branches has no column."""
     if not all(node in columns for node in seen.nodes):
@@ -194,21 +143,9 @@ def _labels(ids_B_T: Tensor, encoded: Sequence[Encoded]) -> Tensor:
     return labels_B_T
 
 
-def _plain(prompt: PromptBatch) -> dict[str, Any]:
-    batch = {
-        "input_ids": prompt.ids_B_T,
-        "attention_mask": prompt.mask_B_T.long(),
-        "position_ids": prompt.positions,
-        **prompt.inputs,
-    }
-    if prompt.token_types_B_T is not None:
-        batch["mm_token_type_ids"] = prompt.token_types_B_T
-    return batch
-
-
 def _with_nodes(prompt: PromptBatch, beside: Sequence[Mapping[Prefix, int]]) -> dict[str, Any]:
     """The rows with N nodes after each, whose positions are their depth; a node sees its own line only."""
-    batch, (rows, width) = _plain(prompt), prompt.ids_B_T.shape
+    batch, (rows, width) = prompt.forward_inputs(), prompt.ids_B_T.shape
     count = max(map(len, beside))
     total = width + count
     ids_B_N = torch.zeros(rows, count, dtype=torch.long)

@@ -1,5 +1,7 @@
 """Conversations to learn from: sharegpt JSON Lines as `realqa build-cot` writes them, checked line by line.
 
+One JSON list of them, as other releases have it, is read as well; its items count as lines.
+
 Both common dialects are read: `messages` of `role` and `content`, and `conversations` of `from` and `value`.
 Image paths are seen from the file's folder, or, if nothing is there, from the current folder. Photos are
 named here and opened elsewhere. Whatever is wrong with a line is a `UsageError` that names file and line:
@@ -14,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli import prompts
+from realqa_cli.datasets import sharegpt
 from realqa_cli.errors import RecordError, UsageError
-from realqa_cli.jsonl import read_lines
 
 MARK = "<image>"
 COT_FORMATS = frozenset({"cot", "cot-regular"})
@@ -76,7 +78,7 @@ def read(files: Sequence[Path]) -> list[Conversation]:
 
 
 def _read_file(file: Path) -> Iterator[Conversation]:
-    for number, line in read_lines(file):
+    for number, line in sharegpt.read(file):
         try:
             if isinstance(line, RecordError):
                 raise line
@@ -144,6 +146,8 @@ def _find(name: str, folder: Path) -> Path:
     for path in (folder / name, Path(name)):
         if path.is_file():
             return path
+    if moved := sharegpt.locate(name, [folder]):
+        return Path(moved)
     raise RecordError(f"there is no image {folder / name}", remedy="correct its path or leave the line out")
 
 

@@ -1,11 +1,11 @@
-"""`transformers.Trainer` with our loss, our log and atomic checkpoints; the loop itself is the library's.
+"""`transformers.Trainer` with our losses, our log and atomic checkpoints; the loop itself is the library's.
 
-The metric is read from the logits of the training pass, outside the model's code. Runs under
-`accelerate launch` as it is: the figures of a log line are those of all processes.
+What is lost on a batch is the objective's to say (objectives/). Runs under `accelerate launch` as it is: the
+figures of a log line are those of all processes.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from realqa_cli.errors import UsageError
-from realqa_cli.training.answer_logits import IGNORED, AnswerLogits, answer_logits
-from realqa_cli.training.number_loss import number_loss
+from realqa_cli.training import tuning
+from realqa_cli.training.conversations import Conversation
+from realqa_cli.training.objectives import Lost, Objective
 from realqa_cli.training.run_folder import RunFolder
+from realqa_cli.training.sampling import LikeLengths
 
 Save = Callable[[Any, Path, dict[str, Any] | None], None]
 """`save(model, folder, state)`: writes model, `realqa.json` and what else makes a model folder."""
@@ -28,18 +30,26 @@ _NCM = ("ncm", "ncm_star", "ncm_star_release")
 
 
 class ScoreTrainer(Trainer):
-    """Trains on the batches of `collate.Collator`."""
+    """Trains on conversations, as an objective has it."""
 
     def __init__(
-        self, *, folder: RunFolder, save: Save, watch: Watch | None, point: float | None, **given: Any
+        self,
+        *,
+        objective: Objective,
+        folder: RunFolder,
+        save: Save,
+        watch: Watch | None,
+        lengths: Sequence[int] | None = None,
+        **given: Any,
     ) -> None:
-        """point: where the number-aware loss is wanted, a point of a 1-5 scale on the model's scale."""
-        super().__init__(**given)
+        """lengths: of the rows, in tokens, where those of like length are to share a batch."""
+        super().__init__(data_collator=_Safely(objective), **given)
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
-        # The loss below is divided by the tokens of the whole accumulated batch.
+        # The loss below is divided by what the labels of the whole accumulated batch count.
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
-        self._folder, self._save_parts, self._watch, self._point = folder, save, watch, point
+        self._objective, self._folder, self._save_parts, self._watch = objective, folder, save, watch
+        self._lengths = lengths
         self._since, self._samples, self._saving = time.monotonic(), 0.0, False
         self._clear_sums()
 
@@ -50,23 +60,13 @@ class ScoreTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The cross-entropy of the answers; that of numerals gives way to the number-aware loss."""
-        labels_B_T, spots = inputs["labels"], inputs["spots"]
-        found = answer_logits(model, inputs)
-        losses_B_W = found.token_losses(labels_B_T)
-        trained = (labels_B_T[:, found.first + 1 :] != IGNORED).sum()
-        share = losses_B_W.sum()
-        if self._point is not None:
-            for spot in spots:
-                share = (
-                    share - losses_B_W[spot.row, slice(*(c - found.first - 1 for c in spot.columns))].sum()
-                )
-        items = trained if num_items_in_batch is None else num_items_in_batch
+        """What the objective says is lost, as a mean over the step."""
+        lost = self._objective.loss(model, inputs)
+        items = lost.count if num_items_in_batch is None else num_items_in_batch
         # DDP averages gradients over processes, while `items` are those of all of them.
-        loss = share / items * self.accelerator.num_processes
-        if self._point is not None and spots:
-            numbers = number_loss(found.edge_log_probs(spots), [s.target for s in spots], self._point)
-            loss = loss + numbers / self.current_gradient_accumulation_steps
+        loss = lost.total / items * self.accelerator.num_processes
+        if lost.more is not None:
+            loss = loss + lost.more / self.current_gradient_accumulation_steps
         if not torch.isfinite(loss):
             step = self.state.global_step + 1
             raise UsageError(
@@ -74,8 +74,8 @@ class ScoreTrainer(Trainer):
                 where=str(self._folder.path),
                 remedy="lower --learning-rate",
             )
-        self._count(found, losses_B_W, trained, inputs)
-        return (loss, {"logits": found.logits_B_W_V}) if return_outputs else loss
+        self._count(lost, len(inputs["labels"]))
+        return (loss, {}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Writes a line of log.jsonl from the library's figures and ours since the last one."""
@@ -90,6 +90,11 @@ class ScoreTrainer(Trainer):
                     self._watch(record, self.state.max_steps)
         self.state.log_history.clear()  # the log is in its file, and need not be in every checkpoint
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self._lengths is None:
+            return super()._get_train_sampler(train_dataset)
+        return LikeLengths(self._lengths, self.args.per_device_train_batch_size, self.args.seed)
+
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """Batches come here first, and with them what went wrong in the process that made them."""
         for batch in batch_samples:
@@ -97,17 +102,14 @@ class ScoreTrainer(Trainer):
                 raise batch["error"]
         return super()._get_num_items_in_batch(batch_samples, device)
 
-    def _count(
-        self, found: AnswerLogits, losses_B_W: Tensor, trained: Tensor, inputs: Mapping[str, Any]
-    ) -> None:
-        metrics = found.metrics(inputs["spots"])
-        sums = [[m.ncm, m.star, m.star_release, 1.0] for m in metrics]
+    def _count(self, lost: Lost, conversations: int) -> None:
+        sums = [[m.ncm, m.star, m.star_release, 1.0] for m in lost.metrics()]
         sums_4 = (
             torch.tensor(sums, dtype=torch.float64).sum(dim=0)
             if sums
             else torch.zeros(4, dtype=torch.float64)
         )
-        more = [float(losses_B_W.detach().sum()), float(trained), float(len(inputs["labels"]))]
+        more = [lost.cross_entropy, lost.tokens, float(conversations)]
         self._sums_7 += torch.cat([sums_4, torch.tensor(more, dtype=torch.float64)])
 
     def _figures(self) -> dict[str, float | None]:
@@ -142,15 +144,26 @@ class ScoreTrainer(Trainer):
         self._since = time.monotonic()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """As `from_pretrained` does it: saved weights have the hub's names, and the library's own way of
-        resuming, which looks for the module's names, passes over those that differ without a word."""
-        if self.is_fsdp_enabled or hasattr(self.model, "peft_config"):
+        """The library's own way for adapters and sharded models, ours for whole weights and for heads."""
+        if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        own: Any = self.model
-        own.load_state_dict(type(own).from_pretrained(resume_from_checkpoint, dtype=own.dtype).state_dict())
+        else:
+            tuning.restore(self.model, Path(resume_from_checkpoint), super()._load_from_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Called by `save_model` with the gathered weights where the model is sharded."""
         if self.args.should_save and output_dir is not None:
             self._save_parts(self.accelerator.unwrap_model(self.model), Path(output_dir), state_dict)
+
+
+class _Safely:
+    """Collates, or gives {"error": ...}: an error that crosses processes by itself arrives as a traceback."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
+        try:
+            return self.objective.collate(conversations)
+        except UsageError as error:
+            return {"error": error}

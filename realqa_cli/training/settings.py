@@ -17,8 +17,8 @@ from realqa_cli import models
 from realqa_cli.errors import UsageError
 from realqa_cli.training import tuning
 from realqa_cli.training.lessons import Lessons
+from realqa_cli.training.objectives import OBJECTIVES
 
-OBJECTIVES = ("ntp",)
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -45,6 +45,8 @@ class TrainSettings:
     lora_dropout: float | None = None
     freeze_vision: bool = False
     number_loss: bool = False
+    number_weight: float = 1.0
+    group_by_length: bool = False
     epochs: float | None = None
     max_steps: int | None = None
     learning_rate: float | None = None
@@ -74,9 +76,9 @@ class TrainSettings:
         ):
             value = getattr(self, name)
             if value not in known:
-                remedy = f"use {'one of: ' * (len(known) > 1)}{', '.join(known)}"
+                remedy = f"use one of: {', '.join(known)}"
                 raise UsageError(f"{value!r} cannot be trained", where=f"--{name}", remedy=remedy)
-        for name in (*_COUNTS, "epochs", "learning_rate"):
+        for name in (*_COUNTS, "epochs", "learning_rate", "number_weight"):
             value = getattr(self, name)
             if value is not None and not (1 if name in _COUNTS else 1e-30) <= value < math.inf:
                 raise UsageError(f"must be above 0, not {value}", where=_option(name))
@@ -86,6 +88,10 @@ class TrainSettings:
                 raise UsageError(f"must be at least 0 and below 1, not {value}", where=_option(name))
         if self.tuning != "lora" and (self.lora_rank or self.lora_dropout):
             raise UsageError("concerns an adapter", where="--lora-rank", remedy="use --tuning lora")
+        if self.number_loss and self.objective != "ntp":
+            raise UsageError(
+                "concerns numbers in answers", where="--number-loss", remedy="use --objective ntp"
+            )
 
     def settle(self, lessons: Lessons) -> "TrainSettings":
         """The settings with every choice made that was left open."""

@@ -6,9 +6,7 @@ so that every family works alike. Knows models and folders; knows no data.
 
 import json
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,9 @@ import torch
 
 from realqa_cli import models
 from realqa_cli.backends import Loading
+from realqa_cli.backends.adapters import attach, unasked_advice_left_out
 from realqa_cli.backends.hf import HFBackend
+from realqa_cli.backends.regressor import Regressor, save_head
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.models import ModelSource
 
@@ -56,7 +56,8 @@ def prepare(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any, HFBac
     """
     continued = tuning.kind == "lora" and source.adapter is not None
     held = dtype if tuning.kind == "lora" else "float32"
-    backend = HFBackend.load(replace(source, adapter=None) if continued else source, Loading("cpu", held))
+    loaded = replace(source, adapter=None if continued else source.adapter, scorer=None)
+    backend = HFBackend.load(loaded, Loading("cpu", held))
     model = backend.model
     if tuning.kind == "lora":
         model = _continue(model, source, tuning) if continued else _add_adapter(model, source, tuning)
@@ -94,8 +95,15 @@ def base_name(source: ModelSource) -> str:
 
 
 def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | None = None) -> None:
-    """Writes the adapter, or the weights with all that belongs to them, so that the folder can be loaded."""
+    """Writes the adapter, or the weights with all that belongs to them, so that the folder can be loaded.
+
+    A regression head goes beside them.  state: the weights, where they were gathered from several devices.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(model, Regressor):
+        head, state = model.parts(state)
+        save_head(head, folder)
+        model = model.model
     if hasattr(model, "peft_config"):
         model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's form, not filled in
@@ -105,6 +113,19 @@ def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | 
         weights = file.name.endswith(".index.json")
         if file.is_file() and file.suffix in _BESIDE and file.name not in _NOT_COPIED and not weights:
             shutil.copyfile(file, folder / file.name)
+
+
+def restore(model: Any, folder: Path, restore_adapter: Callable[[str, Any], None]) -> None:
+    """Takes the weights over that `save` wrote; `restore_adapter` is the library's way for adapters."""
+    if isinstance(model, Regressor):
+        model.load_head(folder)
+        model = model.model
+    if hasattr(model, "peft_config"):
+        restore_adapter(str(folder), model)
+        return
+    # As `from_pretrained` does it: saved weights have the hub's names, and the library's own way of resuming,
+    # which looks for the module's names, passes over those that differ without a word.
+    model.load_state_dict(type(model).from_pretrained(str(folder), dtype=model.dtype).state_dict())
 
 
 def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
@@ -129,7 +150,7 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
         target_modules=names,
         task_type="CAUSAL_LM",
     )
-    with _unasked_advice_left_out():
+    with unasked_advice_left_out():
         model = get_peft_model(model, config)
     config.base_model_name_or_path = base_name(source)
     return model
@@ -137,7 +158,7 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
 
 def _continue(model: Any, source: ModelSource, tuning: Tuning) -> Any:
     """Goes on with the adapter that the model folder is."""
-    from peft import PeftConfig, PeftModel
+    from peft import PeftConfig
 
     config = PeftConfig.from_pretrained(str(source.adapter))
     if tuning.rank not in (None, config.r):
@@ -148,13 +169,5 @@ def _continue(model: Any, source: ModelSource, tuning: Tuning) -> Any:
         )
     config.lora_dropout = tuning.dropout
     config.base_model_name_or_path = base_name(source)
-    with _unasked_advice_left_out():
-        return PeftModel.from_pretrained(model, str(source.adapter), config=config, is_trainable=True)
-
-
-@contextmanager
-def _unasked_advice_left_out() -> Iterator[None]:
-    """PEFT calls what transformers has deprecated, and says so to our users."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
+    assert source.adapter is not None
+    return attach(model, source.adapter, config=config, trainable=True)

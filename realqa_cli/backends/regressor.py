@@ -1,0 +1,89 @@
+"""The regression baseline (paper Sec. 4.6): a linear head on the hidden state of a prompt's last token.
+
+The head's one output goes through a sigmoid: a share of the scale, 0 to 1. Training and scoring run the same
+forward pass. The head lies beside the weights, or the adapter, as safetensors; the model's own head, which
+writes text, is not used and stays as it is.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from realqa_cli.errors import ModelError
+from realqa_cli.models import ModelSource
+
+FILE = "regression_head.safetensors"
+
+
+class Regressor(torch.nn.Module):
+    """A model of transformers, or of PEFT around one, with the head; the head is float32.
+
+    Callable with what the model takes for a batch of prompts that are padded on the left.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """A new head, from torch's generator of random numbers."""
+        super().__init__()
+        self.model = model
+        self.head = torch.nn.Linear(model.config.get_text_config().hidden_size, 1).to(model.device)
+
+    @classmethod
+    def of(cls, model: Any, source: ModelSource) -> "Regressor | None":
+        """The loaded model of `source` with its head, None where it was trained for something else.
+
+        Raises ModelError where the head is missing.
+        """
+        if source.scorer is None or source.scorer.objective != "regression":
+            return None
+        regressor = cls(model)
+        regressor.load_head(source.adapter or source.base)
+        return regressor
+
+    def forward(self, **inputs: Any) -> Tensor:
+        """(B,) float32 values, 0 to 1."""
+        own = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        hidden_B_H = own.model(**inputs, use_cache=False).last_hidden_state[:, -1].float()
+        with torch.autocast(hidden_B_H.device.type, enabled=False):
+            return torch.sigmoid(self.head(hidden_B_H)[:, 0])
+
+    @property
+    def config(self) -> Any:
+        """The model's."""
+        return self.model.config
+
+    def activation_checkpointing_enable(self, *given: Any, **named: Any) -> None:
+        """The model's; `transformers.Trainer` asks for it."""
+        self.model.activation_checkpointing_enable(*given, **named)
+
+    def load_head(self, folder: Path) -> None:
+        """Takes over the head that lies in `folder`. Raises ModelError."""
+        try:
+            self.head.load_state_dict(load_file(folder / FILE))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"its regression head cannot be loaded: {reason}",
+                where=str(folder / FILE),
+                remedy="copy the whole folder again",
+            ) from error
+
+    def parts(self, state: Mapping[str, Tensor] | None) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """The head's weights, and the model's where `state`, gathered from several devices, holds all."""
+        if state is None:
+            return self.head.state_dict(), None
+        head, model = (
+            {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
+            for part in ("head.", "model.")
+        )
+        return head, model
+
+
+def save_head(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Writes the head's weights into a model folder."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    save_file(plain, folder / FILE, metadata={"format": "pt"})

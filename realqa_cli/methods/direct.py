@@ -1,0 +1,63 @@
+"""The score alone, as a number (paper Q1 and R1): weighed exactly, or read out of what generation writes."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from realqa_cli import prompts
+from realqa_cli.backends import Ask, subject_of
+from realqa_cli.errors import ItemError
+from realqa_cli.methods import Found, Means, fields
+from realqa_cli.numerals import ScoreDistribution
+from realqa_cli.records import ScoreRecord
+from realqa_cli.video import Sight
+
+_GREEDY_TOKENS = 64
+_GREEDY_NUMBER = re.compile(r"score of this (?:image|video) is\s*<?\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
+
+
+class Direct:
+    """Implements `Method`."""
+
+    record = ScoreRecord
+    prompt = {"question": prompts.DIRECT_QUESTION, "prefix": prompts.DIRECT_PREFIX}  # noqa: RUF012
+
+    def __init__(self, means: Means) -> None:
+        self.means, self.decode = means, means.decode
+
+    def read(self, images: Sequence[Sight]) -> list[Found]:
+        """See `Method`."""
+        if self.decode == "greedy":
+            asks = [Ask.about(image, prompts.DIRECT_QUESTION) for image in images]
+            return [self._greedy(text) for text in self.means.backend.answer(asks, _GREEDY_TOKENS)]
+        found = self.distributions(images)
+        return [self._exact(one, subject_of(image)) for one, image in zip(found, images, strict=True)]
+
+    def distributions(self, images: Sequence[Sight]) -> list[ScoreDistribution]:
+        """The exact distribution over the scale's numerals for each photo."""
+        asks = [Ask.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
+        return weigh_numerals(self.means, asks, prompts.DIRECT_END)
+
+    def _exact(self, found: ScoreDistribution, subject: prompts.Subject) -> Found:
+        text = prompts.direct_answer(found.mode_text, subject)
+        return fields(found, text, distribution=self.means.distribution)
+
+    def _greedy(self, text: str) -> Found:
+        match = _GREEDY_NUMBER.search(text)
+        if match is None:
+            what = f"the answer holds no score: {text[:120]!r}"
+            return ItemError(what, type="unparsed", remedy="use --decode exact")
+        value, (low, high) = float(match[1]), self.means.readout.scale
+        if not low <= value <= high:
+            return ItemError(
+                f"the answer's score is outside {low:g}-{high:g}: {text[:120]!r}", type="unparsed"
+            )
+        unknown: dict[str, Any] = dict.fromkeys(("std", "interval", "mass"))
+        return {"score": value, "mode": value, **unknown, "text": text}
+
+
+def weigh_numerals(means: Means, asks: Sequence[Ask], end: str) -> list[ScoreDistribution]:
+    """The distribution over the scale's numerals with which each answer goes on."""
+    texts = means.readout.numerals
+    log_probs_B_V = means.backend.log_probs(asks, texts, end)
+    return [ScoreDistribution.from_log_probs(texts, log_probs_V) for log_probs_V in log_probs_B_V]
