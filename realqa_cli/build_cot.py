@@ -16,6 +16,7 @@ from typing import Any
 from realqa_cli import numerals, prompts
 from realqa_cli.attributes import ATTRIBUTES, LEVELS, Attribute
 from realqa_cli.cot import critique
+from realqa_cli.cot.drafts import Draft, Prose
 from realqa_cli.cot.targets import ASSUMED_RANGE, DEFAULT_SCALE, Range, Target
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.joins import Join, Row
@@ -76,6 +77,7 @@ class _Talk:
     format: str
     question: str
     answer: str
+    prose: Prose | None = None
 
 
 class Builder:
@@ -104,6 +106,10 @@ class Builder:
 
     def build(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
         """Each record's conversations, in order; of one that cannot be used, an error record in its place."""
+        return (draft.line for draft in self.drafts(rows))
+
+    def drafts(self, rows: Iterable[Row]) -> Iterator[Draft]:
+        """The same lines, each with what a rewording of its prose would have to keep."""
         for row in rows:
             self.counts["records"] += 1
             if row.failed:
@@ -113,7 +119,7 @@ class Builder:
                 made = self._conversations(row)
             except ItemError as error:
                 self.counts["failed"] += 1
-                yield error_line(row, error)
+                yield Draft(error_line(row, error))
                 continue
             self.counts["repeated"] += row.path in self._seen
             self._seen.add(row.path)
@@ -121,7 +127,7 @@ class Builder:
             self.counts["conversations"] += len(made)
             yield from made
 
-    def _conversations(self, row: Row) -> list[dict[str, Any]]:
+    def _conversations(self, row: Row) -> list[Draft]:
         if row.error:
             raise row.error
         if row.named is None:
@@ -139,7 +145,7 @@ class Builder:
         if not talks:
             raise ItemError("the label has none of the attributes", type="attributes", where=row.name)
         self.formats.update(talk.format for talk in talks)
-        return [self._line(row, talk) | more for talk in talks]
+        return [Draft(self._line(row, talk) | more, talk.prose) for talk in talks]
 
     def _texts(self, row: Row) -> dict[str, str]:
         given = row.record.get("attributes")
@@ -193,7 +199,7 @@ class Builder:
             elif name == "cot":
                 seed = f"{self.settings.seed}|{row.name.replace(chr(92), '/').rpartition('/')[2]}"
                 answer = critique.compose(texts, numeral, order=order, subject=row.kind, seed=seed)
-                yield _Talk(name, prompts.COT_QUESTION, answer)
+                yield _Talk(name, prompts.COT_QUESTION, answer, Prose(texts, numeral, row.kind))
             else:
                 form = prompts.fill(prompts.regular_form(prompts.arrange(texts, order)), texts)
                 answer = form + prompts.REGULAR_JOINT + prompts.final_sentence(numeral)

@@ -1,4 +1,4 @@
-"""Rows of a user's JSON Lines or CSV file, and the join of two such files by image.
+"""Rows of a user's JSON Lines or CSV file or of a data set, and the join of two of these by image.
 
 A row is one line with the place that it came from and the path that it is about. Two files are joined by
 resolved path, then by file name where that is unique; what fits nothing, or several, is an `ItemError`.
@@ -9,29 +9,20 @@ This module looks at names and at whether files exist. It opens no photo.
 import csv
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from realqa_cli.datasets import Selection
+from realqa_cli.datasets.contents import Entry
+from realqa_cli.datasets.tables import SUBJECTS, read_range
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.jsonl import read_lines
 
 STDIN = "-"
-IMAGE_COLUMNS = (
-    "image",
-    "image_name",
-    "image_path",
-    "path",
-    "file",
-    "file_name",
-    "filename",
-    "name",
-    "video",
-)
-"""Names of the column of a CSV file that says what a row is about, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +31,7 @@ class Row:
 
     where: ``file:line``.  name: what it is about, as a path that opens from the current folder if the file
     exists; None for a row that names nothing.  record: the line's fields.  error: why there are none.
+    also: other file names that it is known by.
     """
 
     where: str
@@ -47,13 +39,14 @@ class Row:
     kind: Literal["image", "video"]
     record: Mapping[str, Any]
     error: RecordError | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """What stands in messages and error records."""
         return self.where if self.named is None else self.named
 
-    @property
+    @cached_property
     def path(self) -> str | None:
         """The resolved path, whether or not there is a file."""
         return None if self.named is None else os.path.realpath(self.named)
@@ -92,6 +85,15 @@ def read_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[Row]:
         )
 
 
+def dataset_rows(entries: Iterable[Entry]) -> Iterator[Row]:
+    """The entries of a data set as rows of a file of labels; whether the photos are there does not matter."""
+    for entry in entries:
+        record: dict[str, Any] = {entry.kind: entry.name, **entry.fields}
+        if entry.attributes:
+            record["attributes"] = entry.attributes
+        yield Row(entry.where, entry.name, entry.kind, record, also=entry.also)
+
+
 def _called(source: str) -> str:
     return "<stdin>" if source == STDIN else source
 
@@ -122,7 +124,7 @@ def _csv_lines(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
         with open(source, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-            image = next((names[name] for name in IMAGE_COLUMNS if name in names), None)
+            image = next((names[name] for name in SUBJECTS if name in names), None)
             if image is None:
                 what = f"there is no column 'image' among: {', '.join(filter(None, names)) or 'none'}"
                 raise UsageError(what, where=source, remedy="name one column image")
@@ -148,21 +150,13 @@ def _number(text: str, where: str) -> float:
     return value
 
 
-def read_range(text: str, where: str) -> list[float]:
-    """``1-5``, ``1 5`` or ``[1, 5]`` as [lowest, highest]. Raises `UsageError`."""
-    found = re.fullmatch(
-        r"[\[(]?\s*(-?\d+(?:\.\d+)?)(?:\s*[-,;:]\s*|\s+)(-?\d+(?:\.\d+)?)\s*[\])]?", text.strip()
-    )
-    if not found or float(found[1]) >= float(found[2]):
-        raise UsageError(f"{text!r} is no range such as 1-5", where=where)
-    return [float(found[1]), float(found[2])]
-
-
 class Join:
     """Rows of a second file, to be found by image."""
 
-    def __init__(self, rows: Iterable[Row], *, name: str) -> None:
+    def __init__(self, rows: Iterable[Row], *, name: str, elsewhere: Iterable[Row] = ()) -> None:
         """`name` is the file's, for messages. A later row replaces an earlier one of the same path.
+
+        `elsewhere` are the rows of other splits, which `within` leaves out.
 
         Rows of failed items are passed by. Raises `UsageError` for a line that is no record or has no image.
         """
@@ -177,12 +171,43 @@ class Join:
                 self.repeated += row.path in self._by_path
                 self._by_path[row.path] = row
         self._by_name: dict[str, list[str]] = {}
-        for path in self._by_path:
-            self._by_name.setdefault(os.path.basename(path), []).append(path)
+        for path, row in self._by_path.items():
+            for known_as in _file_names(row):
+                self._by_name.setdefault(known_as, []).append(path)
         self._taken: dict[str, str] = {}
+        self.left_out = 0
+        self._elsewhere = tuple(elsewhere)
+        self._paths_elsewhere = {row.path for row in self._elsewhere}
+        self._names_elsewhere = {
+            n for row in self._elsewhere for n in _file_names(row)
+        } - self._by_name.keys()
 
     def __len__(self) -> int:
         return len(self._by_path)
+
+    def anew(self) -> "Join":
+        """The same rows, none of them joined to yet."""
+        return Join(self._by_path.values(), name=self.name, elsewhere=self._elsewhere)
+
+    def notes(self) -> list[str]:
+        """What a person should know of the two files, after the join."""
+        notes = []
+        if self.repeated:
+            what = "rows of images that come again later; the last one counts"
+            notes.append(f"{self.name}: {self.repeated} {what}")
+        if self.left_out:
+            notes.append(f"left out as of other splits of {self.name}: {self.left_out}")
+        return notes
+
+    def within(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows but those of images of other splits, which `left_out` counts."""
+        for row in rows:
+            named = row.path is not None and row.path not in self._by_path
+            by_name = named and not self._names_elsewhere.isdisjoint(_file_names(row))
+            if named and (row.path in self._paths_elsewhere or by_name):
+                self.left_out += 1
+            else:
+                yield row
 
     @property
     def unused(self) -> int:
@@ -210,3 +235,15 @@ class Join:
             what = f"{len(found)} images in {self.name} are called {name}"
             raise ItemError(what, type="ambiguous", where=row.name, remedy="give full paths in both files")
         return found[0]
+
+
+def read_labels(source: str, selection: Selection | None = None) -> Join:
+    """What a file, or a data set's folder, knows of each photo. Raises `UsageError`."""
+    if selection is None:
+        return Join(read_rows(source), name=source)
+    dataset = selection.open([source])
+    return Join(dataset_rows(dataset.entries), name=source, elsewhere=dataset_rows(dataset.others))
+
+
+def _file_names(row: Row) -> set[str]:
+    return {os.path.basename(row.path or ""), *row.also}

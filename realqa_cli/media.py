@@ -1,4 +1,4 @@
-"""Photos: recognise by content, decode safely, turn upright, bring to 8-bit RGB, fit to a pixel budget.
+"""Photos: recognise by content, decode safely, turn upright, bring to 8-bit RGB.
 
 This is the only module that decodes photos. It takes bytes or a path and gives a plain RGB image, or a
 `MediaError` whose `type` is one of `ErrorType`; it knows nothing of records, prompts or models.
@@ -24,10 +24,10 @@ import re
 import stat
 import struct
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
-from hashlib import sha256
-from math import ceil, floor, sqrt
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,10 +36,11 @@ import numpy.typing as npt
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (registered)
 
 from realqa_cli.errors import MediaError
+from realqa_cli.pixels import check_ratio
 
 ErrorType = Literal["missing", "empty", "unreadable", "unsupported", "broken", "too-large", "video"]
 """missing: no such file; empty: 0 bytes; unreadable: the system refuses it (permission, a folder, a device);
-unsupported: no photo, a refused format, or a strip beyond `MAX_RATIO`; broken: the decoder gives up on it;
+unsupported: no photo or video, a refused format, or a strip (pixels.py); broken: the decoder gives up on it;
 too-large: beyond `MAX_PIXELS`, `MAX_FILE_BYTES` or the memory; video: a video where a photo was asked for."""
 
 IMAGE_SUFFIXES = frozenset(
@@ -48,7 +49,6 @@ IMAGE_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v"})
 
 MAX_PIXELS = 250_000_000  # phones reach 200 megapixels, single shots of medium-format cameras 151
-MAX_RATIO = 200  # long side : short side, Qwen2-VL's own limit
 MAX_FILE_BYTES = 2**30
 
 # The allow-list. Each group is named as Pillow names the format, and only that one decoder is ever started.
@@ -73,28 +73,49 @@ if Image.MAX_IMAGE_PIXELS is not None:
 
 def read_bytes(path: Path) -> bytes:
     """The whole file. Raises `MediaError`: missing, unreadable, empty or too-large."""
+    with opened(path) as (file, size):
+        if size > MAX_FILE_BYTES:
+            raise MediaError(f"over {MAX_FILE_BYTES:,} bytes", type="too-large", where=str(path))
+        return file.read()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
+    """The file, and its size in bytes. Raises `MediaError`: missing, unreadable or empty."""
     where = str(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device could block for ever
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise MediaError(f"this is {kind}", type="unreadable", where=where)
-        if status.st_size > MAX_FILE_BYTES:
-            raise MediaError(f"over {MAX_FILE_BYTES:,} bytes", type="too-large", where=where)
-        data = path.read_bytes()
+        if not status.st_size:
+            raise MediaError("the file is empty (0 bytes)", type="empty", where=where)
+        file = path.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MediaError("no such file", type="missing", where=where, remedy="check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or error
-        raise MediaError(f"cannot be read ({reason})", type="unreadable", where=where) from error
-    if not data:
-        raise MediaError("the file is empty (0 bytes)", type="empty", where=where)
-    return data
+        raise _unreadable(error, where) from error
+    with file:
+        try:
+            yield file, status.st_size
+        except OSError as error:
+            raise _unreadable(error, where) from error
+
+
+def _unreadable(error: Exception, where: str) -> MediaError:
+    reason = getattr(error, "strerror", None) or error
+    return MediaError(f"cannot be read ({reason})", type="unreadable", where=where)
 
 
 def content_id(data: bytes) -> str:
     """``sha256:<64 hex digits>`` of a file's bytes: the same photo under any name."""
     return f"sha256:{sha256(data).hexdigest()}"
+
+
+def content_id_of(path: Path) -> str:
+    """The same without holding the file in memory. Raises `MediaError`: missing, unreadable or empty."""
+    with opened(path) as (file, _):
+        return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
 
 
 def open_photo(data: bytes | Path, *, name: str | None = None) -> Image.Image:
@@ -121,30 +142,15 @@ def open_photo(data: bytes | Path, *, name: str | None = None) -> Image.Image:
         raise MediaError(what, type="broken", where=name, remedy="replace it by an intact copy") from error
 
 
-def smart_resize(
-    height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int
-) -> tuple[int, int]:
-    """Qwen2-VL's rule: (height, width) in multiples of `factor`, area within the bounds, ratio nearly kept.
-
-    The bounds are areas in pixels. Raises `MediaError` (unsupported) beyond a ratio of `MAX_RATIO`.
-    """
-    _check_ratio(width, height)
-    rows, columns = round(height / factor) * factor, round(width / factor) * factor
-    if rows * columns > max_pixels:
-        shrink = sqrt((height * width) / max_pixels)
-        rows = max(factor, floor(height / shrink / factor) * factor)
-        columns = max(factor, floor(width / shrink / factor) * factor)
-    elif rows * columns < min_pixels:
-        grow = sqrt(min_pixels / (height * width))
-        rows, columns = ceil(height * grow / factor) * factor, ceil(width * grow / factor) * factor
-    return rows, columns
-
-
-def fit(image: Image.Image, *, factor: int, min_pixels: int, max_pixels: int) -> Image.Image:
-    """Resize to `smart_resize`'s size, bicubic with antialiasing, as Qwen2-VL's image processor does."""
-    area = {"min_pixels": min_pixels, "max_pixels": max_pixels}
-    rows, columns = smart_resize(image.height, image.width, factor=factor, **area)
-    return image.resize((columns, rows), Image.Resampling.BICUBIC)
+def photo_area(path: Path) -> int:
+    """The photo's pixels by its header, without decoding it; 0 where no header tells."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as photo:
+                return photo.width * photo.height
+    except Exception:  # noqa: BLE001 - as in `open_photo`, which says what is wrong when its turn comes
+        return 0
 
 
 def _recognise(data: bytes, name: str | None) -> str:
@@ -162,12 +168,6 @@ def _recognise(data: bytes, name: str | None) -> str:
     return image_format
 
 
-def _check_ratio(width: int, height: int, name: str | None = None) -> None:
-    if max(width, height) > MAX_RATIO * min(width, height):
-        what = f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
-        raise MediaError(what, type="unsupported", where=name, remedy="crop it")
-
-
 def _decode(data: bytes, image_format: str, name: str | None) -> Image.Image:
     with warnings.catch_warnings():
         # Only the decoders' warnings about odd files are muted: a race of threads here harms nobody else's.
@@ -176,7 +176,7 @@ def _decode(data: bytes, image_format: str, name: str | None) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:  # as the header says: nothing is decoded yet
                 what = f"{image.width} x {image.height} pixels are over the limit of {MAX_PIXELS:,}"
                 raise MediaError(what, type="too-large", where=name, remedy="scale it down")
-            _check_ratio(image.width, image.height, name)
+            check_ratio(image.width, image.height, name)
             image.load()
             with suppress(*_GARBLED):  # TIFF and HEIF come upright from their decoders, with the tag reset
                 ImageOps.exif_transpose(image, in_place=True)

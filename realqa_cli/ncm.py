@@ -15,11 +15,13 @@ from realqa_cli.backends import Loading
 from realqa_cli.backends.hf import HFBackend
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.loading import ModelSettings
+from realqa_cli.models import ModelSource
 from realqa_cli.training.answer_logits import IGNORED, answer_logits
-from realqa_cli.training.collate import Collator, on_cpu
+from realqa_cli.training.collate import Collator
 from realqa_cli.training.continuity import Ncm, mean
 from realqa_cli.training.conversations import Conversation
 from realqa_cli.training.lessons import learn
+from realqa_cli.training.rows import on_cpu
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def ncm(
     settings.check()
     if not any(conversation.numeral for conversation in data):
         raise UsageError("no conversation has a direct answer", remedy="build them with --formats direct")
-    source = settings.find()
+    source = _find(settings)
     lessons = learn(data, source.scorer, None, settings.digits)
     told = source.scorer
     low = settings.min_pixels or (told.min_pixels if told else None)
@@ -70,6 +72,17 @@ def ncm(
             "its attention cannot weigh numerals whose digits are merged into one token", where=settings.model
         )
     return {**mean(found), "loss": losses / tokens, "n": len(found)}
+
+
+def _find(settings: NcmSettings) -> ModelSource:
+    source = settings.find()
+    if source.scorer is not None and source.scorer.objective != "ntp":
+        raise ModelError(
+            f"the model was trained with the objective {source.scorer.objective!r}: it writes no numbers",
+            where=settings.model,
+            remedy="measure one that was trained to write them",
+        )
+    return source
 
 
 @torch.inference_mode()

@@ -151,11 +151,11 @@ def _shared_length(sequences: list[list[int]]) -> int:
 
 @dataclass(frozen=True)
 class ScoreDistribution:
-    """A distribution over the numerals of a scale.
+    """A distribution over the numerals of a scale, or over words that stand for numbers.
 
     values: (V,) ascending, on the model's scale.  probs: (V,) they sum to 1.
     mass: probability that the model gave to all of them together before renormalising, 0 to 1.
-    texts: (V,) the numerals as written.
+    texts: (V,) the numerals, or words, as written.
     """
 
     values: Floats
@@ -164,11 +164,16 @@ class ScoreDistribution:
     texts: tuple[str, ...]
 
     @classmethod
-    def from_log_probs(cls, texts: Sequence[str], log_probs: Floats) -> "ScoreDistribution":
-        """From each numeral's log-probability under the model. Raises ValueError for NaN."""
+    def from_log_probs(
+        cls, texts: Sequence[str], log_probs: Floats, numbers: Sequence[float] | None = None
+    ) -> "ScoreDistribution":
+        """From each numeral's log-probability under the model. Raises ValueError for NaN.
+
+        numbers: what the texts stand for; None where they are numerals.
+        """
         if not np.all(log_probs < np.inf):  # also false for NaN
             raise ValueError("the model gave no probabilities (NaN)")
-        values = np.array([float(text) for text in texts])
+        values = np.array([float(number) for number in (texts if numbers is None else numbers)])
         order = np.argsort(values, kind="stable")
         peak = float(log_probs.max())
         if peak == -np.inf:
@@ -193,13 +198,13 @@ class ScoreDistribution:
 
     @property
     def mode_text(self) -> str:
-        """The most likely numeral as written; of equals the lowest."""
+        """The most likely numeral, or word, as written; of equals the lowest."""
         return self.texts[int(np.argmax(self.probs))]
 
     @property
     def mode(self) -> float:
         """The most likely score."""
-        return float(self.mode_text)
+        return float(self.values[int(np.argmax(self.probs))])
 
     def quantile(self, share: float) -> float:
         """The lowest score whose cumulative probability reaches `share` (0 to 1)."""

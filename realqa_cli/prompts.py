@@ -24,6 +24,12 @@ DIRECT_PREFIX = "The score of this image is "
 DIRECT_END = "."
 """What follows the numeral in R1."""
 
+LEVEL_PREFIX = "The quality of this image is "
+"""How the answer to Q1 begins where a level (levels.py) stands for the score; the word follows."""
+
+LEVEL_END = "."
+"""What follows the level."""
+
 COT_QUESTION = "Rate the aesthetics and quality of this image step by step."
 """Q2: asks for a chain of thought in natural language."""
 
@@ -54,6 +60,11 @@ def about(text: str, subject: Subject) -> str:
 def direct_answer(numeral: str, subject: Subject = "image") -> str:
     """The answer R1: "The score of this image is 3.99."."""
     return about(DIRECT_PREFIX, subject) + numeral + DIRECT_END
+
+
+def level_answer(word: str, subject: Subject = "image") -> str:
+    """The answer in levels: "The quality of this image is good."."""
+    return about(LEVEL_PREFIX, subject) + word + LEVEL_END
 
 
 def final_sentence(numeral: str) -> str:

@@ -1,18 +1,21 @@
-"""How a model's scores are read out: scale, numerals, pixel bounds. Settled once, before loading.
+"""How a model's scores are read out: method, scale, numerals, pixel bounds. Settled once, before loading.
 
 The model folder's `realqa.json` decides; options win over it with a warning; what neither says
 is assumed, with a warning too. A preset stands for a known way of training.
 """
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from PIL.Image import Resampling
+
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.models.realqa_json import RealqaJson
 from realqa_cli.numerals import numerals, short_numerals
+from realqa_cli.pixels import within
+from realqa_cli.video import Sampling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,22 +28,44 @@ class Preset:
     """A way of training that is not written in a `realqa.json`.
 
     shrink: photos of a larger area (pixels) are first shrunk to it, by nearest neighbour.
+    shrink_frames, fps: the same for the frames of videos, and how many a second are looked at.
     short: numerals are written as Python prints rounded floats ("3.9", not "3.90").
     """
 
     min_pixels: int
     max_pixels: int
     shrink: int | None
+    shrink_frames: int | None
+    fps: float | None
     short: bool
 
 
-PRESETS = {"realqa-release": Preset(min_pixels=200_704, max_pixels=401_408, shrink=512 * 512, short=True)}
+PRESETS = {
+    "realqa-release": Preset(
+        min_pixels=200_704, max_pixels=401_408, shrink=512 * 512, shrink_frames=128 * 128, fps=2, short=True
+    )
+}
 """`realqa-release`: the adapters of the paper's authors, trained by a framework that shrinks first."""
+
+
+METHODS = {
+    "ntp": ("direct", "cot", "levels"),
+    "levels": ("levels",),
+    "regression": ("regression",),
+}
+"""By which methods a model of each objective can be read out; its own one comes first."""
+
+_OF_NUMERALS = {"direct", "cot"}
+"""The methods that weigh numerals, and so have digits."""
 
 
 class Asked(Protocol):
     """The options that concern the read-out."""
 
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def decode(self) -> str: ...
     @property
     def preset(self) -> str | None: ...
     @property
@@ -55,8 +80,9 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class Readout:
-    """The settled read-out; `numerals` ascend and lie within `scale`."""
+    """The settled read-out; `numerals` ascend and lie within `scale`, () for methods without them."""
 
+    method: str
     scale: tuple[float, float]
     digits: int
     numerals: tuple[str, ...]
@@ -66,14 +92,19 @@ class Readout:
 
     def prepare(self, image: "Image") -> "Image":
         """The photo as the backend gets it: unchanged, but for a preset that shrinks first."""
-        limit = PRESETS[self.preset].shrink if self.preset else None
-        if limit is None or image.width * image.height <= limit:
-            return image
-        from PIL import Image as pillow
+        return _shrunk(image, PRESETS[self.preset].shrink if self.preset else None)
 
-        factor = math.sqrt(limit / (image.width * image.height))
-        size = max(1, int(image.width * factor)), max(1, int(image.height * factor))
-        return image.resize(size, pillow.Resampling.NEAREST)
+    def prepare_frame(self, frame: "Image") -> "Image":
+        """The same for a frame of a video."""
+        return _shrunk(frame, PRESETS[self.preset].shrink_frames if self.preset else None)
+
+    def sampling(self, frames: int | None, fps: float | None) -> Sampling:
+        """Which frames of a video are looked at: as asked, or by the preset. Raises UsageError."""
+        if frames is None and fps is None and self.preset:
+            fps = PRESETS[self.preset].fps
+        sampling = Sampling(frames, fps)
+        sampling.check()
+        return sampling
 
     def settings(self) -> Mapping[str, Any]:
         """For the manifest; the pixel bounds are the backend's to tell."""
@@ -83,51 +114,70 @@ class Readout:
 def resolve(scorer: RealqaJson | None, asked: Asked) -> Readout:
     """Settles the read-out from the folder's `realqa.json`, the preset and the options.
 
-    Raises ModelError where the model was trained for another objective, UsageError for an unknown
-    preset or a scale that the digits cannot write.
+    Raises ModelError where the model was trained for another method, UsageError for an unknown preset, a
+    scale that the digits cannot write, or options that do not go with the method.
     """
-    if scorer is not None and scorer.objective != "ntp":
-        raise ModelError(
-            f"the model was trained with the objective {scorer.objective!r}, not to write scores",
-            where="realqa.json",
-            remedy="score with a model of the objective ntp",
-        )
+    method = _method(scorer, asked)
     if asked.preset is not None and asked.preset not in PRESETS:
         raise UsageError(
             f"unknown preset {asked.preset!r}", where="--preset", remedy=f"known: {', '.join(PRESETS)}"
         )
     preset = PRESETS[asked.preset] if asked.preset else None
-    _warn(scorer, asked)
+    _warn(scorer, asked, method)
     told = scorer or RealqaJson()
     scale, digits = asked.scale or told.scale, asked.digits or told.digits
-    try:
-        texts = short_numerals(*scale) if preset and preset.short else numerals(digits, *scale)
-    except ValueError as error:
-        raise UsageError(
-            str(error), where="--scale/--digits", remedy="use a scale within 0-10 and 1 to 3 digits"
-        ) from error
     return Readout(
+        method=method,
         scale=scale,
         digits=digits,
-        numerals=tuple(texts),
+        numerals=_numerals(scale, digits, preset) if method in _OF_NUMERALS else (),
         min_pixels=asked.min_pixels or (preset.min_pixels if preset else told.min_pixels),
         max_pixels=asked.max_pixels or (preset.max_pixels if preset else told.max_pixels),
         preset=asked.preset,
     )
 
 
-def _warn(scorer: RealqaJson | None, asked: Asked) -> None:
-    names = ("scale", "digits", "min_pixels", "max_pixels")
+def _method(scorer: RealqaJson | None, asked: Asked) -> str:
+    """The method that was asked for, or the model's own."""
+    objective = (scorer or RealqaJson()).objective
+    method = asked.method or METHODS[objective][0]
+    if method not in METHODS[objective]:
+        what = (
+            "was not trained" if objective == "ntp" else f"was trained with the objective {objective!r}, not"
+        )
+        raise ModelError(
+            f"the model {what} for the method {method}",
+            where="--method",
+            remedy=f"leave it out, or use {' or '.join(METHODS[objective])}",
+        )
+    if method != "direct" and asked.decode == "greedy":
+        raise UsageError(
+            "goes with --method direct only", where="--decode greedy", remedy="use --decode exact"
+        )
+    return method
+
+
+def _numerals(scale: tuple[float, float], digits: int, preset: Preset | None) -> tuple[str, ...]:
+    try:
+        return tuple(short_numerals(*scale) if preset and preset.short else numerals(digits, *scale))
+    except ValueError as error:
+        raise UsageError(
+            str(error), where="--scale/--digits", remedy="use a scale within 0-10 and 1 to 3 digits"
+        ) from error
+
+
+def _warn(scorer: RealqaJson | None, asked: Asked, method: str) -> None:
+    decide = ("scale", "digits") if method in _OF_NUMERALS else ("scale",)
+    names = (*decide, "min_pixels", "max_pixels")
     if scorer is None:
         assumed = [
             f"{n.replace('_', ' ')} {_plain(getattr(RealqaJson(), n))}"
-            for n in names[:2]
+            for n in decide
             if getattr(asked, n) is None
         ]
         if assumed:
-            log.warning(
-                "the model has no realqa.json: assuming %s (see --scale, --digits)", " and ".join(assumed)
-            )
+            options = ", ".join(f"--{name}" for name in decide)
+            log.warning("the model has no realqa.json: assuming %s (see %s)", " and ".join(assumed), options)
         return
     differing = [
         f"{n.replace('_', ' ')} {_plain(getattr(asked, n))} instead of {_plain(getattr(scorer, n))}"
@@ -138,6 +188,10 @@ def _warn(scorer: RealqaJson | None, asked: Asked) -> None:
     ]
     if differing:
         log.warning("options contradict what the model was trained with: %s", ", ".join(differing))
+
+
+def _shrunk(image: "Image", limit: int | None) -> "Image":
+    return image if limit is None else within(image, limit, Resampling.NEAREST)
 
 
 def _plain(value: Any) -> str:

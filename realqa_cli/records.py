@@ -103,21 +103,24 @@ class ScoreRecord(Record):
     score, mode, std: mean, most likely value and standard deviation of the distribution, on `scale`.
     interval: its central 90 %.  mass: the probability, before renormalising, of all numerals on the scale.
     text: the answer sentence.  run: the manifest's id.  content: the file's bytes, as `media.content_id`.
-    distribution: every [value, probability].  A greedy answer has no std, interval and mass: they are null.
+    distribution: every [value, probability].  What a read-out does not know is null: std, interval and mass
+    of a greedy answer, all but the score of a regression head, or of a video of which only frames were seen.
+    frames: of a video, on demand: the "time" of each in seconds, and its "score" as a photo (or "error").
     """
 
     score: float
-    mode: float
+    mode: float | None
     std: float | None
     interval: Pair | None
     mass: float | None
     scale: Pair
     method: str
-    decode: str
-    text: str
+    decode: str | None
+    text: str | None
     run: str
     content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     distribution: list[Pair] | None = None
+    frames: list[dict[str, Any]] | None = None
 
     @model_validator(mode="after")
     def _check_subject(self) -> Self:
@@ -131,6 +134,12 @@ class CotRecord(ScoreRecord):
 
     attributes: dict[str, Any]
     score_direct: float
+
+
+class LevelRecord(ScoreRecord):
+    """A line of `realqa score --method levels`: the probability of each of the words, from best to worst."""
+
+    levels: dict[str, float]
 
 
 class LabelRecord(Record):

@@ -1,8 +1,8 @@
-"""Score records as one self-contained HTML page: the photos, best first, with their distributions.
+"""Score records as one self-contained HTML page: photos and videos, best first, with their distributions.
 
 The page needs no other file, no script and no network. It holds the `SHOWN` best photos as thumbnails and
-counts the rest, so that a report of a million photos is still a page. It knows nothing of terminals;
-where a record's photo lies is told by `find`.
+counts the rest, so that a report of a million photos is still a page. A video is shown by its first frame.
+It knows nothing of terminals; where a record's file lies is told by `find`.
 """
 
 import heapq
@@ -19,6 +19,7 @@ from jinja2 import Environment, StrictUndefined
 
 from realqa_cli import media
 from realqa_cli.errors import MediaError
+from realqa_cli.video import first_frame
 
 SHOWN = 500
 SHOWN_ERRORS = 100
@@ -27,12 +28,12 @@ THUMBNAIL = 320
 
 _BINS = 48
 Find = Callable[[Mapping[str, Any]], Path | None]
-"""Where the photo of a record lies, or None."""
+"""Where the photo or video of a record lies, or None."""
 
 
 @dataclass(order=True)
 class _Card:
-    """A scored photo as the page shows it; ordered by score, the earlier of two equal ones above."""
+    """A scored photo or video as the page shows it; ordered by score, the earlier of two equal ones above."""
 
     score: float
     earlier: int  # minus its place among the records
@@ -41,6 +42,7 @@ class _Card:
     facts: dict[str, str] = field(compare=False)
     curve: str | None = field(compare=False)
     path: Path | None = field(compare=False)
+    kind: str = field(compare=False)  # "photo" or "video"
 
     @property
     def place(self) -> int:
@@ -48,11 +50,11 @@ class _Card:
 
     @property
     def thumbnail(self) -> str | None:
-        """A data URI, or None where the photo is gone; made when the page asks, one at a time."""
+        """A data URI, or None where the file is gone; made when the page asks, one at a time."""
         if self.path is None:
             return None
         try:
-            photo = media.open_photo(self.path)
+            photo = first_frame(self.path) if self.kind == "video" else media.open_photo(self.path)
         except MediaError:
             return None
         photo.thumbnail((THUMBNAIL, THUMBNAIL))
@@ -85,7 +87,10 @@ class Report:
         self._bins[min(int(share * _BINS), _BINS - 1)] += 1
         self._sum += score
         self._low = min(self._low, score)
-        card = _Card(score, -self.scored, name, share, _facts(record), _curve(record), self._find(record))
+        kind = "video" if record.get("video") else "photo"
+        card = _Card(
+            score, -self.scored, name, share, _facts(record), _curve(record), self._find(record), kind
+        )
         self.scored += 1
         if len(self._best) < SHOWN:
             heapq.heappush(self._best, card)
@@ -124,11 +129,18 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         "mode": lambda mode: f"{mode:g}",
         "interval": lambda interval: f"{interval[0]:g}–{interval[1]:g}",
         "mass": lambda mass: f"{mass:.3f}",
+        "frames": _range,
         "mos": lambda mos: f"{mos:g}" if isinstance(mos, int | float) else str(mos),
     }
     called = {"interval": "90 %", "mass": "p", "mos": "MOS"}
     found = {key: record.get(key) for key in written}
     return {called.get(key, key): written[key](value) for key, value in found.items() if value is not None}
+
+
+def _range(frames: Sequence[Mapping[str, Any]]) -> str:
+    """From the lowest to the highest score of a video's frames."""
+    scores = [frame["score"] for frame in frames if "score" in frame]
+    return f"{min(scores):.2f}–{max(scores):.2f}" if scores else "none"
 
 
 def _curve(record: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The step `realqa self-label`: photos in, one record with the ten attributes each out, in order.
+"""The step `realqa self-label`: photos and videos in, one record each with the ten attributes out, in order.
 
 The model that has learnt the attributes labels photos by itself (paper Sec. 3.3, between the two
 stages). Classes and integer scores are chosen among their options by exact probability, so a label
@@ -8,11 +8,11 @@ is well formed for any photo and any weights; only reasons are generated.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from realqa_cli import __version__, prompts
-from realqa_cli.backends import Ask
-from realqa_cli.batches import Done, open_items, through
+from realqa_cli.backends import Ask, frame_fit
+from realqa_cli.batches import Done, open_items, through, watcher
 from realqa_cli.decoding.slots import Completed, Filled, complete
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.loading import ModelSettings
@@ -20,18 +20,21 @@ from realqa_cli.manifest import Manifest
 from realqa_cli.models.realqa_json import RealqaJson
 from realqa_cli.records import LabelRecord, error_line
 from realqa_cli.sources import Item
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from realqa_cli.video import Sampling, Sight
 
 log = logging.getLogger("realqa")
 
 
 @dataclass(frozen=True)
 class LabelSettings(ModelSettings):
-    """`reasons`: whether free text is generated too, where the model was trained to give it."""
+    """`reasons`: whether free text is generated too, where the model was trained to give it.
+
+    frames, fps: which frames of a video are looked at (video.Sampling).
+    """
 
     reasons: bool = False
+    frames: int | None = None
+    fps: float | None = None
 
 
 class Labeller:
@@ -41,6 +44,8 @@ class Labeller:
         """Loads the model. Raises UsageError, also where reasons are asked of a model that gives none."""
         settings.check()
         self.settings = settings
+        sampling = Sampling(settings.frames, settings.fps)
+        sampling.check()
         source = settings.find()
         scorer = source.scorer or RealqaJson()
         self.form = form_of(source.scorer, reasons=settings.reasons)
@@ -49,10 +54,14 @@ class Labeller:
             min_pixels=settings.min_pixels or scorer.min_pixels,
             max_pixels=settings.max_pixels or scorer.max_pixels,
         )
+        self._watch = watcher(
+            sampling, frame_fit(self._backend), remedy="use a model of the Qwen-VL families"
+        )
         self.manifest = Manifest(
             "self-label",
             {
                 "prompt": {"question": prompts.MIX_QUESTION, "form": list(self.form)},
+                "video": sampling.settings(),
                 **self._backend.settings(),
             },
             {
@@ -66,7 +75,8 @@ class Labeller:
 
     def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
         """One JSON-ready record for each item, in order; an item that is `done` yields nothing."""
-        for photo, outcome in through(open_items(items, done), self.settings.batch_size, self._ask):
+        opened = open_items(items, done, watch=self._watch)
+        for photo, outcome in through(opened, self.settings.batch_size, self._ask):
             if isinstance(outcome, ItemError):
                 yield error_line(photo.item, outcome, content=photo.content, instead_of=LabelRecord)
                 continue
@@ -80,8 +90,8 @@ class Labeller:
                 content=photo.content,
             ).to_line()
 
-    def _ask(self, images: Sequence["Image"]) -> list[Completed]:
-        asks = [Ask(prompts.MIX_QUESTION, (image,)) for image in images]
+    def _ask(self, images: Sequence[Sight]) -> list[Completed]:
+        asks = [Ask.about(image, prompts.MIX_QUESTION) for image in images]
         return complete(self._backend, asks, prompts.regular_form(self.form), prompts.REGULAR_END)
 
 

@@ -142,7 +142,7 @@ def _items(plans: Sequence[list[_Named] | Path | None], stdin: IO[str]) -> Itera
 
 
 def _file_item(index: int, source: str, error: ItemError | None) -> Item:
-    kind: _Kind = "video" if _suffix(source) in VIDEO_SUFFIXES else "image"
+    kind = kind_of(source)
     name, path = source, None
     try:
         name, path = (source, None) if error else _resolve(source, "")
@@ -216,6 +216,11 @@ def _earlier_error(field: Any) -> ItemError | None:
         return None
     said = field if isinstance(field, Mapping) else {"message": field}
     return ItemError(str(said.get("message", "an earlier step failed")), type=str(said.get("type", "failed")))
+
+
+def kind_of(name: str) -> _Kind:
+    """What a file of that name is taken for, by its suffix."""
+    return "video" if _suffix(name) in VIDEO_SUFFIXES else "image"
 
 
 def _suffix(name: str) -> str:

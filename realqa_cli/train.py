@@ -1,31 +1,37 @@
 """The step `realqa train`: conversations in, a model folder out that `realqa score --model DIR` uses at once.
 
-Next-token prediction on the answers (paper Sec. 3.3), by `transformers.Trainer` with accelerate and PEFT
-underneath. A run is resumed from its last whole checkpoint and ends with the weights of one that was not
-interrupted. This module settles everything before the first step and puts the parts together.
+By `transformers.Trainer` with accelerate and PEFT underneath; what is learnt is one of training/objectives/,
+by default next-token prediction on the answers (paper Sec. 3.3). A run is resumed from its last whole
+checkpoint and ends with the weights of one that was not interrupted. This module settles everything before
+the first step and puts the parts together.
 """
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from realqa_cli import __version__, models, prompts
+from realqa_cli import __version__, models
 from realqa_cli.backends import Loading
-from realqa_cli.backends.preparing import Prepares, Qwen
+from realqa_cli.backends.preparing import Prepares
+from realqa_cli.backends.qwen import Qwen
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.manifest import Manifest, file_digest, folder_digest, versions
 from realqa_cli.models import ModelSource, realqa_json
 from realqa_cli.models.realqa_json import RealqaJson
-from realqa_cli.training import conversations, tuning
-from realqa_cli.training.collate import Collator, on_cpu
+from realqa_cli.training import conversations, objectives, tuning
 from realqa_cli.training.conversations import Conversation
 from realqa_cli.training.lessons import Lessons, learn
+from realqa_cli.training.objectives import Setup
+from realqa_cli.training.rows import on_cpu
 from realqa_cli.training.run_folder import RunFolder
 from realqa_cli.training.score_trainer import ScoreTrainer, Watch
 from realqa_cli.training.settings import TrainSettings
 from realqa_cli.training.tuning import Tuning
+
+log = logging.getLogger("realqa")
 
 MIN_PIXELS, MAX_PIXELS = 200_704, 401_408
 """The release's bounds of a photo's area, for models that have bounds and no `realqa.json`."""
@@ -48,7 +54,7 @@ def train(
     `watch` is called with every line of the log as it is written. Raises UsageError.
     """
     settings.check()
-    data = conversations.read(files)
+    data = _data(files, settings)
     source = _find(settings)
     lessons = learn(data, source.scorer, settings.scale, settings.digits)
     settings = settings.settle(lessons)
@@ -70,9 +76,29 @@ def train(
     return account | {"steps": trainer.state.global_step}
 
 
+def _data(files: Sequence[Path], settings: TrainSettings) -> list[Conversation]:
+    """The conversations that the objective learns from. Raises UsageError where there are none."""
+    read = conversations.read(files)
+    data = objectives.learnt_from(settings.objective, read)
+    if not data:
+        raise UsageError(
+            f"no conversation has a direct answer, from which the objective {settings.objective} learns",
+            where=str(files[0]),
+            remedy="build them with --formats direct",
+        )
+    if len(data) < len(read):
+        log.warning(
+            "%d of %d conversations have no direct answer, from which the objective %s learns: left out",
+            len(read) - len(data),
+            len(read),
+            settings.objective,
+        )
+    return data
+
+
 def _find(settings: TrainSettings) -> ModelSource:
     source = models.find(settings.model, adapter=settings.adapter, revision=settings.revision)
-    if source.scorer is not None and source.scorer.objective != settings.objective:
+    if source.scorer is not None and source.scorer.objective not in ("ntp", settings.objective):
         raise ModelError(
             f"the model was trained with the objective {source.scorer.objective!r}",
             where=settings.model,
@@ -117,11 +143,6 @@ def _told(
         "started_from": None if settings.tuning == "scratch" else source.name,
         "trained_on": f"{', '.join(file.name for file in files)}: {len(data):,} conversations ({parts})",
         "form": list(lessons.form) if lessons.form else None,
-        "prompts": {
-            "question": prompts.DIRECT_QUESTION,
-            "prefix": prompts.DIRECT_PREFIX,
-            "end": prompts.DIRECT_END,
-        },
     }
 
 
@@ -145,24 +166,21 @@ def _trainer(
             "this model's attention cannot serve it", where="--number-loss", remedy="leave it out"
         )
     prepares = _prepares(source, settings, model, backend.prepares)
-    collator = Collator(
-        prepares,
-        digits=lessons.digits,
-        max_length=settings.max_length,
-        takes_mask=backend.takes_mask(),
-        scale=lessons.scale if settings.number_loss else None,
-    )
-    collator.check(data)
+    number_loss = settings.number_weight if settings.number_loss else 0.0
+    setup = Setup(prepares, lessons, settings.max_length, backend.takes_mask(), number_loss)
+    objective = objectives.make(settings.objective, setup)
+    lengths = objective.check(data)
     bounds = {"min_pixels": None, "max_pixels": None, **prepares.settings()}
+    said = RealqaJson.model_validate({**told, **objective.told, **bounds})
     return ScoreTrainer(
+        objective=objective,
+        lengths=lengths if settings.group_by_length else None,
         folder=folder,
-        save=_saver(source, RealqaJson.model_validate({**told, **bounds})),
+        save=_saver(source, said),
         watch=watch,
-        point=(lessons.scale[1] - lessons.scale[0]) / 4 if settings.number_loss else None,
-        model=model,
+        model=objective.fit(model, source, afresh=settings.tuning == "scratch"),
         args=arguments,
         train_dataset=list(data),
-        data_collator=collator.safely,
     )
 
 

@@ -18,11 +18,12 @@ from scipy import stats
 from test_critique import FULL
 
 from realqa_cli import metrics
+from realqa_cli.answers import labelled_score, predicted_score
 from realqa_cli.attributes import ATTRIBUTES
 from realqa_cli.errors import UsageError
 from realqa_cli.evaluate import EvalSettings, compare, evaluate
 from realqa_cli.evaluation.attribute_table import COLUMNS, measure, read_table
-from realqa_cli.evaluation.predictions import labelled_score, predicted_score, read_sample
+from realqa_cli.evaluation.predictions import read_sample
 from realqa_cli.joins import Row
 
 Line = dict[str, Any]
@@ -145,6 +146,23 @@ def test_the_releases_file_gives_its_metrics() -> None:
     line = measured(*records, *bad)["plcc"]
     assert line["value"] == pytest.approx(np.corrcoef(*zip(*pairs, strict=True))[0, 1])
     assert (line["n"], line["unparsed"], line["missing"]) == (4, 1, 1)
+
+
+def test_the_releases_answers_in_the_regular_form_give_the_table_of_attributes() -> None:
+    def answer(clarity: str, composition: str) -> str:
+        return (
+            f"1.2 Composition Score: {composition}, 3.1 Image Clarity: {clarity}\nThe final score is <3.98>."
+        )
+
+    truth = [("very clear", "7"), ("moderately clear", "5"), ("very blurry", "2"), ("very clear", "9")]
+    said = [("very clear", "7"), ("very clear", "6"), ("very blurry", "2"), ("quite clear", "8")]
+    records = [{"predict": answer(*s), "label": answer(*t)} for s, t in zip(said, truth, strict=True)]
+    records.append({"predict": "I like it.", "label": "3.1 Image Clarity: very clear."})
+    lines = table(*records, metric=("accuracy",), bootstrap=0)
+    clarity, composition = (lines["accuracy", key] for key in ("image_clarity", "composition"))
+    assert (clarity["value"], clarity["n"], clarity["unparsed"]) == (pytest.approx(2 / 3), 3, 2)
+    assert (composition["value"], composition["n"], composition["unparsed"]) == (0.5, 4, 0)
+    assert {line["missing"] for line in lines.values()} == {0}  # nobody asked for the other attributes
 
 
 def test_what_has_no_score_or_no_mos_is_counted() -> None:

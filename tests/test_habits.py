@@ -25,9 +25,18 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[set[str], ...] = (
     {"errors"},
-    {"attributes", "numerals", "metrics", "prompts"},
+    {
+        "answers",
+        "attributes",
+        "instructions",
+        "levels",
+        "number_lists",
+        "numerals",
+        "metrics",
+        "prompts",
+    },
     {"jsonl", "manifest", "records"},
-    {"media", "sources"},
+    {"containers", "datasets", "frame_reader", "media", "pixels", "sources", "video"},
     {"models", "readout", "batches"},
     {"decoding", "backends", "loading"},
     set(),  # the steps: every module that is not named here
@@ -36,7 +45,19 @@ LAYERS: tuple[set[str], ...] = (
 """From the ground up; a module may import from its own layer and from those under it."""
 STEPS = LAYERS.index(set())
 
-HEAVY = {"torch", "transformers", "peft", "numpy", "scipy", "PIL", "jinja2", "huggingface_hub", "tokenizers"}
+HEAVY = {
+    "openpyxl",
+    "torch",
+    "transformers",
+    "peft",
+    "numpy",
+    "scipy",
+    "PIL",
+    "jinja2",
+    "huggingface_hub",
+    "tokenizers",
+    "av",
+}
 
 
 def name_of(module: Path) -> str:

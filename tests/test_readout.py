@@ -36,9 +36,50 @@ def test_what_nobody_says_is_assumed_aloud(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
 
 
-def test_a_model_of_another_objective_is_refused() -> None:
-    with pytest.raises(ModelError, match="regression"):
-        resolve(RealqaJson(objective="regression"), ScoreSettings())
+@pytest.mark.parametrize(
+    ("objective", "own"), [("ntp", "direct"), ("levels", "levels"), ("regression", "regression")]
+)
+def test_a_model_is_read_out_by_the_method_that_it_was_trained_for(objective: str, own: str) -> None:
+    assert resolve(RealqaJson(objective=objective), ScoreSettings()).method == own
+
+
+def test_levels_are_read_out_of_any_model_that_writes_text_and_need_no_numerals() -> None:
+    found = resolve(TRAINED, ScoreSettings(method="levels", scale=(0, 100)))
+    assert (found.method, found.scale, found.numerals) == ("levels", (0, 100), ())
+
+
+@pytest.mark.parametrize(
+    ("objective", "method", "said"),
+    [
+        (
+            "regression",
+            "direct",
+            "--method: the model was trained with the objective 'regression', not for the method direct; "
+            "leave it out, or use regression",
+        ),
+        ("levels", "cot", "objective 'levels', not for the method cot; leave it out, or use levels"),
+        (
+            "ntp",
+            "regression",
+            "was not trained for the method regression; leave it out, or use direct or cot or levels",
+        ),
+    ],
+)
+def test_a_method_that_contradicts_the_model_is_refused(objective: str, method: str, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        resolve(RealqaJson(objective=objective), ScoreSettings(method=method))
+
+
+@pytest.mark.parametrize("objective", ["levels", "regression"])
+def test_greedy_decoding_is_for_numbers_alone(objective: str) -> None:
+    with pytest.raises(UsageError, match="--decode greedy: goes with --method direct only"):
+        resolve(RealqaJson(objective=objective), ScoreSettings(decode="greedy"))
+
+
+def test_without_numerals_no_digits_are_assumed(caplog: pytest.LogCaptureFixture) -> None:
+    resolve(None, ScoreSettings(method="levels"))
+    (record,) = caplog.records
+    assert record.getMessage() == "the model has no realqa.json: assuming scale 1-5 (see --scale)"
 
 
 @pytest.mark.parametrize("settings", [{"scale": (0, 100)}, {"digits": 4}, {"preset": "other"}])
@@ -57,3 +98,16 @@ def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numera
     assert small.size == (512, 512)
     assert small.tobytes() == photo.resize((512, 512), Image.Resampling.NEAREST).tobytes()
     assert found.prepare(small) is small
+
+
+def test_the_release_preset_looks_at_small_frames_twice_a_second_unless_told_otherwise() -> None:
+    found = resolve(RealqaJson(), ScoreSettings(preset="realqa-release"))
+    frame = Image.effect_noise((1280, 720), 90).convert("RGB")
+    assert found.prepare_frame(frame).size == (170, 96)
+    assert found.sampling(None, None).settings() == {"frames": 64, "fps": 2}
+    assert found.sampling(5, None).settings() == {"frames": 5, "fps": None}
+    plain = resolve(RealqaJson(), ScoreSettings())
+    assert plain.prepare_frame(frame) is frame
+    assert plain.sampling(None, None).settings() == {"frames": 8, "fps": None}
+    with pytest.raises(UsageError, match="--frames"):
+        plain.sampling(0, None)

@@ -1,11 +1,15 @@
 """The HTML report: one page that needs nothing else, safe whatever the records hold."""
 
+import io
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_videos import write
+from PIL import Image
 
 from realqa_cli import report
 
@@ -92,6 +96,24 @@ def test_a_photo_that_is_gone_leaves_its_score(tmp_path: Path) -> None:
     page = page_of([record("gone.jpg", 3.0)], tmp_path)
     assert "the photo is not there any more" in page
     assert names(page) == ["gone.jpg"]
+
+
+def test_a_video_is_shown_by_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
+    write(tmp_path / "a.mp4", frames)
+    shown = record("a.mp4", 3.0, frames=[{"time": 0.0, "score": 2.5}, {"time": 1.0, "score": 3.25}])
+    shown["video"] = shown.pop("image")
+    made = report.Report(lambda r: tmp_path / r["video"])
+    made.add(shown)
+    made.add(record("b.mp4", 2.0, video="gone.mp4"))
+    page = made.html(MANIFEST)
+    (image,) = [image["src"] for image in Reader(page).all("img")]
+    assert image is not None
+    thumbnail = Image.open(io.BytesIO(b64decode(image.partition(",")[2])))
+    red, green, blue = thumbnail.convert("RGB").getpixel((20, 20))  # type: ignore[misc]
+    assert red > 200 > max(green, blue) + 100
+    assert "<dt>frames</dt><dd>2.50–3.25</dd>" in page
+    assert "the video is not there any more" in page
 
 
 def test_hostile_names_and_messages_stay_text() -> None:

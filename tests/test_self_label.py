@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from made_videos import write as write_video
 from small_models import write
 
 from realqa_cli.attributes import ATTRIBUTES
@@ -31,6 +32,17 @@ def test_random_weights_give_well_formed_labels_with_confidences(tmp_path: Path)
         assert (
             set(record["confidence"]) == set(record["attributes"]) == {*ATTRIBUTES} - {"subject_background"}
         )
+
+
+def test_videos_are_labelled_too_and_refused_by_models_of_photos(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.mp4")
+    qwen = Labeller(LabelSettings(model=str(write(tmp_path / "qwen")), frames=2))
+    (record,) = qwen.records(read_sources([str(clip)]))
+    assert record["video"] == str(clip)
+    assert {*record["confidence"]} == {*ATTRIBUTES} - {"subject_background"}
+    llava = Labeller(LabelSettings(model=str(write(tmp_path / "llava", "llava"))))
+    (refused,) = llava.records(read_sources([str(clip)]))
+    assert "the model takes no videos" in refused["error"]["message"]
 
 
 def test_fields_of_the_input_pass_through_and_old_labels_are_replaced(tmp_path: Path) -> None:

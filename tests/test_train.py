@@ -193,7 +193,7 @@ class TestResume:
         "more",
         [
             {"lora_dropout": 0.3, "learning_rate": 1e-2},
-            {"tuning": "full", "number_loss": True, "learning_rate": 1e-2},
+            {"tuning": "full", "number_loss": True, "learning_rate": 1e-2, "group_by_length": True},
         ],
         ids=["lora", "full"],
     )
@@ -319,7 +319,14 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("more", "said"),
         [
-            ({"objective": "regression"}, "--objective: 'regression' cannot be trained; use ntp"),
+            (
+                {"objective": "ranking"},
+                "--objective: 'ranking' cannot be trained; use one of: ntp, regression, levels",
+            ),
+            (
+                {"objective": "levels", "number_loss": True},
+                "--number-loss: concerns numbers in answers; use --objective ntp",
+            ),
             ({"tuning": "half"}, "--tuning: 'half' cannot be trained; use one of: lora, full, scratch"),
             ({"batch_size": 0}, "--batch-size: must be above 0, not 0"),
             ({"learning_rate": float("nan")}, "--learning-rate: must be above 0, not nan"),

@@ -194,6 +194,50 @@ def banding(image: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     return _to_pixels(np.rint(image / step) * step)
 
 
+# -- what image generators do
+
+
+def melt(image: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Straight lines wobble and shapes flow into each other."""
+    reach, grain = _between(0.8, 12.0, severity), float(rng.uniform(4.0, 12.0))
+    field = ndimage.gaussian_filter(rng.standard_normal((2, *image.shape[:2]), np.float32), (0, grain, grain))
+    places = np.indices(image.shape[:2], np.float32) + field * (reach / field.std())
+    bent = [ndimage.map_coordinates(image[..., c], places, order=1, mode="reflect") for c in range(3)]
+    return np.stack(bent, axis=-1)
+
+
+def smear(image: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Texture turns into flat dabs with sharp borders, as if painted."""
+    still = Image.fromarray(image).filter(ImageFilter.MedianFilter(3))
+    side = round(_between(1.0, 6.0, severity)) * 2 + 1
+    return np.asarray(still.filter(ImageFilter.MedianFilter(side) if side > 3 else ImageFilter.SMOOTH))
+
+
+def checkerboard(image: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """The grid that up-sampling convolutions leave, strongest where there is detail."""
+    period = int(rng.choice([2, 4, 8]))
+    y, x = np.indices(image.shape[:2])
+    grid = np.where((y // (period // 2) + x // (period // 2)) % 2, 1.0, -1.0)
+    luma = image.mean(axis=2)
+    detail = ndimage.gaussian_filter(np.abs(luma - ndimage.gaussian_filter(luma, 3.0)), 4.0)
+    strength = _between(1.5, 34.0, severity) * (0.4 + np.minimum(detail / 12.0, 1.2))
+    return _to_pixels(image + (strength * grid)[:, :, None])
+
+
+def patchwork(image: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Parts of the picture turn up again where they do not belong."""
+    height, width = image.shape[:2]
+    result = image.astype(np.float32)
+    for _ in range(round(_between(1.0, 14.0, severity))):
+        side = int(rng.uniform(0.1, 0.24) * min(height, width))
+        (top, to_top), (left, to_left) = (rng.integers(0, extent - side, 2) for extent in (height, width))
+        edge = np.minimum(np.arange(side), np.arange(side)[::-1])
+        alpha = np.clip(np.minimum(edge[:, None], edge[None, :]) / 5.0, 0, 1)[:, :, None]
+        target = result[to_top : to_top + side, to_left : to_left + side]
+        target += alpha * (image[top : top + side, left : left + side] - target)
+    return _to_pixels(result)
+
+
 # -- tone: the reference changes with it, so each returns what it costs on the 1-5 scale
 
 
@@ -236,10 +280,16 @@ DEGRADATIONS: dict[str, Degradation] = {
         denoise,
         oversharpen,
         banding,
+        melt,
+        smear,
+        checkerboard,
+        patchwork,
     )
 }
 TONES: dict[str, Callable[[Pixels, float, np.random.Generator], tuple[Pixels, float]]] = {
     f.__name__: f for f in (exposure, saturation, contrast)
 }
-NOISES = frozenset({"gaussian_noise", "shot_noise", "chroma_noise", "banding", "oversharpen"})
+NOISES = frozenset({"gaussian_noise", "shot_noise", "chroma_noise", "banding", "oversharpen", "checkerboard"})
 """Degradations that add structure instead of removing it; DSS is a poor judge of them."""
+DISPLACED = frozenset({"melt", "patchwork"})
+"""Degradations that move things; a full-reference metric punishes that far more than an eye does."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from PIL import Image, ImageFilter
 from scipy import stats
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
+from realqa_cli.attributes import ATTRIBUTES
+
 VALUES = torch.arange(100, 501) / 100
 
 
@@ -33,6 +36,8 @@ class Judge:
         self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         self.talk = Conversation(self.tokenizer)
+        told = json.loads((folder / "realqa.json").read_text())
+        self.bounds = told["min_pixels"], told["max_pixels"]
         self.tree = self.talk.full_tree()
 
     def distribution(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
@@ -63,7 +68,7 @@ class Judge:
         return joint.reshape(batch, 500)[:, :401].softmax(-1)
 
     def score(self, image: Image.Image) -> float:
-        return self.scores([np.asarray(fit(image))])[0]
+        return self.scores([np.asarray(fit(image, *self.bounds))])[0]
 
     def scores(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[float]:
         """Mean scores of fitted images or windows of any sizes, one forward pass each."""
@@ -103,6 +108,35 @@ def held_out(
         if len(chosen) >= 8:
             result[name] = (*correlations([r[1] for r in chosen], [r[2] for r in chosen]), len(chosen))
     return result
+
+
+def known_attributes(found: Path, truth: Path) -> dict[str, dict[str, float]]:
+    """Self-labels against the scenes' known attributes.
+
+    For each attribute the share that is exact, that is within one class, and that the most usual answer would
+    have right; the mean share over the classes; SRCC of the codes.
+    """
+    known = {scene["image"]: scene for scene in map(json.loads, truth.read_text().splitlines())}
+    pairs = [
+        (line["attributes"], known[Path(line["image"]).name]["attributes"])
+        for line in map(json.loads, found.read_text().splitlines())
+        if "error" not in line
+    ]
+    table = {}
+    for key, attribute in ATTRIBUTES.items():
+        if not attribute.scored:
+            continue
+        said, true = np.array([[attribute.code(part[key]) for part in pair] for pair in pairs]).T
+        classes = sorted(set(true.tolist()))
+        table[key] = {
+            "exact": float((said == true).mean()),
+            "within_one": float((abs(said - true) <= 1).mean()),
+            "usual": max(float((true == code).mean()) for code in classes),
+            "mean_of_classes": float(np.mean([(said[true == code] == code).mean() for code in classes])),
+            "srcc": correlations(said, true)[0] if len(set(said.tolist())) > 1 else 0.0,
+            "scenes": len(true),
+        }
+    return table
 
 
 def _blurred(photo: Image.Image, radius: float) -> Image.Image:

@@ -23,7 +23,14 @@ REALQA = {
 
 
 def export(model: Any, tokenizer: Any, folder: Path, photos: int) -> None:
-    """Write the folder; weights as float16. photos: how many the model was trained on."""
+    """Write the folder of a model that was trained on windows. photos: how many it was trained on."""
+    settle(model, tokenizer, folder)
+    trained_on = f"synthetic degradations of {photos} photographs; full-reference labels, no human ratings"
+    write_settings(folder, {**REALQA, "trained_on": trained_on})
+
+
+def settle(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Weights as float16, and the tokenizer; `model` stays as it was."""
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(
         do_sample=False,
@@ -36,9 +43,13 @@ def export(model: Any, tokenizer: Any, folder: Path, photos: int) -> None:
     model.to(torch.float16).save_pretrained(folder)
     model.float().load_state_dict(full)
     save_tokenizer(folder)
-    _write(folder / "preprocessor_config.json", image_processor_settings(MIN_PIXELS, MAX_PIXELS))
-    trained_on = f"synthetic degradations of {photos} photographs; full-reference labels, no human ratings"
-    _write(folder / "realqa.json", {**REALQA, "trained_on": trained_on})
+
+
+def write_settings(folder: Path, told: dict[str, Any]) -> None:
+    """`realqa.json` as `told`, and the image processor's settings with its pixel bounds."""
+    bounds = image_processor_settings(told["min_pixels"], told["max_pixels"])
+    _write(folder / "preprocessor_config.json", bounds)
+    _write(folder / "realqa.json", told)
     for file in folder.iterdir():
         file.chmod(0o644)
 

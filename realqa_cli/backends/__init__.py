@@ -1,16 +1,19 @@
-"""Where answers come from: two small protocols, and the table of what implements them.
+"""Where answers come from: three small protocols, and the table of what implements them.
 
-A step asks a backend for probabilities (`Weighs`) or for text (`Answers`) and knows nothing of
-tensors, servers or tokens. Backends are chosen by name and imported on demand.
+A step asks a backend for probabilities (`Weighs`), for text (`Answers`) or for the value of a
+regression head (`Regresses`) and knows nothing of tensors, servers or tokens. Backends are chosen by
+name and imported on demand.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
+from realqa_cli import prompts
 from realqa_cli.errors import UsageError
 from realqa_cli.numerals import Floats
+from realqa_cli.video import Clip, Fit, Sight
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,15 +23,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ask:
-    """One question about some photos, and how the answer is forced to begin.
+    """One question about some photos or a video, and how the answer is forced to begin.
 
     images: upright RGB photos, in the order in which the question sees them; may be empty.
     prefix: the answer's first words, written for the model ("The score of this image is ").
+    video: for backends that look at videos (`Watches`).
     """
 
     question: str
     images: tuple["Image", ...] = ()
     prefix: str = ""
+    video: Clip | None = None
+
+    @classmethod
+    def about(cls, sight: Sight, question: str, prefix: str = "") -> "Ask":
+        """An ask about one photo or video; texts that are written about an image get the word that fits."""
+        subject = subject_of(sight)
+        clip = sight if isinstance(sight, Clip) else None
+        images = () if isinstance(sight, Clip) else (sight,)
+        return cls(prompts.about(question, subject), images, prompts.about(prefix, subject), clip)
+
+    @property
+    def seen(self) -> tuple[Sight, ...]:
+        """All that the question shows, in order."""
+        return self.images if self.video is None else (*self.images, self.video)
+
+
+def subject_of(sight: Sight) -> prompts.Subject:
+    """What the prompts call it."""
+    return "video" if isinstance(sight, Clip) else "image"
 
 
 @dataclass(frozen=True)
@@ -70,8 +93,30 @@ class Answers(Protocol):
         ...
 
 
-class Backend(Weighs, Answers, Protocol):
-    """What `score` needs: both, and an account of itself for the manifest."""
+class Regresses(Protocol):
+    """A backend whose model has a regression head."""
+
+    def values(self, asks: Sequence[Ask]) -> Floats:
+        """(B,) what the head makes of each ask and its prefix, 0 to 1: a share of the scale."""
+        ...
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """A backend that looks at videos, where its model can."""
+
+    def frame_fit(self) -> Fit | None:
+        """What is to become of a video's frames before they are asked about; None for a model of photos."""
+        ...
+
+
+def frame_fit(backend: object) -> Fit | None:
+    """The backend's, None where it knows nothing of videos."""
+    return backend.frame_fit() if isinstance(backend, Watches) else None
+
+
+class Backend(Weighs, Answers, Regresses, Protocol):
+    """What `score` needs: all three, and an account of itself for the manifest."""
 
     def settings(self) -> Mapping[str, Any]:
         """What decides the answers beside the question: model digest, dtype, pixel bounds, ..."""

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL.Image import Resampling
 
 from realqa_cli import prompts
 from realqa_cli.backends import Ask, Loading
 from realqa_cli.models import ModelSource
 from realqa_cli.numerals import Floats, write
+from realqa_cli.pixels import within
+from realqa_cli.video import Fit
 
 _SPREAD = 0.3
+_FRAME = 128 * 128  # area of a video's frame in pixels
 
 
 class EchoBackend:
@@ -37,7 +41,18 @@ class EchoBackend:
 
     def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The direct answer with the rounded belief, after the prefix."""
-        return [ask.prefix + prompts.direct_answer(write(_belief(ask), 3)) for ask in asks]
+        return [
+            ask.prefix + prompts.direct_answer(write(_belief(ask), 3), "video" if ask.video else "image")
+            for ask in asks
+        ]
+
+    def values(self, asks: Sequence[Ask]) -> Floats:
+        """The brightness itself."""
+        return np.array([(_belief(ask) - 1) / 4 for ask in asks])
+
+    def frame_fit(self) -> Fit:
+        """Small frames do for their brightness."""
+        return lambda frame, frames: within(frame, _FRAME, Resampling.BOX)
 
     def settings(self) -> Mapping[str, Any]:
         """The fake has one setting: that it is the fake."""
@@ -49,7 +64,6 @@ class EchoBackend:
 
 
 def _belief(ask: Ask) -> float:
-    brightness = [
-        float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in ask.images
-    ]
+    images = ask.images + (ask.video.frames if ask.video else ())
+    brightness = [float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in images]
     return 1 + 4 * (sum(brightness) / len(brightness) if brightness else 0.5)

@@ -1,33 +1,34 @@
 """The `hf` backend: a model of transformers, with a PEFT adapter or without, in this process.
 
-Qwen2-VL, Qwen2.5-VL and Qwen3-VL are prepared by `Qwen` below, which needs no torchvision; other
+Qwen2-VL, Qwen2.5-VL and Qwen3-VL are prepared without torchvision (qwen.py) and look at videos too; other
 families go through their own processor. Probabilities come from the tree pass (decoding/tree.py).
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from realqa_cli.backends import Ask, Loading
+from realqa_cli.backends.adapters import attach
 from realqa_cli.backends.preparing import Prepares, preparer
+from realqa_cli.backends.regressor import Regressor
 from realqa_cli.decoding import tree
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.manifest import folder_digest, versions
 from realqa_cli.models import ModelSource
 from realqa_cli.numerals import Floats, TokenTrie, token_trie
+from realqa_cli.video import Fit
 
 _MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
 """Model types whose attention was checked to take the tree's mask; others use the cache."""
 
 _KEEPS_VISION = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
-"""Model types whose forward pass takes images that were encoded before."""
+"""Model types whose forward pass takes images and videos that were encoded before."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -37,30 +38,31 @@ class HFBackend:
 
     def __init__(self, model: Any, prepares: Prepares, source: ModelSource) -> None:
         self.model, self.prepares, self.source = model, prepares, source
-        self._vision: tuple[torch.Tensor, Any] | None = None
+        self._regressor = Regressor.of(model, source)
+        self._vision: tuple[list[torch.Tensor | None], dict[str, Any]] | None = None
         self._trie = lru_cache(maxsize=64)(self._build_trie)
 
     @classmethod
     def load(cls, source: ModelSource, loading: Loading) -> "HFBackend":
         """Loads model, adapter, tokenizer and image processor. Raises ModelError or UsageError."""
-        _quiet()
-        device = _device(loading.device)
-        model = _load_model(source, loading, device)
+        quiet()
+        device = device_named(loading.device)
+        model = load_model(source, loading, device)
         if source.adapter is not None:
-            model = _with_adapter(model, source.adapter, merge=model.dtype == torch.float32)
+            model = attach(model, source.adapter)
+            if model.dtype == torch.float32:  # where merging loses nothing that matters
+                model = model.merge_and_unload()
         return cls(model.eval(), preparer(source, loading, model), source)
 
     def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
-        texts = [self.prepares.render(ask.question, len(ask.images)) + ask.prefix for ask in asks]
+        texts = [self._text(ask) for ask in asks]
         groups: dict[tuple[int, TokenTrie], list[int]] = {}
         for row, text in enumerate(texts):  # texts that differ nearly always give the same trie
             groups.setdefault(self._trie(text, tuple(continuations), end), []).append(row)
         found_B_V = np.empty((len(asks), len(continuations)))
         for (dropped, trie), rows in groups.items():
-            prompt = self.prepares.batch(
-                [texts[r] for r in rows], [asks[r].images for r in rows], drop=dropped
-            )
+            prompt = self.prepares.batch([texts[r] for r in rows], [asks[r].seen for r in rows], drop=dropped)
             run = tree.one_pass if self.takes_mask() else tree.cached
             found_B_V[rows] = run(self.model, self._seen(prompt), trie).cpu()
         return found_B_V
@@ -68,11 +70,13 @@ class HFBackend:
     @torch.inference_mode()
     def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask; see `Answers`."""
-        texts = [self.prepares.render(ask.question, len(ask.images)) + ask.prefix for ask in asks]
-        prompt = self.prepares.batch(texts, [ask.images for ask in asks])
+        texts = [self._text(ask) for ask in asks]
+        prompt = self.prepares.batch(texts, [ask.seen for ask in asks])
         inputs = dict(prompt.inputs)
         if prompt.token_types_B_T is not None:
             inputs["mm_token_type_ids"] = prompt.token_types_B_T
+        if prompt.positions.ndim == 3:  # the model's own rule for them forgets how long a video is (qwen.py)
+            inputs["position_ids"] = prompt.positions
         if stop is not None:
             inputs |= {"stop_strings": [stop], "tokenizer": self.prepares.tokenizer}
         ids_B_T = self.model.generate(
@@ -90,6 +94,15 @@ class HFBackend:
         written = self.prepares.tokenizer.batch_decode(new, skip_special_tokens=True)
         return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
 
+    @torch.inference_mode()
+    def values(self, asks: Sequence[Ask]) -> Floats:
+        """(B,) what the regression head says; see `Regresses`. Raises ModelError where there is none."""
+        if self._regressor is None:
+            raise ModelError("has no regression head", where=self.source.name)
+        texts = [self._text(ask) for ask in asks]
+        prompt = self.prepares.batch(texts, [ask.seen for ask in asks])
+        return np.asarray(self._regressor(**prompt.forward_inputs()).double().cpu())
+
     def settings(self) -> Mapping[str, Any]:
         """Digest of the weights, dtype, pixel bounds, chat template's rendering."""
         found: dict[str, Any] = {
@@ -105,20 +118,37 @@ class HFBackend:
         return {
             "device": str(self.model.device),
             "attention": self.model.config._attn_implementation,
-            "versions": versions("torch", "transformers", "peft", "tokenizers", "numpy", "pillow"),
+            "versions": versions("torch", "transformers", "peft", "tokenizers", "numpy", "pillow", "av"),
         }
+
+    def frame_fit(self) -> Fit | None:
+        """See `Watches`."""
+        return self.prepares.frame_fit()
+
+    def _text(self, ask: Ask) -> str:
+        """The rendered ask, with its prefix."""
+        return self.prepares.render(ask.question, len(ask.images), int(ask.video is not None)) + ask.prefix
 
     @torch.inference_mode()
     def _seen(self, prompt: PromptBatch) -> PromptBatch:
         """The prompt with its images encoded; the last ones are kept, as slots ask many times of a batch."""
-        if self.model.config.model_type not in _KEEPS_VISION or "pixel_values" not in prompt.inputs:
-            return prompt
         inputs = dict(prompt.inputs)
-        pixels, grid = inputs.pop("pixel_values"), inputs["image_grid_thw"]
-        if self._vision is None or self._vision[0] is not pixels:
-            base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-            self._vision = pixels, base.model.get_image_features(pixels, grid, return_dict=True)
-        return replace(prompt, inputs=inputs | {"mm_encoder_outputs": {"image": self._vision[1]}})
+        pixels = [inputs.pop(name, None) for name in ("pixel_values", "pixel_values_videos")]
+        if self.model.config.model_type not in _KEEPS_VISION or pixels == [None, None]:
+            return prompt
+        if self._vision is None or any(a is not b for a, b in zip(self._vision[0], pixels, strict=True)):
+            own = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+            seen, (photos, frames) = {}, pixels
+            if photos is not None:
+                seen["image"] = own.model.get_image_features(
+                    photos, inputs["image_grid_thw"], return_dict=True
+                )
+            if frames is not None:
+                seen["video"] = own.model.get_video_features(
+                    frames, inputs["video_grid_thw"], return_dict=True
+                )
+            self._vision = pixels, seen
+        return replace(prompt, inputs=inputs | {"mm_encoder_outputs": dict(self._vision[1])})
 
     def takes_mask(self) -> bool:
         """Whether the model's attention takes a mask of our own, so that a trie is weighed in one pass."""
@@ -131,7 +161,7 @@ class HFBackend:
         return len(self.prepares.encode([text])[0]) - len(prompt_ids), trie
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keeps the libraries' bars and notices off stderr: what matters is raised or logged by us."""
     from transformers.utils import logging
 
@@ -139,7 +169,8 @@ def _quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device of that name, or the best one for "auto". Raises UsageError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -164,9 +195,12 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
-def _load_model(source: ModelSource, loading: Loading, device: torch.device) -> Any:
+def load_model(
+    source: ModelSource, loading: Loading, device: torch.device, kind: str = "AutoModelForImageTextToText"
+) -> Any:
+    """The model's weights on the device, by transformers' auto class `kind`. Raises ModelError."""
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForImageTextToText
 
     options: dict[str, Any] = {
         "dtype": _dtype(loading.dtype, device),
@@ -182,7 +216,7 @@ def _load_model(source: ModelSource, loading: Loading, device: torch.device) -> 
             "device_map": {"": device},
         }
     try:
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(source.base, **options)
+        loaded: Any = getattr(transformers, kind).from_pretrained(source.base, **options)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(
@@ -210,22 +244,3 @@ def _quantization(name: str, device: torch.device) -> Any:
     return BitsAndBytesConfig(
         load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=torch.bfloat16
     )
-
-
-def _with_adapter(model: Any, folder: Path, *, merge: bool) -> Any:
-    """The model with its adapter; merged in float32, where merging loses nothing that matters."""
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
-    try:
-        with warnings.catch_warnings():  # PEFT calls what transformers deprecates, and says so to our users
-            warnings.simplefilter("ignore", FutureWarning)
-            adapted = PeftModel.from_pretrained(model, folder)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"the adapter does not fit its base model: {reason}",
-            where=str(folder),
-            remedy="check base and adapter",
-        ) from error
-    return adapted.merge_and_unload() if merge else adapted

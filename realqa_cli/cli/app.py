@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from realqa_cli import __version__
-from realqa_cli.cli import build_cot, eval, ncm, score, self_label, train
+from realqa_cli.cli import build_cot, eval, ncm, score, self_label, sort_probe, train
 from realqa_cli.cli.options import Quiet
 from realqa_cli.errors import UsageError
 
@@ -26,6 +26,7 @@ app.command("build-cot", epilog=build_cot.EXAMPLES)(build_cot.build_cot)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=eval.EXAMPLES)(eval.eval)
 app.command("ncm", epilog=ncm.EXAMPLES)(ncm.ncm)
+app.command("sort-probe", epilog=sort_probe.EXAMPLES)(sort_probe.sort_probe)
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Talk
 from realqa_cli.errors import UsageError
@@ -25,7 +26,11 @@ realqa build-cot attrs.jsonl --scores mos.jsonl > train.jsonl
 
 realqa build-cot labels.jsonl --stage attributes -o cold-start.jsonl
 
+realqa build-cot attrs.jsonl --scores AVA/ --dataset ava --split train -o train.jsonl
+
 realqa build-cot koniq.jsonl --mos-range 0-100 --formats direct --digits 2 -o train.jsonl
+
+realqa build-cot labels.jsonl --rewrite-server http://localhost:8000/v1 -o train.jsonl
 """
 
 CONTENT, NUMBER = "Conversations", "Score in the text"
@@ -42,7 +47,15 @@ _FORMATS = "For --stage score: the direct answer, the chain of thought in prose,
 _MISSING = "Labels without all ten attributes: leave-out what is missing, or report them as failed."
 _SCORES = "JSON Lines or CSV with image, mos and mos_range; joined by path, then by unique file name."
 _SCALE = "The number's scale in the text; by default the MOS's own where that lies within 0-10, else 1-5."
-_OUTPUT = "Write to this file instead of stdout; one that holds something needs --overwrite."
+_OUTPUT = (
+    "Write to this file instead of stdout; one that holds something needs --overwrite."
+    " With --rewrite-server: go on where an earlier run stopped."
+)
+_REWRITE_SERVER = (
+    "Have an OpenAI-compatible server reword the chains of thought in prose; its address ends in /v1."
+    " Where a rewording loses a value, the composed text stays."
+)
+_REWRITE_MODEL = "The server's model that rewords; by default the only one that it has."
 
 
 def build_cot(
@@ -97,6 +110,9 @@ def build_cot(
         str | None, o.option(NUMBER, "--scale", metavar="LO-HI", parser=o.parse_scale, help=_SCALE)
     ] = None,
     scores: Annotated[str | None, o.option(NUMBER, "--scores", metavar="FILE", help=_SCORES)] = None,
+    dataset: Annotated[str | None, d.dataset_of("The path of --scores")] = None,
+    split: d.Split = None,
+    columns: d.Columns = None,
     mos_range: Annotated[
         str | None,
         o.option(
@@ -107,6 +123,16 @@ def build_cot(
             help="The MOS's range where no record tells it.",
         ),
     ] = None,
+    rewrite_server: Annotated[
+        str | None, o.option(o.SERVER, "--rewrite-server", metavar="URL", help=_REWRITE_SERVER)
+    ] = None,
+    rewrite_model: Annotated[
+        str | None, o.option(o.SERVER, "--rewrite-model", metavar="NAME", help=_REWRITE_MODEL)
+    ] = None,
+    api_key_env: o.ApiKeyEnv = None,
+    concurrency: o.Concurrency = None,
+    retries: o.Retries = None,
+    timeout: o.Timeout = None,
     output: Annotated[Path | None, o.option(o.OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)] = None,
     overwrite: Annotated[
         bool, o.option(o.OUTPUT, "--overwrite", metavar="", help="Replace what the output file holds.")
@@ -115,8 +141,9 @@ def build_cot(
 ) -> int:
     """Make training conversations of labels: direct answers, and chains of thought that end in the score."""
     from realqa_cli.build_cot import Builder, BuildSettings
+    from realqa_cli.cli.rewrites import Rewrites, of_rewriting
     from realqa_cli.cli.sinks import JsonLines
-    from realqa_cli.joins import STDIN, Join, read_rows
+    from realqa_cli.joins import STDIN, read_labels, read_rows
     from realqa_cli.jsonl import Appender
 
     talk = Talk(quiet or bool(context.obj))
@@ -129,17 +156,22 @@ def build_cot(
             "is for --stage score", where="--scores", remedy="leave it out: no score is told here"
         )
     settings = o.settings_of(context, BuildSettings)
-    join = Join(read_rows(scores), name=scores) if scores else None
+    rewrites = Rewrites.of(context, settings, output, talk)
+    chosen = d.selection(dataset, split, columns, of=scores, remedy="name it by --scores")
+    join = read_labels(scores, chosen) if scores else None
     builder = Builder(settings, join, place=lambda path: _place(path, output))
-    lines = builder.build(chain.from_iterable(map(read_rows, labels)))
-    with Appender(output, resume=False, overwrite=overwrite) if output else nullcontext() as file:
+    rows = chain.from_iterable(map(read_rows, labels))
+    drafts = builder.drafts(join.within(rows) if join else rows)
+    resume = rewrites is not None and not overwrite  # only what a server wrote is worth going on with
+    appender = Appender(output, resume=resume, overwrite=overwrite, key=of_rewriting) if output else None
+    with appender or nullcontext() as file:
         write = file.append if file else JsonLines(lambda: None).write
-        for line in lines:
+        for line in rewrites.lines(drafts, file) if rewrites else (draft.line for draft in drafts):
             write(line)
     sys.stdout.flush()
-    if join is not None and join.repeated:
-        talk.say(f"{scores}: {join.repeated} rows of images that come again later; the last one counts")
-    for note in _notes(builder):
+    for note in join.notes() if join else ():
+        talk.say(note)
+    for note in [*_notes(builder), *(rewrites.notes() if rewrites else [])]:
         talk.say(note)
     return 1 if builder.counts["failed"] else 0
 

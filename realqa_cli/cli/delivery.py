@@ -13,8 +13,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from realqa_cli.cli.console import Bar, Talk
+from realqa_cli.cli.runs import read_runs, write_runs
 from realqa_cli.cli.sinks import Best, Clear, JsonLines, Nothing, Sink
-from realqa_cli.errors import OutputError, UsageError
+from realqa_cli.datasets import Selection
+from realqa_cli.datasets.items import items as items_of
+from realqa_cli.errors import UsageError
 from realqa_cli.jsonl import Appender, read_lines, write_atomic
 from realqa_cli.manifest import Manifest
 from realqa_cli.report import Report
@@ -33,6 +36,7 @@ class Wanted:
     top: int | None = None
     report: Path | None = None
     sources: Sequence[str] = ()
+    dataset: Selection | None = None
 
     def check(self) -> None:
         """Raises UsageError for options that cannot be meant together."""
@@ -85,13 +89,24 @@ def run(
 ) -> int:
     """Takes all sources through a step; the exit code. The model is loaded when the sources are in order."""
     wanted.check()
-    items = read_sources(wanted.sources, limit=limit)
-    with talk.bar("loading the model", count_sources(wanted.sources, limit=limit)) as bar:
+    items, total = gather(wanted, talk, limit)
+    with talk.bar("loading the model", total) as bar:
         with Delivery(wanted, talk, bar, table, did=did) as delivery:
             step = load()
             delivery.begin(step.manifest)
             delivery.take(step.records(items, done=delivery.done))
         return delivery.finish()
+
+
+def gather(wanted: Wanted, talk: Talk, limit: int | None) -> tuple[Iterator[Item], int | None]:
+    """The items of the sources, and how many they are, if that is known. Raises UsageError."""
+    if wanted.dataset is None:
+        return read_sources(wanted.sources, limit=limit), count_sources(wanted.sources, limit=limit)
+    dataset = wanted.dataset.open(wanted.sources)
+    items = items_of(dataset, limit=limit)
+    for line in dataset.told(limit):
+        talk.say(line)
+    return items, min(len(dataset), limit or len(dataset))
 
 
 @dataclass
@@ -142,11 +157,10 @@ class Delivery:
         if self.wanted.output is None:
             self.talk.manifest(self.manifest)
             return
-        beside = self.wanted.output.with_name(f"{self.wanted.output.name}.run.json")
-        runs = _read_runs(beside) if self.wanted.resume else {}
+        runs = read_runs(self.wanted.output) if self.wanted.resume else {}
         alike = {run for run, other in runs.items() if other.get("settings") == self.manifest["settings"]}
         self._runs = frozenset(alike | {manifest.run})
-        write_atomic(beside, json.dumps({"runs": runs | {manifest.run: self.manifest}}, indent=1) + "\n")
+        write_runs(self.wanted.output, runs | {manifest.run: self.manifest})
 
     def done(self, name: str, content: str) -> bool:
         """Whether the file has this item from an earlier run with the same settings."""
@@ -214,17 +228,5 @@ def _key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
 
 
 def _path_of(record: Mapping[str, Any]) -> Path | None:
-    return Path(record["image"]) if record.get("image") else None
-
-
-def _read_runs(file: Path) -> dict[str, Any]:
-    """The manifests that stand beside an output file, by run id."""
-    try:
-        runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
-        return {run: dict(manifest) for run, manifest in runs.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputError(
-            "holds no run manifests", where=str(file), remedy="move it away, or choose another output"
-        ) from error
+    name = record.get("image") or record.get("video")
+    return Path(name) if name else None

@@ -4,12 +4,13 @@ Run it as `realqa eval preds.jsonl --metric srcc`.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Talk
 from realqa_cli.errors import UsageError
@@ -17,13 +18,15 @@ from realqa_cli.errors import UsageError
 if TYPE_CHECKING:
     from realqa_cli.evaluate import EvalSettings
     from realqa_cli.evaluation.predictions import Sample
-    from realqa_cli.joins import Join
+    from realqa_cli.joins import Join, Row
 
 EXAMPLES = """[b]Examples[/b]
 
 realqa eval preds.jsonl
 
 realqa eval preds.jsonl --labels mos.csv --metric srcc --metric plcc --fit logistic --plot preds.png
+
+realqa eval preds.jsonl --labels koniq/ --dataset koniq10k --split test
 
 realqa eval preds.jsonl --compare baseline.jsonl
 
@@ -48,6 +51,9 @@ def eval(
     ] = None,
     attributes: Annotated[bool, o.option(MEASURE, "--attributes", metavar="", help=_ATTRIBUTES)] = False,
     labels: Annotated[str | None, o.option(MEASURE, "--labels", metavar="FILE", help=_LABELS)] = None,
+    dataset: Annotated[str | None, d.dataset_of("The path of --labels")] = None,
+    split: d.Split = None,
+    columns: d.Columns = None,
     bootstrap: Annotated[
         int | None,
         o.option(
@@ -90,13 +96,12 @@ def eval(
     settings = o.settings_of(context, EvalSettings)
     settings.check()
     _check(predictions, labels, compare, plot, attributes)
-    from realqa_cli.joins import Join, read_rows
+    from realqa_cli.joins import read_labels
 
-    join = Join(read_rows(labels), name=labels) if labels else None
-    if join is not None and join.repeated:
-        talk.say(f"{labels}: {join.repeated} rows of images that come again later; the last one counts")
+    chosen = d.selection(dataset, split, columns, of=labels, remedy="name it by --labels")
+    join = read_labels(labels, chosen) if labels else None
     if attributes:
-        lines = _attribute_lines(predictions, join, settings)
+        lines = _attribute_lines(predictions, join, settings, talk)
     else:
         lines = _score_lines(predictions, join, settings, compare, plot, talk)
     return _deliver(lines, json=json, talk=talk)
@@ -129,16 +134,15 @@ def _score_lines(
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli import evaluate
     from realqa_cli.evaluation.predictions import read_sample
-    from realqa_cli.joins import Join, read_rows
 
-    sample = read_sample(read_rows(predictions), join)
-    _tell(sample, predictions, talk)
+    sample = read_sample(_rows(predictions, join), join)
+    _tell(sample, predictions, talk, join)
     if compare is None:
         yield from evaluate.evaluate(sample, settings)
     else:
-        again = Join(read_rows(join.name), name=join.name) if join else None
-        other = read_sample(read_rows(compare), again)
-        _tell(other, compare, talk)
+        again = join.anew() if join else None
+        other = read_sample(_rows(compare, again), again)
+        _tell(other, compare, talk, again)
         yield from evaluate.compare(sample, other, compare, settings)
     if plot is not None:
         from realqa_cli.evaluation import scatter
@@ -157,7 +161,16 @@ def _plain(settings: "EvalSettings") -> "EvalSettings":
     return type(settings)(metric=("srcc", "plcc"), bootstrap=0)
 
 
-def _tell(sample: "Sample", name: str, talk: Talk) -> None:
+def _rows(predictions: str, join: "Join | None") -> "Iterable[Row]":
+    from realqa_cli.joins import read_rows
+
+    rows = read_rows(predictions)
+    return join.within(rows) if join else rows
+
+
+def _tell(sample: "Sample", name: str, talk: Talk, join: "Join | None") -> None:
+    for note in join.notes() if join else ():
+        talk.say(note)
     if sample.repeated:
         talk.say(f"{name}: {sample.repeated} rows of images that come again later; the last one counts")
     if sample.unjoined:
@@ -165,12 +178,14 @@ def _tell(sample: "Sample", name: str, talk: Talk) -> None:
 
 
 def _attribute_lines(
-    predictions: str, join: "Join | None", settings: "EvalSettings"
+    predictions: str, join: "Join | None", settings: "EvalSettings", talk: Talk
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli.evaluation.attribute_table import measure, read_table
-    from realqa_cli.joins import read_rows
 
-    yield from measure(read_table(read_rows(predictions), join), settings)
+    table = read_table(_rows(predictions, join), join)
+    for note in join.notes() if join else ():
+        talk.say(note)
+    yield from measure(table, settings)
 
 
 def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Talk) -> int:

@@ -7,11 +7,14 @@ defaults, so that it need not load them; tests/test_habits.py keeps the two alik
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-MODEL, SCORING, OUTPUT = "Model", "Scoring", "Input and output"
+if TYPE_CHECKING:
+    from realqa_cli.backends.server_settings import ServerSettings
+
+MODEL, SCORING, SERVER, OUTPUT = "Model", "Scoring", "Server", "Input and output"
 
 
 def option(panel: str, *names: str, help: str, default: str | None = None, **more: Any) -> Any:
@@ -34,6 +37,15 @@ def settings_of(context: typer.Context, kind: type[Settings]) -> Settings:
     return kind(**{name: value for name, value in given.items() if value not in (None, (), [])})
 
 
+def server_of(context: typer.Context, url: str, model: str | None) -> "ServerSettings":
+    """The settings of the server at `url` from the options that concern one; see `settings_of`."""
+    from realqa_cli.backends.server_settings import ServerSettings
+
+    names = ("api_key_env", "concurrency", "retries", "timeout")
+    given = {name: context.params[name] for name in names if context.params.get(name) is not None}
+    return ServerSettings(url, model, **given)
+
+
 def parse_scale(text: str) -> tuple[float, float]:
     """`1-5` or `0-10`, low before high."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*", text)
@@ -43,8 +55,8 @@ def parse_scale(text: str) -> tuple[float, float]:
 
 
 _SOURCES = (
-    "Photos, folders (searched to the bottom), .jsonl files whose lines have an 'image' field,"
-    " or - for such lines on stdin."
+    "Photos, videos, folders (searched to the bottom), .jsonl files whose lines have an 'image' or 'video'"
+    " field, or - for such lines on stdin."
 )
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Say nothing on stderr but errors.")]
@@ -69,8 +81,11 @@ Dtype = Annotated[str | None, option(MODEL, "--dtype", metavar="NAME", help=_DTY
 _QUANTIZE = "4bit or 8bit weights; on CUDA only."
 Quantize = Annotated[str | None, option(MODEL, "--quantize", metavar="BITS", help=_QUANTIZE)]
 
-_METHOD = "direct asks for the score alone, cot for the attributes first."
-Method = Annotated[str | None, option(SCORING, "--method", metavar="NAME", help=_METHOD, default="direct")]
+_METHOD = (
+    "direct asks for the score alone, cot for the attributes first, levels for a word; regression is for"
+    " models with that head. The model's folder says which; direct where it does not."
+)
+Method = Annotated[str | None, option(SCORING, "--method", metavar="NAME", help=_METHOD)]
 _DECODE = "exact weighs every score that the model could give; greedy reads the one that it writes."
 Decode = Annotated[str | None, option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
 _PRESET = "realqa-release: pixels and numerals as the paper's released adapters expect them."
@@ -90,8 +105,32 @@ Digits = Annotated[int | None, option(SCORING, "--digits", metavar="N", min=1, m
 _DISTRIBUTION = "Add the probability of every score."
 Distribution = Annotated[bool, flag(SCORING, "--distribution", help=_DISTRIBUTION)]
 
+_FRAMES = "Frames of a video to look at, spread evenly: 8; with --fps at most so many: 64."
+Frames = Annotated[int | None, option(SCORING, "--frames", metavar="N", min=1, max=768, help=_FRAMES)]
+_FPS = "Look at so many frames of a video a second."
+Fps = Annotated[float | None, option(SCORING, "--fps", metavar="R", min=0.001, help=_FPS)]
+_PER_FRAME = "Also score each frame of a video that is looked at, as a photo."
+PerFrame = Annotated[bool, flag(SCORING, "--per-frame", help=_PER_FRAME)]
+
 _REASONS = "Also give reasons in words, where the model was trained to."
 Reasons = Annotated[bool, flag(SCORING, "--reasons", help=_REASONS)]
+
+_API_KEY_ENV = "The environment variable that holds the server's key; unset where it wants none."
+ApiKeyEnv = Annotated[
+    str | None, option(SERVER, "--api-key-env", metavar="VAR", help=_API_KEY_ENV, default="OPENAI_API_KEY")
+]
+_CONCURRENCY = "Requests at once."
+Concurrency = Annotated[
+    int | None, option(SERVER, "--concurrency", metavar="N", min=1, max=256, help=_CONCURRENCY, default="4")
+]
+_RETRIES = "Further attempts after a failure that may pass: 429, 5xx, time-outs, half answers."
+Retries = Annotated[
+    int | None, option(SERVER, "--retries", metavar="N", min=0, max=100, help=_RETRIES, default="5")
+]
+_TIMEOUT = "Seconds of silence after which a request is given up."
+Timeout = Annotated[
+    float | None, option(SERVER, "--timeout", metavar="SECONDS", min=0.001, help=_TIMEOUT, default="180")
+]
 
 _LIMIT = "Stop after N items."
 Limit = Annotated[int | None, option(OUTPUT, "--limit", metavar="N", min=1, help=_LIMIT)]

@@ -2,6 +2,7 @@
 
 import typer
 
+from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Talk
 
@@ -11,7 +12,11 @@ realqa score photo.jpg
 
 realqa score holiday/ --top 10
 
+realqa score clip.mp4 --frames 16 --per-frame
+
 realqa score holiday/ -o scores.jsonl --report scores.html
+
+realqa score koniq/ --dataset koniq10k --split test -o test.jsonl
 
 find . -name '*.jpg' | jq -R '{image: .}' -c | realqa score - | jq .score
 """
@@ -37,6 +42,12 @@ def score(
     scale: o.Scale = None,
     digits: o.Digits = None,
     distribution: o.Distribution = False,
+    frames: o.Frames = None,
+    fps: o.Fps = None,
+    per_frame: o.PerFrame = False,
+    dataset: d.Dataset = None,
+    split: d.Split = None,
+    columns: d.Columns = None,
     limit: o.Limit = None,
     output: o.Output = None,
     no_resume: o.NoResume = False,
@@ -47,12 +58,13 @@ def score(
     report: o.Report = None,
     quiet: o.Quiet = False,
 ) -> int:
-    """Score photos: how good each is, how sure the model is, and every score that it could have given."""
+    """Score photos and videos: how good each is, how sure the model is, what else it could have said."""
     from realqa_cli.cli.delivery import Wanted, run
     from realqa_cli.cli.table import ScoreTable
     from realqa_cli.score import Scorer, ScoreSettings
 
-    wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources)
+    chosen = d.selection(dataset, split, columns)
+    wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
     settings = o.settings_of(context, ScoreSettings)
     talk = Talk(quiet or bool(context.obj))
     return run(lambda: Scorer.from_settings(settings), wanted, talk, limit=limit, table=ScoreTable)

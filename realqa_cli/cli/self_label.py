@@ -2,6 +2,7 @@
 
 import typer
 
+from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Talk
 
@@ -10,6 +11,8 @@ EXAMPLES = """[b]Examples[/b]
 realqa self-label photos/ > attrs.jsonl
 
 realqa self-label photos/ -o attrs.jsonl --model my-scorer
+
+realqa self-label koniq/ --dataset koniq10k -o koniq.jsonl
 
 realqa self-label photos/ | jq .attributes.image_clarity
 """
@@ -30,17 +33,23 @@ def self_label(
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
     reasons: o.Reasons = False,
+    frames: o.Frames = None,
+    fps: o.Fps = None,
+    dataset: d.Dataset = None,
+    split: d.Split = None,
+    columns: d.Columns = None,
     limit: o.Limit = None,
     output: o.Output = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> int:
-    """Label photos with the ten attributes, and say how sure the model is of each."""
+    """Label photos and videos with the ten attributes, and say how sure the model is of each."""
     from realqa_cli.cli.delivery import Wanted, run
     from realqa_cli.self_label import Labeller, LabelSettings
 
-    wanted = Wanted(output, not no_resume, overwrite, sources=sources)
+    chosen = d.selection(dataset, split, columns)
+    wanted = Wanted(output, not no_resume, overwrite, sources=sources, dataset=chosen)
     settings = o.settings_of(context, LabelSettings)
     talk = Talk(quiet or bool(context.obj))
     return run(lambda: Labeller(settings), wanted, talk, limit=limit, did="labelled")

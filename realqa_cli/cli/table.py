@@ -58,7 +58,7 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", width=1)
     folder = _shared_folder(records)
-    table.add_column(Text(printable(folder) or "photo"), overflow="fold")
+    table.add_column(Text(printable(folder) or _called(records)), overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     details = width >= 72  # a narrow terminal keeps what matters
@@ -73,6 +73,12 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
         cells = [mark, name_of(record, folder), Text(f"{record['score']:.2f}", "bold"), bar(record)]
         table.add_row(*cells, *(_details(record) if details else ()))
     return table
+
+
+def _called(records: list[Mapping[str, Any]]) -> str:
+    """What the records are about."""
+    videos = sum(bool(record.get("video")) for record in records)
+    return "photo" if not videos else "video" if videos == len(records) else "photo or video"
 
 
 def _details(record: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,8 @@ realqa train train.jsonl --model qwen2-vl-7b --output koniq-7b --gradient-checkp
 
 realqa train cold-start.jsonl --tuning full --number-loss --batch-size 32 --accumulate 1 --output stage-1
 
+realqa train train.jsonl --model qwen2-vl-7b --objective regression --epochs 6 --output baseline
+
 realqa train train.jsonl --output my-scorer --resume
 """
 
@@ -30,11 +32,17 @@ _FILES = "Conversations of `realqa build-cot`, or others in sharegpt form, as JS
 _OUTPUT = "The folder of the run: its log, its checkpoints, and in the end the model."
 _RESUME = "Go on from the last checkpoint in the folder, if there is one."
 _OVERWRITE = "Start over in a folder that holds a training run."
+_OBJECTIVE = (
+    "ntp (to write the answers, the score as a number), levels (the score as one of five words), or"
+    " regression (the value of a linear head). The last two learn from direct answers alone."
+)
 _TUNING = "lora (an adapter on all linear layers), full, or scratch (full, from random weights)."
 _RANK = "Rank of the adapter; 128, or that of the adapter that is trained on."
 _DROPOUT = "Dropout of the adapter; 0.15, or 0.05 where the conversations teach no scores."
 _FREEZE = "Leave the vision part as it is."
 _NUMBER = "Near misses cost less: soft numbers as targets, and the expected number's error."
+_WEIGHT = "Weight of the number-aware loss; less than 1 where chains of thought are to count beside it."
+_GROUP = "Let conversations of like length share a batch: less padding where photos differ in size."
 _EPOCHS = "Times through the conversations; 2, or 6 where there are chains of thought."
 _RATE = "Peak learning rate; 1e-4 for lora, 1e-5 for full and scratch."
 _DECAY = "Weight decay; 0 for lora, 0.05 for full and scratch."
@@ -56,7 +64,7 @@ def train(
     revision: o.Revision = None,
     objective: Annotated[
         str | None,
-        o.option(TUNING, "--objective", metavar="NAME", help="ntp: to write the score.", default="ntp"),
+        o.option(TUNING, "--objective", metavar="NAME", help=_OBJECTIVE, default="ntp"),
     ] = None,
     tuning: Annotated[
         str | None, o.option(TUNING, "--tuning", metavar="NAME", help=_TUNING, default="lora")
@@ -67,6 +75,9 @@ def train(
     ] = None,
     freeze_vision: Annotated[bool, o.option(TUNING, "--freeze-vision", metavar="", help=_FREEZE)] = False,
     number_loss: Annotated[bool, o.option(TUNING, "--number-loss", metavar="", help=_NUMBER)] = False,
+    number_weight: Annotated[
+        float | None, o.option(TUNING, "--number-weight", metavar="X", min=0, help=_WEIGHT, default="1")
+    ] = None,
     scale: o.Scale = None,
     digits: o.Digits = None,
     min_pixels: o.MinPixels = None,
@@ -105,6 +116,9 @@ def train(
         int | None,
         o.option(OPTIMISER, "--accumulate", metavar="N", min=1, help="Passes a step.", default="8"),
     ] = None,
+    group_by_length: Annotated[
+        bool, o.option(OPTIMISER, "--group-by-length", metavar="", help=_GROUP)
+    ] = False,
     seed: Annotated[
         int | None,
         o.option(OPTIMISER, "--seed", metavar="N", help="Of first weights, order and dropout.", default="0"),

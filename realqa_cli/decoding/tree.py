@@ -37,6 +37,16 @@ class PromptBatch:
     inputs: Mapping[str, Any]
     token_types_B_T: Tensor | None = None
 
+    def forward_inputs(self) -> dict[str, Any]:
+        """All that a forward pass over the prompts alone takes."""
+        found = {
+            "input_ids": self.ids_B_T,
+            "attention_mask": self.mask_B_T.long(),
+            "position_ids": self.positions,
+            **self.inputs,
+        }
+        return found if self.token_types_B_T is None else found | {"mm_token_type_ids": self.token_types_B_T}
+
 
 @torch.inference_mode()
 def one_pass(model: Any, prompt: PromptBatch, trie: TokenTrie) -> Tensor:

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realqa_cli import metrics
+from realqa_cli.answers import told_attributes
 from realqa_cli.attributes import ATTRIBUTES, Attribute
+from realqa_cli.datasets.items import TRUTH_FIELD
 from realqa_cli.errors import ItemError
 from realqa_cli.evaluate import EvalSettings, Line, estimate, group_labels
-from realqa_cli.evaluation.predictions import latest
+from realqa_cli.evaluation.predictions import latest, released
 from realqa_cli.joins import Join, Row
 
 COLUMNS = (
@@ -25,9 +27,6 @@ COLUMNS = (
     *(key for key, attribute in ATTRIBUTES.items() if attribute.kind == "choice"),
 )
 """The nine columns, in the order of the paper's table."""
-
-TRUTH_FIELD = "labels"
-"""The record's own field with the true attributes, for `--attributes` without `--labels`."""
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +50,7 @@ def read_table(rows: Iterable[Row], labels: Join | None = None) -> Table:
     true = predicted.copy()
     unparsed, missing = dict.fromkeys(COLUMNS, 0), dict.fromkeys(COLUMNS, 0)
     for i, row in enumerate(kept):
-        given, known = _attributes(row.record.get("attributes")), _truth(row, labels)
+        given, known = _predicted(row), _truth(row, labels)
         for j, key in enumerate(COLUMNS):
             try:
                 code, truth = (
@@ -62,8 +61,10 @@ def read_table(rows: Iterable[Row], labels: Join | None = None) -> Table:
                 unparsed[key] += 1
                 continue
             if code is None or truth is None:
-                unparsed[key] += row.error is not None
-                missing[key] += row.error is None
+                asked = truth is not None or not released(row)  # there, an answer is of some attributes only
+                unreadable = row.error is not None or released(row)
+                unparsed[key] += asked and unreadable
+                missing[key] += asked and not unreadable
             else:
                 predicted[i, j], true[i, j] = code, truth
     return Table(predicted, true, unparsed, missing, tuple(kept), repeated)
@@ -136,12 +137,21 @@ def _attributes(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _predicted(row: Row) -> Mapping[str, Any]:
+    """Those of our records, or those of the answer in a row of the release's predictions."""
+    if released(row):
+        return told_attributes(row.record["predict"])
+    return _attributes(row.record.get("attributes"))
+
+
 def _truth(row: Row, labels: Join | None) -> Mapping[str, Any]:
     if labels is not None:
         try:
             return _attributes(labels.find(row).record.get("attributes"))
         except ItemError:
             return {}
+    if released(row):
+        return told_attributes(row.record.get("label"))
     return _attributes(row.record.get(TRUTH_FIELD))
 
 

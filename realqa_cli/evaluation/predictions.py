@@ -5,22 +5,18 @@ Two kinds of rows are read: realqa's own records (`score`, `mos`) and those of t
 that gives no number is kept and says whether its answer is unparsed or something is missing.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from realqa_cli.answers import labelled_score, predicted_score
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.joins import Join, Row
 from realqa_cli.records import ImageRecord
 
 Problem = Literal["", "unparsed", "missing"]
 Range = tuple[float, float]
-
-_NUMBER = r"(-?\d+(?:\.\d+)?)(?!\d|[.,]\d|\s*[-–]\s*\d)"  # "3,99" and "3-4" are no numbers
-_SENTENCE = re.compile(rf"score of this (?:image|video) is\s*{_NUMBER}", re.IGNORECASE)
-_BRACKETS = re.compile(r"<(?!\|)([^<>]*)>")  # not the <|im_end|> of a chat template
 
 
 @dataclass(frozen=True)
@@ -95,10 +91,9 @@ def read(row: Row, labels: Join | None = None) -> Prediction:
         return Prediction(row, problem="unparsed")
     if row.failed:
         return Prediction(row, problem="missing")
-    released = "score" not in row.record and "predict" in row.record
-    given = row.record.get("predict" if released else "score")
-    score = predicted_score(given) if released else _number(given)
-    mos, mos_range = _truth(row, labels, released)
+    given = row.record.get("predict" if released(row) else "score")
+    score = predicted_score(given) if released(row) else _number(given)
+    mos, mos_range = _truth(row, labels)
     problem: Problem = ""
     if score is None:
         problem = "missing" if given is None else "unparsed"
@@ -107,24 +102,12 @@ def read(row: Row, labels: Join | None = None) -> Prediction:
     return Prediction(row, score, mos, _pair(row.record.get("scale")), mos_range, problem)
 
 
-def predicted_score(text: object) -> float | None:
-    """The number in the first <...> where there is one, else after "score of this image is"."""
-    if not isinstance(text, str):
-        return None
-    if brackets := _BRACKETS.search(text):
-        inside = re.fullmatch(rf"\s*{_NUMBER}\s*", brackets[1])
-        return float(inside[1]) if inside else None
-    found = _SENTENCE.search(text)
-    return float(found[1]) if found else None
+def released(row: Row) -> bool:
+    """Whether the row is of the release's file and not a record of ours."""
+    return "predict" in row.record and not {"score", "attributes"} & row.record.keys()
 
 
-def labelled_score(text: object) -> float | None:
-    """The number after "score of this image is"; in a chain of thought, which lacks it, the first <...>."""
-    found = _SENTENCE.search(text) if isinstance(text, str) else None
-    return float(found[1]) if found else predicted_score(text)
-
-
-def _truth(row: Row, labels: Join | None, released: bool) -> tuple[float | None, Range | None]:
+def _truth(row: Row, labels: Join | None) -> tuple[float | None, Range | None]:
     """The MOS of the labels where they have the image, else the row's own."""
     if labels is not None:
         try:
@@ -133,7 +116,7 @@ def _truth(row: Row, labels: Join | None, released: bool) -> tuple[float | None,
             joined = {}
         if joined.get("mos") is not None:
             return _mos(joined)
-    return (labelled_score(row.record.get("label")), None) if released else _mos(row.record)
+    return (labelled_score(row.record.get("label")), None) if released(row) else _mos(row.record)
 
 
 def _mos(record: Mapping[str, Any]) -> tuple[float | None, Range | None]:

@@ -3,10 +3,11 @@
 Everything ends as folders on disk that hold safetensors; nothing is loaded here.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realqa_cli.errors import ModelError
 
@@ -85,7 +86,27 @@ def find(
     return ModelSource(name, folder, None, revision, own)
 
 
+def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
+    """What config.json says of the model `name`, before its weights are fetched; {} for an adapter.
+
+    Raises ModelError.
+    """
+    folder = _place(name)
+    file = folder / "config.json" if folder else _config_file(hub_id_of(name), revision)
+    if file is None or not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"not readable: {error}", where=str(file), remedy="copy it again") from error
+
+
 def _folder(name: str, revision: str | None, *, remote_code: bool = False) -> Path:
+    return _place(name) or _download(hub_id_of(name), revision, remote_code=remote_code)
+
+
+def _place(name: str) -> Path | None:
+    """The folder of a bundled model or of one on disk; None for what can only be on the hub."""
     if name in BUNDLED:
         return path(name)
     place = Path(name).expanduser()
@@ -93,6 +114,11 @@ def _folder(name: str, revision: str | None, *, remote_code: bool = False) -> Pa
         return place
     if place.exists():
         raise ModelError("is a file, not a model folder", where=name, remedy="give the folder that holds it")
+    return None
+
+
+def hub_id_of(name: str) -> str:
+    """The hub id of a short name, or the hub id itself. Raises ModelError for what is none."""
     hub_id = SHORT_NAMES.get(name, name)
     if not _HUB_ID.fullmatch(hub_id):
         known = ", ".join((*BUNDLED, *SHORT_NAMES))
@@ -101,7 +127,21 @@ def _folder(name: str, revision: str | None, *, remote_code: bool = False) -> Pa
             where="--model",
             remedy=f"give a model folder, a hub id (owner/name), or one of: {known}",
         )
-    return _download(hub_id, revision, remote_code=remote_code)
+    return hub_id
+
+
+def _config_file(hub_id: str, revision: str | None) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(hub_id, "config.json", revision=revision))
+    except LocalEntryNotFoundError as error:  # no connection, which is no answer
+        raise _unfetched(hub_id, error) from error
+    except EntryNotFoundError:
+        return None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise _unfetched(hub_id, error) from error
 
 
 def _download(hub_id: str, revision: str | None, *, remote_code: bool = False) -> Path:
@@ -113,12 +153,16 @@ def _download(hub_id: str, revision: str | None, *, remote_code: bool = False) -
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(
-            f"cannot be fetched from the hub ({reason[:200]})",
-            where=hub_id,
-            remedy="check the name and the connection, or give the folder of a downloaded copy",
-        ) from error
+        raise _unfetched(hub_id, error) from error
+
+
+def _unfetched(hub_id: str, error: Exception) -> ModelError:
+    reason = str(error).strip().split("\n")[0]
+    return ModelError(
+        f"cannot be fetched from the hub ({reason[:200]})",
+        where=hub_id,
+        remedy="check the name and the connection, or give the folder of a downloaded copy",
+    )
 
 
 def _adapter_folder(adapter: str) -> Path:
@@ -143,8 +187,6 @@ def _adapter_folder(adapter: str) -> Path:
 
 
 def _base_of(folder: Path, own: "RealqaJson | None") -> str:
-    import json
-
     if own is not None and own.base_model:
         name = own.base_model
     else:

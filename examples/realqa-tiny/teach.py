@@ -1,0 +1,220 @@
+"""From a scorer that only knows damage to one that reasons over the attributes, by realqa's own commands.
+
+    python examples/realqa-tiny/teach.py --photos PHOTOS --start FOLDER --data SHARDS --output MODEL
+
+The paper's two stages, on scenes whose attributes are known (`scenes`): `realqa build-cot --stage attributes`
+and `realqa train` (stage 1, with some direct scores, lest they be forgotten); `realqa self-label` of scenes
+that stage 1 has not seen; `realqa build-cot` and `realqa train` on direct scores and chains of thought
+(stage 2). What a step leaves in WORK is kept and not done twice; training goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from labels import fit_ranks, read_records, scores
+from photos import split
+from PIL import Image
+from scenes import fit_quantiles, write_labels, write_scenes
+
+Line = dict[str, Any]
+
+SCENES = {"seen": 6_500, "fresh": 3_500}  # for stage 1; for self-labelling and stage 2
+HELD_OUT = 500
+WINDOWS = {112: 3_000, 224: 3_500, 448: 1_500}  # of the damaged regions of `windows`, by their side in pixels
+SMALL, MIDDLE, LARGE = 60_000, 130_000, 300_000  # pixels of a scene; the largest ones are only scored
+
+# Stage 1: labels asked for all attributes at once, for one level, for one attribute; direct conversations.
+MIX_LARGE, LEVELS, SINGLE, REHEARSED = 500, 250, 70, 2_500
+# Stage 2: self-labelled scenes, with both chains of thought; known ones, with the regular one; more scores.
+SELF_LABELLED, KNOWN, MORE_SCORES = 1_300, 2_600, 1_800
+
+# The start's vision part holds what the attributes need; trained on, it forgets quality before the language
+# part has learnt to read it.
+TRAIN = ["--tuning", "full", "--freeze-vision", "--number-loss", "--batch-size", "16", "--accumulate", "1"]
+TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16", "--group-by-length"]
+STAGES = {
+    "stage-1": ["--epochs", "1.5", "--learning-rate", "1e-3", "--warmup", "0.05", "--number-weight", "0.1"],
+    "stage-2": ["--epochs", "1", "--learning-rate", "7e-4", "--warmup", "0.03", "--number-weight", "0.3"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True, help="folder of sharp, well-made photographs")
+    parser.add_argument("--start", type=Path, required=True, help="model folder to start from")
+    parser.add_argument("--data", type=Path, required=True, help="folder with the shards of `windows`")
+    parser.add_argument("--output", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--work", type=Path, help="folder for scenes and stages (default: OUTPUT-work)")
+    parser.add_argument("--share", type=float, default=1.0, help="of all scenes and windows (default: 1)")
+    arguments = parser.parse_args()
+    work = arguments.work or arguments.output.parent / f"{arguments.output.name}-work"
+    teach(arguments.photos, arguments.start, arguments.data, arguments.output, work, arguments.share)
+
+
+def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share: float = 1.0) -> None:
+    """Writes `output`. share: of the usual number of scenes and windows, for a quick trial."""
+    labels = _label_scenes(photos, data, work, share)
+    windows = _export_windows(data, work / "windows", share)
+
+    seen = _Scenes(labels["seen"])
+    large = seen.between(MIDDLE, LARGE)[: int(MIX_LARGE * share)]
+    ordinary = seen.between(0, MIDDLE)
+    rehearsed = [line for line in windows.lines if line["side"] < max(WINDOWS)][: int(REHEARSED * share)]
+    attributes = ["--stage", "attributes", "--granularity"]
+    stage_1 = _train(
+        work,
+        "stage-1",
+        start,
+        [
+            seen.conversations(work, "stage-1-mix", ordinary + large, *attributes, "mix"),
+            seen.conversations(
+                work, "stage-1-levels", ordinary[: int(LEVELS * share)], *attributes, "levels"
+            ),
+            seen.conversations(
+                work, "stage-1-single", ordinary[-int(SINGLE * share) :], *attributes, "attributes"
+            ),
+            windows.conversations(work, "stage-1-direct", rehearsed, "--formats", "direct"),
+        ],
+    )
+
+    fresh = _Scenes(labels["fresh"])
+    unlabelled = [_without_attributes(line) for line in fresh.lines]
+    asked = fresh.write(
+        "unlabelled",
+        [_without_attributes(line) for line in fresh.between(0, SMALL)][: int(SELF_LABELLED * share)],
+    )
+    self_labels = work / "self-labels.jsonl"
+    _realqa("self-label", asked, "--model", stage_1, "--batch-size", 16, "-o", self_labels)
+    known, more = ordinary[: int(KNOWN * share)], ordinary[int(KNOWN * share) :][: int(MORE_SCORES * share)]
+    stage_2 = _train(
+        work,
+        "stage-2",
+        stage_1,
+        [
+            windows.conversations(work, "stage-2-windows", windows.lines, "--formats", "direct"),
+            fresh.conversations(work, "stage-2-fresh", unlabelled, "--formats", "direct"),
+            seen.conversations(
+                work, "stage-2-more", [_without_attributes(line) for line in more], "--formats", "direct"
+            ),
+            seen.conversations(work, "stage-2-known", known, "--formats", "cot-regular"),
+            _build(work, "stage-2-self", self_labels, "--formats", "cot,cot-regular"),
+        ],
+    )
+    ship(stage_2, output, len(split(photos)["train"]))
+
+
+class _Scenes:
+    """A folder of images with `labels.jsonl`."""
+
+    def __init__(self, labels: Path) -> None:
+        self.folder, self.lines = labels.parent, _read_lines(labels)
+
+    def between(self, low: int, high: int) -> list[Line]:
+        """Those of `low` to `high` pixels."""
+        areas = [np.prod(Image.open(self.folder / line["image"]).size) for line in self.lines]
+        return [line for line, area in zip(self.lines, areas, strict=True) if low <= area < high]
+
+    def write(self, name: str, lines: list[Line]) -> Path:
+        """Beside the images, which the lines name by their file names."""
+        file = self.folder / f"{name}.jsonl"
+        _write_lines(file, lines)
+        return file
+
+    def conversations(self, work: Path, name: str, lines: list[Line], *options: str) -> Path:
+        return _build(work, name, self.write(name, lines), *options)
+
+
+def _label_scenes(photos: Path, data: Path, work: Path, share: float) -> dict[str, Path]:
+    """The label files of all scenes, by set; `held` is of photos that are never trained on."""
+    sets = split(photos)
+    made = {
+        name: write_scenes(sets["train"], work / name, int(count * share), seed=seed)
+        for seed, (name, count) in enumerate(SCENES.items(), start=1)
+    }
+    made["held"] = write_scenes(sets["held_out"], work / "held", int(HELD_OUT * share), seed=9)
+    quantiles = fit_quantiles(made["seen"]) | {"fidelity": fit_ranks(read_records(data, "train"))}
+    files = {name: work / name / "labels.jsonl" for name in made}
+    for name, scenes in made.items():
+        write_labels(scenes, quantiles, files[name])
+    return files
+
+
+def _export_windows(data: Path, folder: Path, share: float) -> _Scenes:
+    """One window of each of many damaged regions as an image, with its score."""
+    file = folder / "labels.jsonl"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        records = read_records(data, "train")
+        quantiles, rng = fit_ranks(records), np.random.default_rng(5)
+        left, lines = {side: int(count * share) for side, count in WINDOWS.items()}, []
+        for index in rng.permutation(len(records)):
+            record = records[index]
+            sides = [w[2] if w[2] == w[3] else 0 for w in record.windows]
+            wanted = [j for j, side in enumerate(sides) if left.get(side, 0) > 0]
+            if wanted:
+                chosen = max(wanted, key=lambda j: left[sides[j]] / WINDOWS[sides[j]] + 0.01 * rng.random())
+                left[sides[chosen]] -= 1
+                flat = np.memmap(record.shard, np.uint8, "r", record.offset, (record.height, record.width, 3))
+                y, x, height, width = record.windows[chosen]
+                name = f"{len(lines):05d}.png"
+                window = np.ascontiguousarray(flat[y : y + height, x : x + width])
+                Image.fromarray(window).save(folder / name, compress_level=1)
+                mos = round(float(scores(record, quantiles)[chosen]), 3)
+                lines.append({"image": name, "mos": mos, "mos_range": [1, 5], "side": sides[chosen]})
+        _write_lines(file, lines)
+    return _Scenes(file)
+
+
+def _build(work: Path, name: str, labels: Path, *options: str) -> Path:
+    file = work / f"{name}.jsonl"
+    if not file.exists():
+        _realqa("build-cot", labels, *options, "-o", file)
+    return file
+
+
+def _train(work: Path, stage: str, start: Path, files: list[Path]) -> Path:
+    folder = work / stage
+    _realqa("train", *files, "--model", start, "--output", folder, "--resume", *TRAIN, *STAGES[stage])
+    return folder
+
+
+def ship(trained: Path, output: Path, photos: int) -> None:
+    """The trained folder with weights of half the size. photos: how many the model was trained on."""
+    import torch
+    from export import settle, write_settings
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    model = AutoModelForImageTextToText.from_pretrained(trained, dtype=torch.float32)
+    settle(model, AutoTokenizer.from_pretrained(trained), output)
+    told = json.loads((trained / "realqa.json").read_text())
+    told["trained_on"] = f"synthetic scenes and degradations of {photos} photographs; no human ratings"
+    told["started_from"] = None
+    write_settings(output, told)
+
+
+def _without_attributes(line: Line) -> Line:
+    return {key: line[key] for key in ("image", "mos", "mos_range")}
+
+
+def _realqa(*words: object) -> None:
+    print("realqa", *words, flush=True)
+    subprocess.run([sys.executable, "-m", "realqa_cli", *map(str, words)], check=True)
+
+
+def _read_lines(file: Path) -> list[Line]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def _write_lines(file: Path, lines: list[Line]) -> None:
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main()
