@@ -4,8 +4,9 @@
     [--human-mos FOLDER]
 
 Steps: damage the photos and measure each window (photos, degrade, fidelity, windows), turn measurements into
-labels (labels), make the tokenizer and the initial weights (words, initialise), train (train), write the
-folder (export, card), judge it (evaluate). What a step leaves in WORK is kept and not done twice.
+labels (labels), make the tokenizer and the initial weights (words, initialise), train a start that sees
+damage (train, export); teach it the attributes and chains of thought by realqa's own commands (teach); judge
+what came of it (evaluate, card). What a step leaves in WORK is kept and not done twice.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from initialise import initialise
 from inputs import Conversation
 from labels import fit_ranks, read_records
 from photos import load, reference, region, split
+from teach import label_held_out, teach
 from windows import SIDE, write_shards
 from words import save_tokenizer
 
@@ -54,9 +56,11 @@ def main() -> None:
         checkpoint = work / f"checkpoint-{number}.pt"
         done = train.train(model, Conversation(tokenizer), windows, photos["train"], settings, checkpoint)
         effort = {name: effort[name] + done[name] for name in effort}
-    export(model, tokenizer, arguments.output, len(photos["train"]))
+    export(model, tokenizer, work / "start", len(photos["train"]))
+    teach(arguments.photos, work / "start", data, arguments.output, work / "lessons", arguments.share)
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
+    figures["attributes"] = evaluate.known_attributes(*label_held_out(arguments.output, work / "lessons"))
     figures["training"] = {"photos": len(photos["train"]), "items": len(records), **effort}
     (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (arguments.output / "README.md").write_text(card(figures))
@@ -81,6 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--held-out-items", type=int, default=400, help="degraded images to test on (default: 400)"
     )
+    parser.add_argument("--share", type=float, default=1.0, help="of the scenes of `teach` (default: 1)")
     parser.add_argument("--threads", type=int, default=2, help="processes for data, threads for training")
     parser.add_argument("--human-mos", type=Path, help="folder with labels.csv and images/, for judging only")
     return parser.parse_args()

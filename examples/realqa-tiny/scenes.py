@@ -2,8 +2,8 @@
 
 A scene is a whole photo with one choice for each attribute and one chain of damage. The choices keep clear of
 the borders between two options (an exposure is wrong by 0.7 stops or by 0.2, never by 0.5), since nobody
-could say what is right there. Knows photos, degradations, fidelities and saliency; writes a folder of images
-and a JSON Lines file of labels that `realqa build-cot` reads.
+could say what is right there. Knows photos, degradations, fidelities and saliency; what the facts of a scene
+are worth as labels is told by `scene_labels`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from degrade import DEGRADATIONS, DISPLACED, NOISES
+from degrade import DEGRADATIONS
 from fidelity import fidelity
 from photos import fitted_size, load
 from PIL import Image
@@ -25,8 +25,6 @@ from saliency import SIDE, saliency, statistics
 
 Pixels = npt.NDArray[np.uint8]
 Chain = list[tuple[str, float]]
-KNOTS = 201
-
 # Area of a scene in pixels, and the share of scenes: small ones are cheap, large ones are what is scored.
 AREAS = {50_176: 0.5, 112_896: 0.25, 200_704: 0.2, 401_408: 0.05}
 NATIVE = 0.35  # share of scenes that are damaged at a larger size, before the photo is fitted
@@ -74,23 +72,6 @@ INTEGRITY = {
     "partially complete": (0.15, 0.1, 0.25),
     "incomplete": (0.15, 0.42, 0.7),
 }
-CLARITY = {"very blurry": 0.0, "moderately blurry": 0.25, "moderately clear": 0.5, "very clear": 0.75}
-CUT = {"fully complete": 0, "partially complete": 1, "incomplete": 3}  # points that composition loses
-CLUTTER = ("uncluttered", "moderately cluttered", "cluttered")
-PENALTY = {
-    "overexposed": 1.6,
-    "underexposed": 1.6,
-    "slightly overexposed": 0.4,
-    "slightly underexposed": 0.4,
-    "ultra-low": 0.5,
-    "ultra-high": 1.2,
-    "low": 0.15,
-    "high": 0.25,
-    "no": 0.15,
-    "partially complete": 0.2,
-    "incomplete": 0.6,
-}
-"""Points of the 1-5 scale; an estimate, as no full-reference metric prices these."""
 
 
 def draw(options: dict[str, tuple[float, float, float]], rng: np.random.Generator) -> tuple[str, float]:
@@ -255,56 +236,6 @@ def make_scene(paths: list[Path], number: int, seed: int) -> tuple[Pixels, dict[
     }
 
 
-def quality_rank(scene: dict[str, Any], quantiles: npt.NDArray[np.float64]) -> float:
-    """0 for the worst damage, 1 for none; see `labels`. quantiles: (KNOTS, 3) of the metrics."""
-    levels = np.linspace(0, 1, len(quantiles))
-    ranks = [float(np.interp(v, quantiles[:, m], levels)) for m, v in enumerate(scene["fidelity"])]
-    names = {name for name, _ in scene["chain"]}
-    if not names:
-        return 1.0
-    if names <= DISPLACED:
-        return 1 - 0.9 * max(severity for _, severity in scene["chain"])
-    return float(np.mean(ranks[1:] if names & NOISES else ranks))
-
-
-def label(scene: dict[str, Any], quantiles: dict[str, npt.NDArray[np.float64]]) -> dict[str, Any]:
-    """Its MOS and all attributes but the texts. quantiles: of "fidelity" and of each statistic."""
-    rank = quality_rank(scene, quantiles["fidelity"])
-    place = {
-        name: float(np.interp(value, quantiles[name], np.linspace(0, 1, KNOTS)))
-        for name, value in scene["statistics"].items()
-    }
-    known = scene["attributes"]
-    penalty = sum(PENALTY.get(option, 0.0) for option in known.values())
-    noisy = bool(scene["chain"]) and {name for name, _ in scene["chain"]} <= NOISES
-    clear = 0.5 + rank / 2 if noisy else rank  # noise is no blur
-    wrong = (known["level_shot"] == "no") + CUT[known["subject_integrity"]]
-    attributes = {
-        "composition": {"score": int(np.clip(round(3 + 6 * place["composition"] - wrong), 1, 10))},
-        "eye_catching": {
-            "score": int(np.clip(round(4 * place["eye_catching"] + 5.5 * rank - penalty / 2), 1, 10))
-        },
-        "subject_clutter": CLUTTER[min(2, int(3 * place["subject_clutter"]))],
-        "background_clutter": CLUTTER[min(2, int(3 * place["background_clutter"]))],
-        "image_clarity": [option for option, least in CLARITY.items() if clear >= least][-1],
-    }
-    return {
-        "mos": round(float(np.clip(1.1 + 3.8 * rank - penalty, 1.0, 5.0)), 3),
-        "mos_range": [1, 5],
-        "attributes": attributes | known,
-    }
-
-
-def fit_quantiles(scenes: list[dict[str, Any]]) -> dict[str, npt.NDArray[np.float64]]:
-    """What is usual: quantiles of the damaged scenes' fidelities and of every statistic."""
-    levels = np.linspace(0, 1, KNOTS)
-    damaged = np.array([scene["fidelity"] for scene in scenes if scene["chain"]])
-    found = {"fidelity": np.quantile(damaged, levels, axis=0)}
-    for name in scenes[0]["statistics"]:
-        found[name] = np.quantile([scene["statistics"][name] for scene in scenes], levels)
-    return found
-
-
 def _write_share(paths: list[Path], folder: Path, numbers: range, seed: int) -> None:
     facts = folder / f"facts-{numbers.start}.jsonl"
     done = len(facts.read_text().splitlines()) if facts.exists() else 0
@@ -336,10 +267,3 @@ def write_scenes(
         for line in (folder / f"facts-{share.start}.jsonl").read_text().splitlines()
     ]
     return sorted(facts, key=lambda scene: scene["image"])
-
-
-def write_labels(
-    scenes: list[dict[str, Any]], quantiles: dict[str, npt.NDArray[np.float64]], file: Path
-) -> None:
-    """One label record a scene."""
-    file.write_text("".join(json.dumps(scene | label(scene, quantiles)) + "\n" for scene in scenes))

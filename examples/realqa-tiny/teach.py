@@ -21,7 +21,8 @@ import numpy as np
 from labels import fit_ranks, read_records, scores
 from photos import split
 from PIL import Image
-from scenes import fit_quantiles, write_labels, write_scenes
+from scene_labels import fit_quantiles, write_labels
+from scenes import write_scenes
 
 Line = dict[str, Any]
 
@@ -32,16 +33,19 @@ SMALL, MIDDLE, LARGE = 60_000, 130_000, 300_000  # pixels of a scene; the larges
 
 # Stage 1: labels asked for all attributes at once, for one level, for one attribute; direct conversations.
 MIX_LARGE, LEVELS, SINGLE, REHEARSED = 500, 250, 70, 2_500
-# Stage 2: self-labelled scenes, with both chains of thought; known ones, with the regular one; more scores.
-SELF_LABELLED, KNOWN, MORE_SCORES = 1_300, 2_600, 1_800
+# Its second part: small scenes only, for more steps in the same time.
+MORE_LEVELS, MORE_SINGLE, MORE_REHEARSED = 50, 20, 1_000
+# Stage 2: self-labelled scenes, with both chains of thought (small known ones have the regular one); windows.
+SELF_LABELLED, SCORED_WINDOWS = 1_300, 5_500
 
-# The start's vision part holds what the attributes need; trained on, it forgets quality before the language
-# part has learnt to read it.
-TRAIN = ["--tuning", "full", "--freeze-vision", "--number-loss", "--batch-size", "16", "--accumulate", "1"]
-TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16", "--group-by-length"]
+# The start's vision part holds what the attributes need (a linear probe of its means finds them); trained on,
+# it forgets quality before the language part has learnt to read it.
+TRAIN = ["--tuning", "full", "--freeze-vision", "--number-loss", "--accumulate", "1", "--group-by-length"]
+TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16"]
 STAGES = {
-    "stage-1": ["--epochs", "1.5", "--learning-rate", "1e-3", "--warmup", "0.05", "--number-weight", "0.1"],
-    "stage-2": ["--epochs", "1", "--learning-rate", "7e-4", "--warmup", "0.03", "--number-weight", "0.3"],
+    "stage-1": "--batch-size 16 --epochs 1.5 --learning-rate 1e-3 --warmup 0.05 --number-weight 0.1",
+    "stage-1-more": "--batch-size 8 --epochs 2.5 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.1",
+    "stage-2": "--batch-size 16 --epochs 1 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.5",
 }
 
 
@@ -61,74 +65,90 @@ def main() -> None:
 def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share: float = 1.0) -> None:
     """Writes `output`. share: of the usual number of scenes and windows, for a quick trial."""
     labels = _label_scenes(photos, data, work, share)
-    windows = _export_windows(data, work / "windows", share)
+    lessons = _Lessons(work, share)
+    windows, seen = _Scenes(_export_windows(data, work / "windows", share)), _Scenes(labels["seen"])
 
-    seen = _Scenes(labels["seen"])
-    large = seen.between(MIDDLE, LARGE)[: int(MIX_LARGE * share)]
-    ordinary = seen.between(0, MIDDLE)
-    rehearsed = [line for line in windows.lines if line["side"] < max(WINDOWS)][: int(REHEARSED * share)]
-    attributes = ["--stage", "attributes", "--granularity"]
-    stage_1 = _train(
-        work,
-        "stage-1",
-        start,
-        [
-            seen.conversations(work, "stage-1-mix", ordinary + large, *attributes, "mix"),
-            seen.conversations(
-                work, "stage-1-levels", ordinary[: int(LEVELS * share)], *attributes, "levels"
-            ),
-            seen.conversations(
-                work, "stage-1-single", ordinary[-int(SINGLE * share) :], *attributes, "attributes"
-            ),
-            windows.conversations(work, "stage-1-direct", rehearsed, "--formats", "direct"),
-        ],
-    )
+    ordinary, large = seen.between(0, MIDDLE), seen.between(MIDDLE, LARGE)
+    narrow = [line for line in windows.lines if line["side"] < max(WINDOWS)]
+    lessons.attributes(seen, "mix", ordinary + lessons.some(large, MIX_LARGE))
+    lessons.attributes(seen, "levels", lessons.some(ordinary, LEVELS))
+    lessons.attributes(seen, "attributes", lessons.some(ordinary[::-1], SINGLE))
+    lessons.scores(windows, "direct", lessons.some(narrow, REHEARSED))
+    begun = lessons.train("stage-1", start)
+
+    small = seen.between(0, SMALL)
+    lessons.attributes(seen, "mix", small)
+    lessons.attributes(seen, "levels", lessons.some(ordinary, MORE_LEVELS))
+    lessons.attributes(seen, "attributes", lessons.some(ordinary[::-1], MORE_SINGLE))
+    lessons.scores(windows, "direct", lessons.some(narrow, MORE_REHEARSED))
+    stage_1 = lessons.train("stage-1-more", begun)
 
     fresh = _Scenes(labels["fresh"])
-    unlabelled = [_without_attributes(line) for line in fresh.lines]
-    asked = fresh.write(
-        "unlabelled",
-        [_without_attributes(line) for line in fresh.between(0, SMALL)][: int(SELF_LABELLED * share)],
-    )
+    asked = fresh.write("asked", lessons.some(fresh.between(0, SMALL), SELF_LABELLED))
     self_labels = work / "self-labels.jsonl"
     _realqa("self-label", asked, "--model", stage_1, "--batch-size", 16, "-o", self_labels)
-    known, more = ordinary[: int(KNOWN * share)], ordinary[int(KNOWN * share) :][: int(MORE_SCORES * share)]
-    stage_2 = _train(
-        work,
-        "stage-2",
-        stage_1,
-        [
-            windows.conversations(work, "stage-2-windows", windows.lines, "--formats", "direct"),
-            fresh.conversations(work, "stage-2-fresh", unlabelled, "--formats", "direct"),
-            seen.conversations(
-                work, "stage-2-more", [_without_attributes(line) for line in more], "--formats", "direct"
-            ),
-            seen.conversations(work, "stage-2-known", known, "--formats", "cot-regular"),
-            _build(work, "stage-2-self", self_labels, "--formats", "cot,cot-regular"),
-        ],
-    )
-    ship(stage_2, output, len(split(photos)["train"]))
+    lessons.build(self_labels, "--formats", "cot,cot-regular")
+    lessons.scores(seen, "cot-regular", small)
+    lessons.scores(fresh, "direct", fresh.between(0, LARGE))
+    lessons.scores(windows, "direct", lessons.some(windows.lines[::-1], SCORED_WINDOWS))
+    ship(lessons.train("stage-2", stage_1), output, len(split(photos)["train"]))
+
+
+def label_held_out(model: Path, work: Path) -> tuple[Path, Path]:
+    """(self-labels of the scenes of unseen photos, their known labels)."""
+    found, known = work / "held-self-labels.jsonl", work / "held" / "labels.jsonl"
+    _realqa("self-label", known, "--model", model, "--batch-size", 8, "-o", found)
+    return found, known
 
 
 class _Scenes:
-    """A folder of images with `labels.jsonl`."""
+    """A folder of images with `labels.jsonl`; files that are written there name the images as it does."""
 
     def __init__(self, labels: Path) -> None:
         self.folder, self.lines = labels.parent, _read_lines(labels)
 
     def between(self, low: int, high: int) -> list[Line]:
         """Those of `low` to `high` pixels."""
-        areas = [np.prod(Image.open(self.folder / line["image"]).size) for line in self.lines]
-        return [line for line, area in zip(self.lines, areas, strict=True) if low <= area < high]
+        return [line for line in self.lines if low <= _area(self.folder / line["image"]) < high]
 
     def write(self, name: str, lines: list[Line]) -> Path:
-        """Beside the images, which the lines name by their file names."""
         file = self.folder / f"{name}.jsonl"
-        _write_lines(file, lines)
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
         return file
 
-    def conversations(self, work: Path, name: str, lines: list[Line], *options: str) -> Path:
-        return _build(work, name, self.write(name, lines), *options)
+
+class _Lessons:
+    """The conversations of one stage after the other. share: of the usual number."""
+
+    def __init__(self, work: Path, share: float) -> None:
+        self.work, self.share = work, share
+        self.files: list[Path] = []
+        self.made = 0
+
+    def some(self, lines: list[Line], count: int) -> list[Line]:
+        return lines[: max(1, int(count * self.share))]
+
+    def attributes(self, scenes: _Scenes, granularity: str, lines: list[Line]) -> None:
+        """Conversations of stage 1."""
+        chosen = scenes.write(f"lesson-{self.made + 1}", lines)
+        self.build(chosen, "--stage", "attributes", "--granularity", granularity)
+
+    def scores(self, scenes: _Scenes, formats: str, lines: list[Line]) -> None:
+        """Conversations of stage 2."""
+        self.build(scenes.write(f"lesson-{self.made + 1}", lines), "--formats", formats)
+
+    def build(self, labels: Path, *options: str) -> None:
+        self.made += 1
+        self.files.append(self.work / f"lesson-{self.made}.jsonl")
+        if not self.files[-1].exists():
+            _realqa("build-cot", labels, *options, "-o", self.files[-1])
+
+    def train(self, stage: str, start: Path) -> Path:
+        """The folder that training on what was built since the last stage makes."""
+        folder, files, self.files = self.work / stage, self.files, []
+        options = ["--model", start, "--output", folder, "--resume", *TRAIN, *STAGES[stage].split()]
+        _realqa("train", *files, *options)
+        return folder
 
 
 def _label_scenes(photos: Path, data: Path, work: Path, share: float) -> dict[str, Path]:
@@ -146,7 +166,7 @@ def _label_scenes(photos: Path, data: Path, work: Path, share: float) -> dict[st
     return files
 
 
-def _export_windows(data: Path, folder: Path, share: float) -> _Scenes:
+def _export_windows(data: Path, folder: Path, share: float) -> Path:
     """One window of each of many damaged regions as an image, with its score."""
     file = folder / "labels.jsonl"
     if not file.exists():
@@ -168,21 +188,8 @@ def _export_windows(data: Path, folder: Path, share: float) -> _Scenes:
                 Image.fromarray(window).save(folder / name, compress_level=1)
                 mos = round(float(scores(record, quantiles)[chosen]), 3)
                 lines.append({"image": name, "mos": mos, "mos_range": [1, 5], "side": sides[chosen]})
-        _write_lines(file, lines)
-    return _Scenes(file)
-
-
-def _build(work: Path, name: str, labels: Path, *options: str) -> Path:
-    file = work / f"{name}.jsonl"
-    if not file.exists():
-        _realqa("build-cot", labels, *options, "-o", file)
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return file
-
-
-def _train(work: Path, stage: str, start: Path, files: list[Path]) -> Path:
-    folder = work / stage
-    _realqa("train", *files, "--model", start, "--output", folder, "--resume", *TRAIN, *STAGES[stage])
-    return folder
 
 
 def ship(trained: Path, output: Path, photos: int) -> None:
@@ -199,8 +206,9 @@ def ship(trained: Path, output: Path, photos: int) -> None:
     write_settings(output, told)
 
 
-def _without_attributes(line: Line) -> Line:
-    return {key: line[key] for key in ("image", "mos", "mos_range")}
+def _area(image: Path) -> int:
+    with Image.open(image) as opened:
+        return opened.width * opened.height
 
 
 def _realqa(*words: object) -> None:
@@ -210,10 +218,6 @@ def _realqa(*words: object) -> None:
 
 def _read_lines(file: Path) -> list[Line]:
     return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def _write_lines(file: Path, lines: list[Line]) -> None:
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 if __name__ == "__main__":
