@@ -6,6 +6,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from realqa_cli.attributes import ATTRIBUTES
+
 _GROUPS = {
     "fitted, shipped": ("at the size the model sees", "shipped samples"),
     "fitted, held_out": ("at the size the model sees", "held out"),
@@ -37,11 +39,23 @@ def card(figures: dict[str, Any]) -> str:
         held_photos=figures["ladders_that_fall"]["fitted, held_out"]["blur"][1],
         held_items=figures["held_out"]["all"][2],
         human=_human(human) if human else "Human opinion: not measured.",
+        scenes=next(iter(figures["attributes"].values()))["scenes"],
+        attributes="\n".join(_attribute(key, row) for key, row in figures["attributes"].items()),
+        scene_scores=_scene_scores(figures["scenes"]),
         families="\n".join(families),
         ladders="\n".join(ladders),
         well_formed=sum(well_formed(text) for text in sentences.values()),
         sentences=len(sentences),
     )
+
+
+def _attribute(key: str, row: dict[str, float]) -> str:
+    shares = [f"{row[name]:.2f}" for name in ("exact", "within_one", "usual", "mean_of_classes", "srcc")]
+    return f"| {ATTRIBUTES[key].title.lower()} | {' | '.join(shares)} |"
+
+
+def _scene_scores(scenes: dict[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{way} SRCC {srcc:.3f}, PLCC {plcc:.3f}" for way, (srcc, plcc) in scenes.items()) + "."
 
 
 def _human(human: dict[str, float]) -> str:

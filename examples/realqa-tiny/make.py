@@ -26,7 +26,7 @@ from initialise import initialise
 from inputs import Conversation
 from labels import fit_ranks, read_records
 from photos import load, reference, region, split
-from teach import label_held_out, teach
+from teach import judge_scenes, teach
 from windows import SIDE, write_shards
 from words import save_tokenizer
 
@@ -60,7 +60,7 @@ def main() -> None:
     teach(arguments.photos, work / "start", data, arguments.output, work / "lessons", arguments.share)
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
-    figures["attributes"] = evaluate.known_attributes(*label_held_out(arguments.output, work / "lessons"))
+    figures["attributes"], figures["scenes"] = judge_scenes(arguments.output, work / "lessons")
     figures["training"] = {"photos": len(photos["train"]), "items": len(records), **effort}
     (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (arguments.output / "README.md").write_text(card(figures))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evaluate import correlations, known_attributes
 from labels import fit_ranks, read_records, scores
 from photos import split
 from PIL import Image
@@ -94,11 +95,15 @@ def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share
     ship(lessons.train("stage-2", stage_1), output, len(split(photos)["train"]))
 
 
-def label_held_out(model: Path, work: Path) -> tuple[Path, Path]:
-    """(self-labels of the scenes of unseen photos, their known labels)."""
-    found, known = work / "held-self-labels.jsonl", work / "held" / "labels.jsonl"
-    _realqa("self-label", known, "--model", model, "--batch-size", 8, "-o", found)
-    return found, known
+def judge_scenes(model: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of the scenes of unseen photos: how the attributes fare, and (SRCC, PLCC) of both ways to score."""
+    known, found = work / "held" / "labels.jsonl", work / "held-scores.jsonl"
+    _realqa("score", known, "--model", model, "--method", "cot", "--batch-size", 8, "-o", found)
+    lines = [line for line in _read_lines(found) if "error" not in line]
+    truth = [line["mos"] for line in lines]
+    ways = {"direct": "score_direct", "by the chain of thought": "score"}
+    scores = {way: correlations([line[field] for line in lines], truth) for way, field in ways.items()}
+    return known_attributes(found, known), scores
 
 
 class _Scenes:
