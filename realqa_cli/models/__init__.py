@@ -133,7 +133,9 @@ def hub_id_of(name: str) -> str:
 def _config_file(hub_id: str, revision: str | None) -> Path | None:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # it retries for a while; what comes of it is told below, once
     try:
         return Path(hf_hub_download(hub_id, "config.json", revision=revision))
     except LocalEntryNotFoundError as error:  # no connection, which is no answer
@@ -148,7 +150,9 @@ def _download(hub_id: str, revision: str | None, *, remote_code: bool = False) -
     """The hub's files in the local cache; code only where it was asked for, weights as safetensors."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()
     patterns = [*_HUB_FILES, "*.py"] if remote_code else _HUB_FILES
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
