@@ -21,6 +21,20 @@ Pixels = npt.NDArray[np.uint8]
 Degradation = Callable[[Pixels, float, np.random.Generator], Pixels]
 
 
+def draw_chain(shares: dict[str, float], second: float, rng: np.random.Generator) -> list[tuple[str, float]]:
+    """Names and severities of one degradation, of two with the probability `second`, or of "none"."""
+    names = list(shares)
+    first = str(rng.choice(names, p=np.array(list(shares.values())) / sum(shares.values())))
+    if first == "none":
+        return []
+    two = rng.random() < second
+    chain = [(first, float(rng.random() * (0.7 if two else 1.0)))]
+    if two:
+        others = [name for name in names if name not in {"none", first}]
+        chain.append((str(rng.choice(others)), float(rng.random() * 0.7)))
+    return chain
+
+
 def _between(gentle: float, harsh: float, severity: float) -> float:
     """Geometric interpolation from the gentlest to the harshest parameter."""
     return float(gentle * (harsh / gentle) ** severity)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from degrade import DEGRADATIONS
+from degrade import DEGRADATIONS, draw_chain
 from fidelity import fidelity
 from photos import fitted_size, load
 from PIL import Image
@@ -79,20 +79,6 @@ def draw(options: dict[str, tuple[float, float, float]], rng: np.random.Generato
     shares = np.array([share for share, _, _ in options.values()])
     name = str(rng.choice(list(options), p=shares / shares.sum()))
     return name, float(rng.uniform(*options[name][1:]))
-
-
-def draw_chain(rng: np.random.Generator) -> Chain:
-    """One degradation, sometimes two, sometimes none; names and severities."""
-    names, shares = list(SHARES), np.array(list(SHARES.values()))
-    first = str(rng.choice(names, p=shares / shares.sum()))
-    if first == "none":
-        return []
-    second = rng.random() < SECOND
-    chain = [(first, float(rng.random() * (0.7 if second else 1.0)))]
-    if second:
-        other = str(rng.choice([name for name in names if name not in {"none", first}]))
-        chain.append((other, float(rng.random() * 0.7)))
-    return chain
 
 
 def tilted(photo: Image.Image, degrees: float, frame: float) -> Image.Image:
@@ -198,7 +184,7 @@ def make_scene(paths: list[Path], number: int, seed: int) -> tuple[Pixels, dict[
     integrity, share = draw(INTEGRITY, rng)
     exposure, stops = draw(EXPOSURE, rng)
     saturation, gain = draw(SATURATION, rng)
-    chain = draw_chain(rng)
+    chain = draw_chain(SHARES, SECOND, rng)
     area = float(rng.choice(list(AREAS), p=list(AREAS.values())))
     zoom = float(rng.uniform(1.1, 1.7)) if rng.random() < NATIVE else 1.0
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from degrade import DEGRADATIONS, TONES
+from degrade import DEGRADATIONS, TONES, draw_chain
 from fidelity import Window, fidelity
 from photos import GRID, load, reference, region
 from PIL import Image
@@ -64,21 +64,10 @@ class Item:
     fidelities: npt.NDArray[np.float32]  # (windows, 3)
 
 
-def draw_chain(rng: np.random.Generator) -> Chain:
+def draw_damage(rng: np.random.Generator) -> Chain:
     """Names and severities, in the order in which they are applied; tone first."""
-    names = list(SHARES)
-    chain: Chain = []
-    if rng.random() < TONED:
-        chain.append((str(rng.choice(list(TONES))), float(rng.random())))
-    first = str(rng.choice(names, p=np.array(list(SHARES.values())) / sum(SHARES.values())))
-    if first == "none":
-        return chain
-    second = rng.random() < SECOND
-    chain.append((first, float(rng.random() * (0.7 if second else 1.0))))
-    if second:
-        others = [name for name in names if name not in {"none", first}]
-        chain.append((str(rng.choice(others)), float(rng.random() * 0.7)))
-    return chain
+    toned = [(str(rng.choice(list(TONES))), float(rng.random()))] if rng.random() < TONED else []
+    return toned + draw_chain(SHARES, SECOND, rng)
 
 
 def apply_chain(image: Pixels, chain: Chain, rng: np.random.Generator) -> tuple[Pixels, Pixels, float]:
@@ -112,7 +101,7 @@ def make_item(path: Path, number: int, seed: int) -> Item:
     whole = number % WHOLE_EVERY == 0
     sharp = reference(load(path), rng)
     clean = region(sharp, max(sharp.size) if whole else SIDE, rng)
-    chain = draw_chain(rng)
+    chain = draw_damage(rng)
     if rng.random() < NATIVE:
         zoom = rng.uniform(1.1, 1.7)
         larger = clean.resize([round(zoom * side) for side in clean.size], Image.Resampling.BICUBIC)

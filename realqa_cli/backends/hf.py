@@ -77,21 +77,8 @@ class HFBackend:
             inputs["mm_token_type_ids"] = prompt.token_types_B_T
         if prompt.positions.ndim == 3:  # the model's own rule for them forgets how long a video is (qwen.py)
             inputs["position_ids"] = prompt.positions
-        if stop is not None:
-            inputs |= {"stop_strings": [stop], "tokenizer": self.prepares.tokenizer}
-        ids_B_T = self.model.generate(
-            input_ids=prompt.ids_B_T,
-            attention_mask=prompt.mask_B_T.long(),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            **inputs,
-        )
-        new = ids_B_T[:, prompt.ids_B_T.shape[1] :]
-        written = self.prepares.tokenizer.batch_decode(new, skip_special_tokens=True)
+        inputs |= {"input_ids": prompt.ids_B_T, "attention_mask": prompt.mask_B_T.long()}
+        written = greedy(self.model, self.prepares.tokenizer, inputs, max_new_tokens, stop)
         return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
 
     @torch.inference_mode()
@@ -159,6 +146,26 @@ class HFBackend:
         """How many of the prompt's last tokens merge into the continuations, and their trie."""
         prompt_ids, trie = token_trie(self.prepares.encode, text, continuations, end)
         return len(self.prepares.encode([text])[0]) - len(prompt_ids), trie
+
+
+def greedy(
+    model: Any, tokenizer: Any, inputs: Mapping[str, Any], max_new_tokens: int, stop: str | None
+) -> list[str]:
+    """What plain generation writes after each prompt, whatever sampling the model's folder asks for."""
+    if stop is not None:
+        inputs = {**inputs, "stop_strings": [stop], "tokenizer": tokenizer}
+    ids_B_T = model.generate(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        **inputs,
+    )
+    new_B_T = ids_B_T[:, inputs["input_ids"].shape[1] :]
+    written: list[str] = tokenizer.batch_decode(new_B_T, skip_special_tokens=True)
+    return written
 
 
 def quiet() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from realqa_cli.backends import Ask, Loading
 from realqa_cli.backends.adapters import attach
-from realqa_cli.backends.hf import device_named, load_model, quiet
+from realqa_cli.backends.hf import device_named, greedy, load_model, quiet
 from realqa_cli.backends.templates import require_template
 from realqa_cli.errors import ModelError
 from realqa_cli.manifest import folder_digest, versions
@@ -64,21 +64,9 @@ class TextBackend:
             return_tensors="pt",
             add_special_tokens=not (bos and texts[0].startswith(bos)),
         ).to(self.model.device)
-        more = {} if stop is None else {"stop_strings": [stop], "tokenizer": self.tokenizer}
-        ids_B_T = self.model.generate(
-            input_ids=made["input_ids"],
-            attention_mask=made["attention_mask"],
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            pad_token_id=self.tokenizer.pad_token_id,
-            **more,
-        )
-        new = ids_B_T[:, made["input_ids"].shape[1] :]
-        written = self.tokenizer.batch_decode(new, skip_special_tokens=True)
+        inputs = {name: made[name] for name in ("input_ids", "attention_mask")}
+        inputs["pad_token_id"] = self.tokenizer.pad_token_id
+        written = greedy(self.model, self.tokenizer, inputs, max_new_tokens, stop)
         return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
 
     def settings(self) -> Mapping[str, Any]:
