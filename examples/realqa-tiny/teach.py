@@ -5,7 +5,8 @@
 The paper's two stages, on scenes whose attributes are known (`scenes`): `realqa build-cot --stage attributes`
 and `realqa train` (stage 1, with some direct scores, lest they be forgotten); `realqa self-label` of scenes
 that stage 1 has not seen; `realqa build-cot` and `realqa train` on direct scores and chains of thought
-(stage 2). What a step leaves in WORK is kept and not done twice; training goes on from its last checkpoint.
+(stage 2). A last short leg of `train` restores the order within ladders of damage. What a step leaves in WORK
+is kept and not done twice; training goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share
     lessons.scores(seen, "cot-regular", small)
     lessons.scores(fresh, "direct", fresh.between(0, LARGE))
     lessons.scores(windows, "direct", lessons.some(windows.lines[::-1], SCORED_WINDOWS))
-    ship(lessons.train("stage-2", stage_1), output, len(split(photos)["train"]))
+    stage_2 = lessons.train("stage-2", stage_1)
+    ship(stage_2, output, split(photos)["train"], data, work / "last-leg.pt")
 
 
 def judge_scenes(model: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -197,16 +199,25 @@ def _export_windows(data: Path, folder: Path, share: float) -> Path:
     return file
 
 
-def ship(trained: Path, output: Path, photos: int) -> None:
-    """The trained folder with weights of half the size. photos: how many the model was trained on."""
+def ship(trained: Path, output: Path, photos: list[Path], data: Path, checkpoint: Path) -> None:
+    """The trained folder after the last leg, with weights of half the size. photos: those of training."""
     import torch
+    import train
     from export import settle, write_settings
+    from inputs import Conversation
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
     model = AutoModelForImageTextToText.from_pretrained(trained, dtype=torch.float32)
-    settle(model, AutoTokenizer.from_pretrained(trained), output)
+    tokenizer = AutoTokenizer.from_pretrained(trained)
+    model.model.visual.requires_grad_(False)
+    records = read_records(data, "train")
+    windows = train.Windows(records, fit_ranks(records))
+    train.train(model, Conversation(tokenizer), windows, photos, train.LAST_LEG, checkpoint)
+    for part in (model.config.text_config, model.config.vision_config):
+        part.dtype = None  # that of the whole counts
+    settle(model, tokenizer, output)
     told = json.loads((trained / "realqa.json").read_text())
-    told["trained_on"] = f"synthetic scenes and degradations of {photos} photographs; no human ratings"
+    told["trained_on"] = f"synthetic scenes and degradations of {len(photos)} photographs; no human ratings"
     told["started_from"] = None
     write_settings(output, told)
 

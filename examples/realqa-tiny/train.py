@@ -66,6 +66,15 @@ LEGS = (
         sizes=((112, 32, 0.50, 0.35), (224, 12, 0.40, 0.40), (448, 4, 0.06, 0.13), (WHOLE, 3, 0.04, 0.12)),
     ),
 )
+# After `teach`, which knows no ladders: puts their order right again, by the language part alone.
+LAST_LEG = Settings(
+    minutes=4.5,
+    rate=1e-4,
+    warm_up=20,
+    ladder_share=0.5,
+    seed=23,
+    sizes=((112, 24, 0.30, 0.20), (224, 12, 0.40, 0.40), (448, 4, 0.15, 0.20), (WHOLE, 3, 0.15, 0.20)),
+)
 
 
 @dataclass(frozen=True)
