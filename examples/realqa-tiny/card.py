@@ -36,7 +36,7 @@ def card(figures: dict[str, Any]) -> str:
         steps=f"{figures['training']['steps']:,.0f}",
         windows=f"{figures['training']['windows']:,.0f}",
         minutes=f"{figures['training']['minutes']:.0f}",
-        held_photos=figures["ladders_that_fall"]["fitted, held_out"]["blur"][1],
+        held_photos=figures["training"]["held_photos"],
         held_items=figures["held_out"]["all"][2],
         human=_human(human) if human else "Human opinion: not measured.",
         scenes=next(iter(figures["attributes"].values()))["scenes"],

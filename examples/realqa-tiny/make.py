@@ -61,7 +61,8 @@ def main() -> None:
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
     figures["attributes"], figures["scenes"] = judge_scenes(arguments.output, work / "lessons")
-    figures["training"] = {"photos": len(photos["train"]), "items": len(records), **effort}
+    figures["training"] = {"photos": len(photos["train"]), "held_photos": len(photos["held_out"])}
+    figures["training"] |= {"items": len(records), **effort}
     (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (arguments.output / "README.md").write_text(card(figures))
     print(json.dumps({name: figures[name] for name in ("held_out", "ladders_that_fall", "human")}, indent=2))
