@@ -15,6 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share
     lessons.scores(fresh, "direct", fresh.between(0, LARGE))
     lessons.scores(windows, "direct", lessons.some(windows.lines[::-1], SCORED_WINDOWS))
     stage_2 = lessons.train("stage-2", stage_1)
-    ship(stage_2, output, split(photos)["train"], data, work / "last-leg.pt")
+    ship(stage_2, output, split(photos)["train"], data, work / "last-leg.pt", share)
 
 
 def judge_scenes(model: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -199,7 +200,9 @@ def _export_windows(data: Path, folder: Path, share: float) -> Path:
     return file
 
 
-def ship(trained: Path, output: Path, photos: list[Path], data: Path, checkpoint: Path) -> None:
+def ship(
+    trained: Path, output: Path, photos: list[Path], data: Path, checkpoint: Path, share: float = 1.0
+) -> None:
     """The trained folder after the last leg, with weights of half the size. photos: those of training."""
     import torch
     import train
@@ -212,7 +215,8 @@ def ship(trained: Path, output: Path, photos: list[Path], data: Path, checkpoint
     model.model.visual.requires_grad_(False)
     records = read_records(data, "train")
     windows = train.Windows(records, fit_ranks(records))
-    train.train(model, Conversation(tokenizer), windows, photos, train.LAST_LEG, checkpoint)
+    leg = replace(train.LAST_LEG, minutes=train.LAST_LEG.minutes * share)
+    train.train(model, Conversation(tokenizer), windows, photos, leg, checkpoint)
     for part in (model.config.text_config, model.config.vision_config):
         part.dtype = None  # that of the whole counts
     settle(model, tokenizer, output)
