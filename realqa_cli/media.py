@@ -145,9 +145,10 @@ def open_photo(data: bytes | Path, *, name: str | None = None) -> Image.Image:
 def photo_area(path: Path) -> int:
     """The photo's pixels by its header, without decoding it; 0 where no header tells."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as photo:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
+            image_format = _recognise(file.read(64), str(path))
+            with Image.open(file, formats=(image_format,)) as photo:
                 return photo.width * photo.height
     except Exception:  # noqa: BLE001 - as in `open_photo`, which says what is wrong when its turn comes
         return 0

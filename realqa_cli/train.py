@@ -25,7 +25,7 @@ from realqa_cli.training import conversations, objectives, tuning
 from realqa_cli.training.conversations import Conversation
 from realqa_cli.training.lessons import Lessons, learn
 from realqa_cli.training.objectives import Setup
-from realqa_cli.training.rows import on_cpu
+from realqa_cli.training.rows import on_cpu, visual_tokens
 from realqa_cli.training.run_folder import RunFolder
 from realqa_cli.training.score_trainer import ScoreTrainer, Watch
 from realqa_cli.training.settings import TrainSettings
@@ -170,6 +170,8 @@ def _trainer(
     setup = Setup(prepares, lessons, settings.max_length, backend.takes_mask(), number_loss)
     objective = objectives.make(settings.objective, setup)
     lengths = objective.check(data)
+    if settings.group_by_length:
+        lengths = [n + visual_tokens(prepares, one.images) for n, one in zip(lengths, data, strict=True)]
     bounds = {"min_pixels": None, "max_pixels": None, **prepares.settings()}
     said = RealqaJson.model_validate({**told, **objective.told, **bounds})
     return ScoreTrainer(

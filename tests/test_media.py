@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from realqa_cli import media
 from realqa_cli.errors import MediaError
-from realqa_cli.media import content_id, open_photo, read_bytes
+from realqa_cli.media import content_id, open_photo, photo_area, read_bytes
 
 pillow_heif.register_heif_opener()  # to write HEIC here; the module registers it by itself for reading
 
@@ -465,3 +465,11 @@ def test_importing_the_module_loads_neither_torch_nor_the_heif_library() -> None
     script = f"import sys, realqa_cli.media; print(sorted({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_a_photos_area_is_told_by_its_header_and_by_no_other_decoder(tmp_path: Path) -> None:
+    photo, other, broken = (tmp_path / name for name in ("a.png", "a.ppm", "b.jpg"))
+    Image.new("RGB", (31, 17)).save(photo)
+    Image.new("RGB", (31, 17)).save(other)  # Pillow reads it, realqa does not
+    broken.write_bytes(b"\xff\xd8\xff" + bytes(40))
+    assert [photo_area(path) for path in (photo, other, broken, tmp_path / "none.jpg")] == [31 * 17, 0, 0, 0]

@@ -49,13 +49,14 @@ class Collator:
     def check(self, conversations: Sequence[Conversation]) -> list[int]:
         """Encodes everything once: what cannot be trained is found before training, not hours into it.
 
-        Returns about how many tokens each has. Photos are opened only where a row could be too long. Raises
-        UsageError with file and line.
+        Returns how many tokens each has, photos counted once. Photos are opened only where a row could be
+        too long. Raises UsageError with file and line.
         """
         lengths = []
         for conversation in conversations:
             encoded = self.encoder.encode(conversation)
-            lengths.append(self.rows.check(conversation, encoded.text, encoded.length))
+            self.rows.check(conversation, encoded.text, encoded.length)
+            lengths.append(encoded.length)
         return lengths
 
     def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Any]:

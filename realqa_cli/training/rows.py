@@ -59,28 +59,29 @@ class Rows:
                 )
         return prompt
 
-    def check(self, conversation: Conversation, text: str, length: int) -> int:
-        """About how many tokens the row has, by its photos' headers; `length` counts each photo once.
+    def check(self, conversation: Conversation, text: str, length: int) -> None:
+        """Raises UsageError for a row that is too long; `length` in tokens, each photo counted once.
 
-        Raises UsageError for a row that is too long. The photos are opened only where it could be.
+        The photos are opened only where it could be.
         """
         if length + self._most_visual_tokens * len(conversation.images) > self.max_length:
             self.batch([conversation], [text])
-        return length + sum(map(self._visual_tokens, conversation.images))
-
-    def _visual_tokens(self, photo: Path) -> int:
-        """About, within the pixel bounds; 0 where the family does not tell."""
-        bounds, images = self.prepares.settings(), getattr(self.prepares, "images", None)
-        if not images or not bounds.get("max_pixels"):
-            return 0
-        area = min(max(media.photo_area(photo), int(bounds["min_pixels"])), int(bounds["max_pixels"]))
-        return int(area // (images.patch_size * images.merge_size) ** 2)
 
     @property
     def _most_visual_tokens(self) -> int:
         """The tokens that a photo takes at most, 0 where the family does not tell."""
         area, images = self.prepares.settings().get("max_pixels"), getattr(self.prepares, "images", None)
         return int(area) // (images.patch_size * images.merge_size) ** 2 if area and images else 0
+
+
+def visual_tokens(prepares: Prepares, photos: Sequence[Path]) -> int:
+    """About how many tokens the photos take, by their headers; 0 where the family does not tell."""
+    bounds, images = prepares.settings(), getattr(prepares, "images", None)
+    if not images or not bounds.get("max_pixels"):
+        return 0
+    low, high = int(bounds["min_pixels"]), int(bounds["max_pixels"])
+    area = sum(min(max(media.photo_area(photo), low), high) for photo in photos)
+    return int(area // (images.patch_size * images.merge_size) ** 2)
 
 
 def _open(conversation: Conversation) -> list[Image]:

@@ -62,7 +62,7 @@ class Objective(Protocol):
         ...
 
     def check(self, conversations: Sequence[Conversation]) -> list[int]:
-        """Finds before training what cannot be trained; about how many tokens each row has.
+        """Finds before training what cannot be trained; the tokens of each row, photos counted once.
 
         Raises UsageError with file and line.
         """

@@ -34,10 +34,10 @@ class Regression:
         """See `Objective`."""
         texts = [self._text(conversation) for conversation in conversations]
         encode = self.rows.prepares.encode
-        return [
-            self.rows.check(one, text, len(encode([text])[0]))
-            for one, text in zip(conversations, texts, strict=True)
-        ]
+        lengths = [len(encode([text])[0]) for text in texts]
+        for row in zip(conversations, texts, lengths, strict=True):
+            self.rows.check(*row)
+        return lengths
 
     def collate(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """See `Objective`; `labels` are (B,) shares of the scale."""
