@@ -27,6 +27,7 @@ Pixels = npt.NDArray[np.uint8]
 Chain = list[tuple[str, float]]
 # Area of a scene in pixels, and the share of scenes: small ones are cheap, large ones are what is scored.
 AREAS = {50_176: 0.5, 112_896: 0.25, 200_704: 0.2, 401_408: 0.05}
+SMALL_AREAS = {50_176: 0.85, 112_896: 0.15}
 NATIVE = 0.35  # share of scenes that are damaged at a larger size, before the photo is fitted
 SECOND = 0.2  # probability that a second degradation follows the first
 SHARES = {
@@ -174,8 +175,10 @@ def _photo(path: Path) -> Image.Image:
     )
 
 
-def make_scene(paths: list[Path], number: int, seed: int) -> tuple[Pixels, dict[str, Any]]:
-    """(pixels, what is known of them); the same for the same photos, number and seed."""
+def make_scene(
+    paths: list[Path], number: int, seed: int, areas: dict[int, float] = AREAS
+) -> tuple[Pixels, dict[str, Any]]:
+    """(pixels, what is known of them); the same for the same photos, number, seed and areas."""
     rng = np.random.default_rng([seed, number])
     path, stranger = (paths[int(i)] for i in rng.integers(0, len(paths), 2))
     level, degrees = draw(LEVEL, rng)
@@ -185,7 +188,7 @@ def make_scene(paths: list[Path], number: int, seed: int) -> tuple[Pixels, dict[
     exposure, stops = draw(EXPOSURE, rng)
     saturation, gain = draw(SATURATION, rng)
     chain = draw_chain(SHARES, SECOND, rng)
-    area = float(rng.choice(list(AREAS), p=list(AREAS.values())))
+    area = float(rng.choice(list(areas), p=list(areas.values())))
     zoom = float(rng.uniform(1.1, 1.7)) if rng.random() < NATIVE else 1.0
 
     photo = tilted(_photo(path), degrees, frame)
@@ -222,25 +225,36 @@ def make_scene(paths: list[Path], number: int, seed: int) -> tuple[Pixels, dict[
     }
 
 
-def _write_share(paths: list[Path], folder: Path, numbers: range, seed: int) -> None:
+def _write_share(paths: list[Path], folder: Path, numbers: range, seed: int, areas: dict[int, float]) -> None:
     facts = folder / f"facts-{numbers.start}.jsonl"
     done = len(facts.read_text().splitlines()) if facts.exists() else 0
     with facts.open("a") as lines:
         for number in list(numbers)[done:]:
-            pixels, scene = make_scene(paths, number, seed)
+            pixels, scene = make_scene(paths, number, seed, areas)
             Image.fromarray(pixels).save(folder / f"{number:06d}.png", compress_level=1)
             lines.write(json.dumps({"image": f"{number:06d}.png", **scene}) + "\n")
             lines.flush()
 
 
 def write_scenes(
-    paths: list[Path], folder: Path, count: int, *, processes: int = 2, seed: int = 0
+    paths: list[Path],
+    folder: Path,
+    count: int,
+    *,
+    processes: int = 2,
+    seed: int = 0,
+    areas: dict[int, float] = AREAS,
 ) -> list[dict[str, Any]]:
-    """Images and facts of `count` scenes; goes on where an earlier run stopped. Returns the facts."""
+    """Images and facts of `count` scenes; goes on where an earlier run stopped. Returns the facts.
+
+    areas: in pixels, each with its share.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     shares = [range(first, count, processes) for first in range(processes)]
-    workers = [context.Process(target=_write_share, args=(paths, folder, share, seed)) for share in shares]
+    workers = [
+        context.Process(target=_write_share, args=(paths, folder, share, seed, areas)) for share in shares
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
