@@ -1,6 +1,7 @@
 """Writes commands.md from the commands themselves: `make docs`. A test keeps the page up to date."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,17 @@ Exit codes: 0 all done, 1 some items failed, 2 wrong usage or configuration, 130
 
 def page() -> str:
     """The whole page."""
-    group = typer.main.get_command(app)
-    sections = [section(name, command) for name, command in getattr(group, "commands", {}).items()]
+    sections = [section(name, command) for name, command in commands(typer.main.get_command(app))]
     return "\n".join([HEAD, *sections])
+
+
+def commands(group: Any, words: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its words; those of a group in the group's place."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{words}{name} ")
+        else:
+            yield f"{words}{name}", command
 
 
 def section(name: str, command: Any) -> str:

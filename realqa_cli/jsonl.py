@@ -144,13 +144,13 @@ class Appender:
         """Whether a record with this key is there from earlier; each record answers for one item only."""
         return self._take(_digest(key))
 
-    def append(self, record: Mapping[str, Any]) -> bool:
-        """Write one record; False where it does not count as done and stands in the file already."""
+    def append(self, record: Mapping[str, Any], *, sync: bool = False) -> bool:
+        """Write one record, with `sync` on disk; False where it does not count as done and is there."""
         line = dump_line(record).encode("utf-8") + b"\n"
         if self.key(record) is None and self._take(_digest(line)):
             return False
         self._write(line)
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
+        if sync or time.monotonic() - self._synced >= SYNC_SECONDS:
             self._sync()
         return True
 

@@ -130,10 +130,14 @@ class ScoreRecord(Record):
 
 
 class CotRecord(ScoreRecord):
-    """A line of `realqa score --method cot`: the score after the attributes, and the one without them."""
+    """A line of `realqa score --method cot`: the score after the attributes, and the one without them.
+
+    score_direct: null where a written answer does not tell it.  unparsed: attributes that it does not tell.
+    """
 
     attributes: dict[str, Any]
-    score_direct: float
+    score_direct: float | None
+    unparsed: list[str] | None = None
 
 
 class LevelRecord(ScoreRecord):
@@ -147,12 +151,17 @@ class LabelRecord(Record):
 
     attributes: by key; a rating is {"score", "reason"}, the subject {"subject", "background"}, others texts.
     annotator: at least the "model".  confidence: by attribute, 0 to 1.  refined: whether a person checked it.
+    cost_usd: what the replies cost, null where the price is unknown.  screen: the curation flags.
+    unparsed: the attributes that a written answer does not tell, or not in words that are known.
     """
 
     attributes: dict[str, Any]
     annotator: dict[str, Any]
     confidence: dict[str, float] | None = None
     refined: bool
+    cost_usd: float | None = None
+    screen: dict[str, bool] | None = None
+    unparsed: list[str] | None = None
     run: str | None = None
     content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
 

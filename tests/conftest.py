@@ -86,6 +86,22 @@ def realqa() -> Realqa:
     return run
 
 
+@pytest.fixture
+def realqa_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Realqa:
+    """The same in this process, where starting it would take longest; with a data folder of its own."""
+    from realqa_cli.cli import main
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+    def run_here(*arguments: object) -> Ran:
+        code = main([str(argument) for argument in arguments])
+        return Ran(code, *capsys.readouterr())
+
+    return run_here
+
+
 @pytest.fixture(scope="session")
 def bundled(photos: Path) -> Ran:
     """The sample photos by the bundled model, once."""

@@ -35,10 +35,10 @@ LAYERS: tuple[set[str], ...] = (
         "metrics",
         "prompts",
     },
-    {"jsonl", "manifest", "records"},
-    {"containers", "datasets", "frame_reader", "media", "pixels", "sources", "video"},
+    {"flow", "jsonl", "manifest", "records"},
+    {"containers", "datasets", "decoders", "frame_reader", "media", "pixels", "sources", "video"},
     {"models", "readout", "batches"},
-    {"decoding", "backends", "loading"},
+    {"decoding", "backends", "loading", "asking"},
     set(),  # the steps: every module that is not named here
     {"cli"},
 )
@@ -52,8 +52,10 @@ HEAVY = {
     "peft",
     "numpy",
     "scipy",
+    "sklearn",
     "PIL",
     "jinja2",
+    "onnxruntime",
     "huggingface_hub",
     "tokenizers",
     "av",
@@ -77,7 +79,12 @@ def imports(module: Path) -> Iterator[str]:
 
 
 def commands() -> dict[str, Any]:
-    return dict(typer.main.get_command(app).commands)
+    """Every command by its words: those of a group by two, as "composite fit"."""
+    found = {}
+    for name, command in typer.main.get_command(app).commands.items():
+        below = getattr(command, "commands", None)
+        found |= {f"{name} {verb}": one for verb, one in below.items()} if below else {name: command}
+    return found
 
 
 def height(name: str) -> int:

@@ -5,11 +5,14 @@ with exponential back-off, jitter and the server's `retry-after`; a wrong key, a
 at once. Knows neither steps nor photos. The key leaves as a header and never in a word of ours.
 """
 
+import json
 import logging
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NoReturn, Self
 
@@ -25,12 +28,24 @@ log = logging.getLogger("realqa")
 CONNECT_SECONDS = 10.0
 NOTABLE_SECONDS = 10.0  # a pause that a person should be told of
 
-_ALTERNATIVES = {"max_tokens": "max_completion_tokens", "temperature": None, "seed": None, "stop": None}
-"""Parameters that some models refuse, each with what they take in its place."""
+Attempt = Callable[[], AbstractContextManager[object]]
+"""Makes what every attempt of a call is sent within: it may wait, count, or raise to give the call up."""
+
+_ALTERNATIVES = {
+    "max_tokens": "max_completion_tokens",
+    "temperature": None,
+    "seed": None,
+    "stop": None,
+    "response_format": None,
+}
+"""Parameters that some models or servers refuse, each with what they take in its place."""
 
 
 class ServerClient:
-    """Sends requests; several threads may share one. A context manager, which closes the connections."""
+    """Sends requests; several threads may share one. A context manager, which closes the connections.
+
+    failures: attempts that came to nothing but could be repeated, by kind: "429", "time-out", ...
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
         """Sends nothing yet. Raises UsageError."""
@@ -47,6 +62,7 @@ class ServerClient:
         self._resume_at = 0.0  # on the monotonic clock; all threads wait for it
         self._reached = False
         self._unwelcome: frozenset[str] = frozenset()
+        self.failures: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -83,16 +99,19 @@ class ServerClient:
         _ = self.models
         return self.model
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], **parameters: Any) -> Reply:
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], attempt: Attempt = nullcontext, /, **parameters: Any
+    ) -> Reply:
         """The reply to a conversation. Parameters that the model is found to refuse are left out or renamed.
 
-        Raises ItemError where this request fails for good, ModelError where every one would.
+        Raises ItemError where this request fails for good, ModelError where every one would, and whatever
+        `attempt` raises.
         """
         while True:
             unwelcome = self._unwelcome
             body = {"model": self.model, "messages": list(messages), **_adapted(parameters, unwelcome)}
             try:
-                return Reply(self._patiently("POST", "chat/completions", body))
+                return Reply(self._patiently("POST", "chat/completions", body, attempt))
             except Unwelcome as refused:
                 if refused.name in unwelcome:
                     raise
@@ -102,19 +121,26 @@ class ServerClient:
         with self._lock:
             if name == "temperature" and name not in self._unwelcome:
                 log.warning("%s takes no temperature: its answers may change from run to run", self.model)
+            if name == "response_format" and name not in self._unwelcome:
+                log.warning("%s takes no schema of answers: it is asked for JSON in words", self.model)
             self._unwelcome |= {name}
 
-    def _patiently(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _patiently(
+        self, method: str, path: str, body: Mapping[str, Any], attempt: Attempt = nullcontext
+    ) -> dict[str, Any]:
         """What `_once` gives, tried again as the settings say."""
         tries = self.settings.retries + 1
-        for attempt in range(tries):
-            self._wait()
+        for number in range(tries):
             try:
-                return self._once(method, path, body)
+                with attempt():
+                    self._wait()
+                    return self._once(method, path, body)
             except Passing as failure:
                 last = failure
-            if attempt < tries - 1:
-                self._pause(attempt, last.after)
+            with self._lock:
+                self.failures[last.kind] += 1
+            if number < tries - 1:
+                self._pause(number, last.after)
         what = f"no answer after {tries} {'attempt' if tries == 1 else 'attempts'}: {last.reason}"
         if last.gone:
             self._stop(what, "run again when it is back")
@@ -127,20 +153,23 @@ class ServerClient:
             reason = f"cannot be reached ({short(str(error)) or type(error).__name__})"
             if not self._reached:
                 self._stop(reason, "start the server or check the address")
-            raise Passing(reason, gone=True) from error
+            raise Passing(reason, "no connection", gone=True) from error
         except httpx2.TimeoutException as error:
-            raise Passing(f"silent for {self.settings.timeout:g} seconds") from error
+            silence = f"silent for {self.settings.timeout:g} seconds"
+            raise Passing(silence, "time-out", lost=True) from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:  # resets and half bodies
-            raise Passing(f"broke off ({short(str(error)) or type(error).__name__})") from error
+            reason = f"broke off ({short(str(error)) or type(error).__name__})"
+            raise Passing(reason, "broken off", lost=True) from error
         self._reached = True
         self._judge(response, body)
+        self._rest(server_replies.asked_rest(response))
         try:
-            found = response.json()
-        except ValueError as error:
-            raise Passing("a body that is no JSON") from error
+            found = json.loads(server_replies.masked(response.text, self._key))
+        except (ValueError, RecursionError) as error:
+            raise Passing("a body that is no JSON", "no JSON", lost=True) from error
         if body and not server_replies.is_completion(found):
             words = server_replies.said(response, secret=self._key)
-            raise Passing(f"a body without an answer ({words})")
+            raise Passing(f"a body without an answer ({words})", "no answer", lost=True)
         return found if isinstance(found, dict) else {}
 
     def _judge(self, response: httpx2.Response, body: Mapping[str, Any]) -> None:
@@ -151,7 +180,8 @@ class ServerClient:
         words = server_replies.said(response, secret=self._key)
         told = f"{response.status_code}{f': {words}' if words else ''}"
         if found == "passing":
-            raise Passing(told, after=server_replies.asked_wait(response))
+            wait = server_replies.asked_wait(response) or server_replies.asked_rest(response)
+            raise Passing(told, str(response.status_code), after=wait)
         if found == "key":
             variable = self.settings.api_key_env
             remedy = f"set {variable} to a valid one" if self._key else f"put one into {variable}"
@@ -182,6 +212,12 @@ class ServerClient:
     def _wait(self) -> None:
         while (left := self._resume_at - time.monotonic()) > 0:
             time.sleep(left)
+
+    def _rest(self, asked: float) -> None:
+        """Nothing is left of a limit for so many seconds: whoever asks next waits."""
+        if 0 < asked <= self.settings.patience:  # else the server will refuse, and say how long to wait
+            with self._lock:
+                self._resume_at = max(self._resume_at, time.monotonic() + asked)
 
     def _pause(self, attempt: int, asked: float | None) -> None:
         """Waits before the next attempt; what the server asks for is waited for by all threads."""

@@ -20,6 +20,7 @@ Verdict = Literal["fine", "passing", "key", "unpaid", "absent", "moved", "refuse
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _LONGEST = 200  # characters of a server's own words in ours
 _SECRET = 8  # shorter keys are stand-ins such as "none"
+_ALSO_CALLED = {"response_format": ("json_schema", "json schema", "structured outputs?", "guided_json")}
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,17 @@ class Reply:
 
 
 class Passing(Exception):
-    """A failure that may pass. reason: in words.  after: seconds that the server asks to wait, if it does.
+    """A failure that may pass. reason: in words.  kind: in one or two, for counting.
 
-    gone: whether there was no connection at all.
+    after: seconds that the server asks to wait, if it does.  gone: whether there was no connection at all.
+    lost: whether an answer may have been made, and charged for, that did not arrive.
     """
 
-    def __init__(self, reason: str, *, after: float | None = None, gone: bool = False) -> None:
+    def __init__(
+        self, reason: str, kind: str, *, after: float | None = None, gone: bool = False, lost: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.after, self.gone = reason, after, gone
+        self.reason, self.kind, self.after, self.gone, self.lost = reason, kind, after, gone, lost
 
 
 class Unwelcome(ItemError):
@@ -105,7 +109,12 @@ def said(response: httpx2.Response, *, secret: str) -> str:
     for name in ("error", "message", "detail"):
         found = found[name] if isinstance(found, Mapping) and found.get(name) else found
     text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
-    return short(text.replace(secret, "***") if len(secret) >= _SECRET else text)
+    return short(masked(text, secret))
+
+
+def masked(text: str, secret: str) -> str:
+    """The text without the key, which some servers repeat."""
+    return text.replace(secret, "***") if len(secret) >= _SECRET else text
 
 
 def short(text: str) -> str:
@@ -114,9 +123,28 @@ def short(text: str) -> str:
 
 
 def named(response: httpx2.Response, names: Iterable[str]) -> str | None:
-    """The one of our parameters' `names` that a refusal speaks of."""
+    """The one of our parameters' `names` that a refusal speaks of, if by another word of it."""
     body = response.text[:4000]
-    return next((name for name in names if re.search(rf"\b{re.escape(name)}\b", body)), None)
+    words = {name: "|".join((re.escape(name), *_ALSO_CALLED.get(name, ()))) for name in names}
+    return next((name for name, known in words.items() if re.search(rf"\b(?:{known})\b", body)), None)
+
+
+def asked_rest(response: httpx2.Response) -> float:
+    """Seconds until there is anything left of the limits that the headers tell; 0 where there is."""
+    rests = [0.0]
+    for what in ("requests", "tokens"):
+        headers = response.headers
+        if headers.get(f"x-ratelimit-remaining-{what}", "").strip() == "0":
+            rests.append(_seconds(headers.get(f"x-ratelimit-reset-{what}", "")))
+    return max(rests)
+
+
+def _seconds(text: str) -> float:
+    """`6m0s`, `1.5s`, `20ms`, or plain seconds."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
+    found = re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]|$))+", text.strip())
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd]|$)", found[0]) if found else []
+    return sum(float(number) * units[unit] for number, unit in parts)
 
 
 def asked_wait(response: httpx2.Response) -> float | None:
