@@ -5,8 +5,8 @@
 The paper's two stages, on scenes whose attributes are known (`scenes`): `realqa build-cot --stage attributes`
 and `realqa train` (stage 1, with some direct scores, lest they be forgotten); `realqa self-label` of scenes
 that stage 1 has not seen; `realqa build-cot` and `realqa train` on direct scores and chains of thought
-(stage 2). Before the longest part of stage 1 the vision part is given windows (`windowed`). A last short leg of
-`train` restores the order within ladders of damage. What a step leaves in WORK is kept and not done twice;
+(stage 2). Before the longest part of stage 1 the vision part is given windows (`windowed`). A last short leg
+of `train` restores the order within ladders of damage. What a step leaves in WORK is kept and not done twice;
 training goes on from its last checkpoint.
 """
 
