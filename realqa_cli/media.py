@@ -26,8 +26,8 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from hashlib import file_digest, sha256
+from math import ceil, sqrt
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (registered)
 
+from realqa_cli.decoders import prepare
 from realqa_cli.errors import MediaError
 from realqa_cli.pixels import check_ratio
 
@@ -118,9 +119,11 @@ def content_id_of(path: Path) -> str:
         return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
 
 
-def open_photo(data: bytes | Path, *, name: str | None = None) -> Image.Image:
+def open_photo(data: bytes | Path, *, name: str | None = None, enough: int | None = None) -> Image.Image:
     """Decode one photo, fully, to an upright image of mode RGB, 8 bits, without metadata.
 
+    enough: a JPEG may come at a half, a quarter or an eighth of its width and height, as long as so many
+    pixels are left; its decoder is then faster, and its pixels are others than those of scaling down.
     `name` stands in the error message (default: the path). Raises `MediaError` and nothing else: any type
     of `ErrorType` for a path, all but missing and unreadable for bytes.
     """
@@ -129,7 +132,7 @@ def open_photo(data: bytes | Path, *, name: str | None = None) -> Image.Image:
         data = read_bytes(data)
     image_format = _recognise(data, name)
     try:
-        return _decode(data, image_format, name)
+        return _decode(data, image_format, name, enough)
     except MediaError:
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
@@ -165,11 +168,11 @@ def _recognise(data: bytes, name: str | None) -> str:
         raise MediaError("not a photo of a known format", type="unsupported", where=name, remedy=remedy)
     if image_format == "video":
         raise MediaError("this is a video, not a photo", type="video", where=name)
-    _prepare(image_format)
+    prepare(image_format)
     return image_format
 
 
-def _decode(data: bytes, image_format: str, name: str | None) -> Image.Image:
+def _decode(data: bytes, image_format: str, name: str | None, enough: int | None) -> Image.Image:
     with warnings.catch_warnings():
         # Only the decoders' warnings about odd files are muted: a race of threads here harms nobody else's.
         warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
@@ -178,6 +181,9 @@ def _decode(data: bytes, image_format: str, name: str | None) -> Image.Image:
                 what = f"{image.width} x {image.height} pixels are over the limit of {MAX_PIXELS:,}"
                 raise MediaError(what, type="too-large", where=name, remedy="scale it down")
             check_ratio(image.width, image.height, name)
+            if enough is not None and image_format == "JPEG":
+                share = min(1.0, sqrt(enough / (image.width * image.height)))
+                image.draft(None, (ceil(image.width * share), ceil(image.height * share)))
             image.load()
             with suppress(*_GARBLED):  # TIFF and HEIF come upright from their decoders, with the tag reset
                 ImageOps.exif_transpose(image, in_place=True)
@@ -229,22 +235,3 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB") or image
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image  # a profile that is garbled or for another colour space
-
-
-@cache
-def _prepare(image_format: str) -> None:
-    """What has to happen once, before the first file of a format."""
-    if image_format == "HEIF":
-        import pillow_heif  # 0.1 s that only photos of this format pay for
-
-        pillow_heif.register_heif_opener()
-    elif image_format == "TIFF":
-        import ctypes
-
-        from PIL import _imaging
-
-        # libtiff prints each flaw of a file to stderr; Pillow raises as well, so that nothing is lost.
-        with suppress(OSError, AttributeError):  # linked statically (Windows): there its chatter stays
-            library = ctypes.CDLL(_imaging.__file__)  # finds the symbols of the libraries it links to, too
-            library.TIFFSetErrorHandler(None)
-            library.TIFFSetWarningHandler(None)

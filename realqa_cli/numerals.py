@@ -132,7 +132,7 @@ def token_trie(
     """
     wholes = encode([prompt + text + end for text in continuations])
     bares = encode([prompt + text for text in continuations])
-    shared = _shared_length([*encode([prompt]), *wholes])
+    shared = shared_length([*encode([prompt]), *wholes])
     apart = all(whole[: len(bare)] == bare for whole, bare in zip(wholes, bares, strict=True))
     prompt_ids = wholes[0][:shared]
     if apart:
@@ -143,7 +143,8 @@ def token_trie(
     return prompt_ids, TokenTrie.from_sequences([whole[shared:] for whole in wholes])
 
 
-def _shared_length(sequences: list[list[int]]) -> int:
+def shared_length(sequences: list[list[int]]) -> int:
+    """How many tokens all of them begin with."""
     first, last = min(sequences), max(sequences)  # all others lie between them
     limit = min(len(sequence) for sequence in sequences)
     return next((i for i in range(limit) if first[i] != last[i]), limit)

@@ -38,6 +38,8 @@ def fit(image: Image.Image, *, factor: int, min_pixels: int, max_pixels: int) ->
     """Resize to `smart_resize`'s size, bicubic with antialiasing, as Qwen2-VL's image processor does."""
     area = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     rows, columns = smart_resize(image.height, image.width, factor=factor, **area)
+    if image.size == (columns, rows):
+        return image
     return image.resize((columns, rows), Image.Resampling.BICUBIC)
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -35,6 +35,7 @@ class Item:
 
     index: its place in the run, from 0.  name: what is printed; opens from the current folder, or is
     ``file:line`` for a line that names nothing.  path: None only with `error`.  fields: the record's others.
+    live: it came from standard input, where the next one may be long in coming.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Item:
     fields: Mapping[str, Any] = field(default_factory=dict)
     kind: _Kind = "image"
     error: ItemError | None = None
+    live: bool = False
 
 
 def read_sources(
@@ -136,7 +138,8 @@ def _items(plans: Sequence[list[_Named] | Path | None], stdin: IO[str]) -> Itera
             folder = "" if plan is None else os.path.dirname(plan)
             name = "<stdin>" if plan is None else str(plan)
             for line, record in read_lines(stdin if plan is None else plan, name=name):
-                yield _line_item(next(numbers), record, folder, f"{name}:{line}")
+                item = _line_item(next(numbers), record, folder, f"{name}:{line}")
+                yield replace(item, live=True) if plan is None else item
     if next(numbers) == 0:
         raise UsageError("the sources hold no records", remedy="check that the .jsonl or stdin is not empty")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL.Image import Image, Resampling
 
-from realqa_cli.batches import Watch, watcher
+from realqa_cli.backends import PhotoFit
+from realqa_cli.batches import Opening, Watch, watcher
 from realqa_cli.errors import ItemError
 from realqa_cli.methods import Found, Method
 from realqa_cli.pixels import within
@@ -24,7 +25,8 @@ class Viewer:
 
     per_frame: whether each frame of a video is scored too, as a photo; where the model takes no videos, a
     video's score is then the mean of its frames', and what else a record tells of a score is null.
-    batch_size: frames in one forward pass.
+    batch_size: frames in one forward pass.  photo_fit: what the backend makes of a photo, if it tells.
+    enough: pixels that a JPEG may be decoded at, at least (`batches.Opening`).
     """
 
     method: Method
@@ -33,6 +35,17 @@ class Viewer:
     backend_fit: Fit | None
     per_frame: bool
     batch_size: int
+    photo_fit: PhotoFit | None = None
+    enough: int | None = None
+
+    def opening(self) -> Opening:
+        """How photos and videos are opened: in the size in which they are seen."""
+        return Opening(self.watcher(), self.prepared, self.enough)
+
+    def prepared(self, photo: Image) -> Image:
+        """The photo as the backend is asked about it."""
+        photo = self.readout.prepare(photo)
+        return photo if self.photo_fit is None else self.photo_fit(photo)
 
     def watcher(self) -> Watch:
         """Reads videos, as far as the model or the method knows what to do with them."""
@@ -44,8 +57,7 @@ class Viewer:
         return watcher(self.sampling, fit and self._prepared(fit), remedy=remedy)
 
     def read(self, sights: Sequence[Sight]) -> list[Found]:
-        """As `Method.read`; with `per_frame` the fields of a video have `frames`."""
-        sights = [sight if isinstance(sight, Clip) else self.readout.prepare(sight) for sight in sights]
+        """As `Method.read`, of what `opening` made; with `per_frame` the fields of a video have `frames`."""
         whole = [sight for sight in sights if self.backend_fit or not isinstance(sight, Clip)]
         waiting = iter(self.method.read(whole) if whole else ())
         return [

@@ -473,3 +473,19 @@ def test_a_photos_area_is_told_by_its_header_and_by_no_other_decoder(tmp_path: P
     Image.new("RGB", (31, 17)).save(other)  # Pillow reads it, realqa does not
     broken.write_bytes(b"\xff\xd8\xff" + bytes(40))
     assert [photo_area(path) for path in (photo, other, broken, tmp_path / "none.jpg")] == [31 * 17, 0, 0, 0]
+
+
+def test_a_jpeg_may_be_decoded_at_a_fraction_that_leaves_enough() -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8))
+    data = io.BytesIO()
+    photo.save(data, "JPEG")
+    assert open_photo(data.getvalue(), enough=401_408).size == (960, 540)
+    assert open_photo(data.getvalue(), enough=100_352).size == (480, 270)
+    assert open_photo(data.getvalue(), enough=10**9).size == (1920, 1080)
+    assert open_photo(data.getvalue()).size == (1920, 1080)
+
+
+def test_other_formats_are_decoded_whole_all_the_same() -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (640, 480), "red").save(data, "PNG")
+    assert open_photo(data.getvalue(), enough=100).size == (640, 480)

@@ -279,7 +279,7 @@ def test_a_url_on_the_command_line_is_an_error_item() -> None:
 def test_standard_input_is_json_lines_seen_from_the_current_folder() -> None:
     touch("a.jpg", "b.jpg")
     first, error, last = read("-", "b.jpg", stdin='{"image": "a.jpg", "mos": 3}\noops\n')
-    assert first == Item(0, "a.jpg", Path("a.jpg"), {"mos": 3})
+    assert first == Item(0, "a.jpg", Path("a.jpg"), {"mos": 3}, live=True)
     assert error.name == "<stdin>:2"
     assert last == Item(2, "b.jpg", Path("b.jpg"))
 

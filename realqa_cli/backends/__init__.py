@@ -5,13 +5,15 @@ regression head (`Regresses`) and knows nothing of tensors, servers or tokens. B
 name and imported on demand.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from realqa_cli import prompts
-from realqa_cli.errors import UsageError
+from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.flow import ALONE, Crew
 from realqa_cli.numerals import Floats
 from realqa_cli.video import Clip, Fit, Sight
 
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from realqa_cli.models import ModelSource
+
+log = logging.getLogger("realqa")
+
+
+PhotoFit = Callable[["Image"], "Image"]
+"""What becomes of a photo, upright and RGB, before it is asked about."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,14 @@ class Ask:
     images: upright RGB photos, in the order in which the question sees them; may be empty.
     prefix: the answer's first words, written for the model ("The score of this image is ").
     video: for backends that look at videos (`Watches`).
+    pattern: a regular expression of all answers that can be read, for servers that hold a model to one.
     """
 
     question: str
     images: tuple["Image", ...] = ()
     prefix: str = ""
     video: Clip | None = None
+    pattern: str = ""
 
     @classmethod
     def about(cls, sight: Sight, question: str, prefix: str = "") -> "Ask":
@@ -69,6 +79,25 @@ class Loading:
     max_pixels: int | None = None
     trust_remote_code: bool = False
 
+    def bounds(self, low: int, high: int) -> tuple[int, int]:
+        """The pixel bounds that were asked for, each completed by the folder's own. Raises ModelError."""
+        least, most = int(self.min_pixels or low), int(self.max_pixels or high)
+        if self.max_pixels and not self.min_pixels:
+            least = min(least, most)
+        if self.min_pixels and not self.max_pixels:
+            most = max(least, most)
+        if least > most:
+            raise ModelError(
+                f"the lower pixel bound {least} exceeds the upper one {most}",
+                where="--min-pixels",
+                remedy="give a smaller one",
+            )
+        return least, most
+
+
+class Unfit(ModelError):
+    """The backend that starts fast cannot run the model, or not as asked; another may."""
+
 
 class Weighs(Protocol):
     """A backend that knows the probability of everything the model could have said."""
@@ -93,6 +122,41 @@ class Answers(Protocol):
         ...
 
 
+class Tells(Weighs, Answers, Protocol):
+    """A backend that does both: what it takes to fill a form."""
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A backend that does not know all probabilities."""
+
+    def decode(self) -> str:
+        """Either "topk", where it weighs the likeliest tokens, or "greedy", where it only answers."""
+        ...
+
+
+def decode_of(backend: object, asked: str) -> str:
+    """How the backend's answers are decoded: as asked, or as well as it can."""
+    return backend.decode() if isinstance(backend, Limited) and asked == "exact" else asked
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A backend that can keep what it computed while more is asked about the same photos."""
+
+    def memory(self) -> Tells:
+        """The backend, as it answers alone, for asks about one batch after the other.
+
+        As long as the asks are about the same photos, each costs only the text that is new in it.
+        """
+        ...
+
+
+def remembering(backend: Tells) -> Tells:
+    """The backend with a memory of its own for as long as the result lives; itself where it has none."""
+    return backend.memory() if isinstance(backend, Remembers) else backend
+
+
 class Regresses(Protocol):
     """A backend whose model has a regression head."""
 
@@ -115,6 +179,34 @@ def frame_fit(backend: object) -> Fit | None:
     return backend.frame_fit() if isinstance(backend, Watches) else None
 
 
+@runtime_checkable
+class Fits(Protocol):
+    """A backend that tells in which size it sees photos, so that they can be made so ahead."""
+
+    def photo_fit(self) -> PhotoFit | None:
+        """What becomes of a photo; asked about the result, the backend answers as about the photo."""
+        ...
+
+
+@runtime_checkable
+class Parallel(Protocol):
+    """A backend that can be asked by several threads at once."""
+
+    def crew(self) -> Crew:
+        """By how many, and what each has to do first."""
+        ...
+
+
+def photo_fit(backend: object) -> PhotoFit | None:
+    """The backend's, None where photos are to be left as they are."""
+    return backend.photo_fit() if isinstance(backend, Fits) else None
+
+
+def crew(backend: object) -> Crew:
+    """The backend's, one thread where it says nothing."""
+    return backend.crew() if isinstance(backend, Parallel) else ALONE
+
+
 class Backend(Weighs, Answers, Regresses, Protocol):
     """What `score` needs: all three, and an account of itself for the manifest."""
 
@@ -128,6 +220,7 @@ class Backend(Weighs, Answers, Regresses, Protocol):
 
 
 BACKENDS = {
+    "onnx": "realqa_cli.backends.onnx:OnnxBackend",
     "hf": "realqa_cli.backends.hf:HFBackend",
     "echo": "realqa_cli.backends.echo:EchoBackend",
 }
@@ -135,11 +228,16 @@ BACKENDS = {
 
 
 def load(name: str, source: "ModelSource", loading: Loading) -> Backend:
-    """The backend of that name with the model of `source`; "auto" is `hf`.
+    """The backend of that name with the model of `source`; "auto" is `onnx` where that can do it, else `hf`.
 
     Raises UsageError for an unknown name, ModelError where the model cannot be loaded.
     """
-    name = "hf" if name == "auto" else name
+    if name == "auto":
+        try:
+            return load("onnx", source, loading)
+        except Unfit as reason:
+            log.debug("not the backend onnx: %s", reason)
+            name = "hf"
     if name not in BACKENDS:
         raise UsageError(
             f"unknown backend {name!r}", where="--backend", remedy=f"use one of: auto, {', '.join(BACKENDS)}"

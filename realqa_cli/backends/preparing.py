@@ -6,7 +6,7 @@ The Qwen-VL families are prepared by qwen.py; others by the processor that comes
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from realqa_cli.backends import Loading
+from realqa_cli.backends import Loading, PhotoFit
 from realqa_cli.backends.templates import message, require_template, templated, turn
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import ModelError
@@ -42,6 +42,10 @@ class Prepares(Protocol):
 
     def frame_fit(self) -> Fit | None:
         """What becomes of a video's frames before they are asked about; None where videos are not taken."""
+        ...
+
+    def photo_fit(self) -> PhotoFit | None:
+        """What may become of a photo before it is asked about, without a change in what the model sees."""
         ...
 
     def settings(self) -> Mapping[str, Any]:
@@ -130,6 +134,10 @@ class Processor:
 
     def frame_fit(self) -> Fit | None:
         """See `Prepares`: of these families none was tried with videos."""
+        return None
+
+    def photo_fit(self) -> PhotoFit | None:
+        """See `Prepares`: their processors resize by rules of their own."""
         return None
 
     def settings(self) -> Mapping[str, Any]:

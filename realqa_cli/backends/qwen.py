@@ -8,19 +8,21 @@ the seconds between them; Qwen3-VL writes the seconds before each pair.
 """
 
 import inspect
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from realqa_cli.backends import Loading
+from realqa_cli.backends import Loading, PhotoFit
+from realqa_cli.backends.patches import Patcher
 from realqa_cli.backends.templates import message, require_template, templated, turn
 from realqa_cli.decoding.tree import PromptBatch
-from realqa_cli.errors import ModelError
 from realqa_cli.models import ModelSource
 from realqa_cli.pixels import fit, frame_bounds
 from realqa_cli.video import Clip, Fit, Sight
@@ -40,9 +42,12 @@ class Qwen:
         )
         self.images: Any = AutoImageProcessor.from_pretrained(source.base, backend="pil")
         require_template(self.tokenizer, source)
-        self._size = _pixel_bounds(self.images, loading)
+        low, high = loading.bounds(self.images.size["shortest_edge"], self.images.size["longest_edge"])
+        self._size = {"shortest_edge": low, "longest_edge": high}
         self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._kept: tuple[Sequence[Sight], dict[str, Tensor]] = ((), {})
+        self._kept = threading.local()  # several threads may prepare at once
+        bounds = {"min_pixels": low, "max_pixels": high}
+        self._patcher = Patcher(self.images, **bounds) if Patcher.serves(self.images) else None
         self._image_token = int(model.config.image_token_id)
         self._video_token = int(model.config.video_token_id)
         self._writes_seconds = model.config.model_type in _WRITES_SECONDS
@@ -85,6 +90,10 @@ class Qwen:
             return None
         return self._fit
 
+    def photo_fit(self) -> PhotoFit | None:
+        """See `Prepares`."""
+        return None if self._patcher is None else self._patcher.fit
+
     def settings(self) -> Mapping[str, Any]:
         """The bounds of a photo's area in pixels."""
         return {"min_pixels": self._size["shortest_edge"], "max_pixels": self._size["longest_edge"]}
@@ -99,22 +108,25 @@ class Qwen:
 
     def _pixels(self, shown: Sequence[Sight]) -> dict[str, Tensor]:
         """Patches of what is shown; the last are kept, because slots ask many times of one batch."""
-        kept, inputs = self._kept
-        if len(kept) != len(shown) or any(a is not b for a, b in zip(kept, shown, strict=True)):
-            inputs = self._patches(shown)
-            self._kept = shown, inputs
-        return inputs
+        kept: tuple[Sequence[Sight], dict[str, Tensor]] = getattr(self._kept, "last", ((), {}))
+        if [*map(id, kept[0])] != [*map(id, shown)]:
+            kept = self._kept.last = shown, self._patches(shown)
+        return kept[1]
 
     def _patches(self, shown: Sequence[Sight]) -> dict[str, Tensor]:
         photos = [sight for sight in shown if not isinstance(sight, Clip)]
         clips = [sight for sight in shown if isinstance(sight, Clip)]
         inputs: dict[str, Tensor] = {}
-        if photos:
+        if photos and self._patcher is not None:
+            patches, grids = zip(*map(self._patcher, photos), strict=True)
+            values = torch.from_numpy(np.concatenate(patches))
+            inputs |= {"pixel_values": values, "image_grid_thw": torch.tensor(grids)}
+        elif photos:
             made = self.images(images=photos, size=self._size, return_tensors="pt")
             inputs |= {"pixel_values": made["pixel_values"], "image_grid_thw": made["image_grid_thw"]}
         if clips:
-            values, grids = zip(*(self._clip_patches(clip) for clip in clips), strict=True)
-            inputs |= {"pixel_values_videos": torch.cat(values), "video_grid_thw": torch.stack(grids)}
+            films, sizes = zip(*(self._clip_patches(clip) for clip in clips), strict=True)
+            inputs |= {"pixel_values_videos": torch.cat(films), "video_grid_thw": torch.stack(sizes)}
         device, dtype = self._base.device, self._base.dtype
         return {
             name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
@@ -201,20 +213,3 @@ def _after_videos(positions: Tensor, types_B_T: Tensor) -> Tensor:
 def _expand(ids: Sequence[int], counts: Mapping[int, Iterator[int]]) -> list[int]:
     """Repeats each placeholder as often as what it stands for has visual tokens."""
     return [token for one in ids for token in ([one] * next(counts[one]) if one in counts else [one])]
-
-
-def _pixel_bounds(images: Any, loading: Loading) -> dict[str, int]:
-    """The bounds that were asked for, each completed by the folder's own."""
-    low = int(loading.min_pixels or images.size["shortest_edge"])
-    high = int(loading.max_pixels or images.size["longest_edge"])
-    if loading.max_pixels and not loading.min_pixels:
-        low = min(low, high)
-    if loading.min_pixels and not loading.max_pixels:
-        high = max(low, high)
-    if low > high:
-        raise ModelError(
-            f"the lower pixel bound {low} exceeds the upper one {high}",
-            where="--min-pixels",
-            remedy="give a smaller one",
-        )
-    return {"shortest_edge": low, "longest_edge": high}

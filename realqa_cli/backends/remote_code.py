@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from realqa_cli.backends import Ask, Loading
-from realqa_cli.backends.hf import device_named, quiet
+from realqa_cli.backends.weights import device_named, quiet
 from realqa_cli.errors import ModelError, RealqaError
 from realqa_cli.manifest import folder_digest, versions
 from realqa_cli.models import SHORT_NAMES, ModelSource

@@ -13,8 +13,9 @@ import torch
 
 from realqa_cli.backends import Ask, Loading
 from realqa_cli.backends.adapters import attach
-from realqa_cli.backends.hf import device_named, greedy, load_model, quiet
+from realqa_cli.backends.hf import greedy
 from realqa_cli.backends.templates import require_template
+from realqa_cli.backends.weights import device_named, load_model, quiet
 from realqa_cli.errors import ModelError
 from realqa_cli.manifest import folder_digest, versions
 from realqa_cli.models import ModelSource

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from realqa_cli.backends import Ask, Backend
+from realqa_cli.backends import Ask, Tells
 from realqa_cli.prompts import Slot
 
 _FREE_TOKENS = 96
@@ -40,7 +40,7 @@ class Completed:
 
 
 def complete(
-    backend: Backend, asks: Sequence[Ask], form: Sequence[str | Slot], closing: str
+    backend: Tells, asks: Sequence[Ask], form: Sequence[str | Slot], closing: str
 ) -> list[Completed]:
     """Fills the form for every ask; the asks' own prefixes stand before it.
 
@@ -65,7 +65,7 @@ def complete(
     return answers
 
 
-def _choose(backend: Backend, asks: Sequence[Ask], slot: Slot, end: str) -> list[Filled]:
+def _choose(backend: Tells, asks: Sequence[Ask], slot: Slot, end: str) -> list[Filled]:
     texts = list(slot.options)
     log_probs_B_V = backend.log_probs(asks, texts, end)
     if np.isnan(log_probs_B_V).any():
@@ -78,7 +78,7 @@ def _choose(backend: Backend, asks: Sequence[Ask], slot: Slot, end: str) -> list
     return filled
 
 
-def _write(backend: Backend, asks: Sequence[Ask], end: str) -> list[Filled]:
+def _write(backend: Tells, asks: Sequence[Ask], end: str) -> list[Filled]:
     """Free text up to what follows it in the form, on one line."""
     found = []
     for ask, answer in zip(asks, backend.answer(asks, _FREE_TOKENS, stop=end), strict=True):

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,43 +56,59 @@ def one_pass(model: Any, prompt: PromptBatch, trie: TokenTrie) -> Tensor:
     `model` is a causal language model of transformers whose `forward` takes a boolean attention
     mask (B, 1, Q, K), True where a query attends, and `logits_to_keep`.
     """
+    return read_on(model, prompt, trie, None, 0, keep=False)[0]
+
+
+def read_on(
+    model: Any, prompt: PromptBatch, trie: TokenTrie, past: Any, read: int, *, keep: bool = True
+) -> tuple[Tensor, Any]:
+    """The same where the model has `read` the first columns of the prompt; and the cache of all of it.
+
+    past: the cache of those columns, which is extended; None where nothing was read.  keep: whether there is
+    to be a cache, of the prompt alone.
+    """
     device = prompt.ids_B_T.device
     batch = prompt.ids_B_T.shape[0]
     inner = trie.inner
     nodes_N = torch.tensor([trie.tokens[i] for i in inner], device=device, dtype=torch.long)
     depths_N = torch.tensor([trie.depths[i] for i in inner], device=device, dtype=torch.long)
-    inputs = dict(prompt.inputs)
-    if prompt.token_types_B_T is not None:
+    inputs = {} if read else dict(prompt.inputs)
+    if prompt.token_types_B_T is not None and not read:
         inputs["mm_token_type_ids"] = torch.nn.functional.pad(prompt.token_types_B_T, (0, len(inner)))
-    logits_B_R_V = model(
-        input_ids=torch.cat([prompt.ids_B_T, nodes_N.expand(batch, -1)], dim=1),
-        attention_mask=tree_mask(prompt.mask_B_T, trie),
-        position_ids=torch.cat([prompt.positions, _next_position(prompt) + depths_N - 1], dim=-1),
+    out = model(
+        input_ids=torch.cat([prompt.ids_B_T[:, read:], nodes_N.expand(batch, -1)], dim=1),
+        attention_mask=tree_mask(prompt.mask_B_T, trie, read),
+        position_ids=torch.cat([prompt.positions[..., read:], next_position(prompt) + depths_N - 1], dim=-1),
         logits_to_keep=len(inner) + 1,
-        use_cache=False,
+        past_key_values=past,
+        use_cache=keep,
         **inputs,
-    ).logits
+    )
+    if keep and inner:
+        out.past_key_values.crop(-len(inner))
     rows = {0: 0} | {node: row for row, node in enumerate(inner, start=1)}
-    return _joint(logits_B_R_V, rows, trie)
+    return _joint(out.logits, rows, trie), out.past_key_values
 
 
-def tree_mask(mask_B_T: Tensor, trie: TokenTrie) -> Tensor:
-    """(B, 1, T + N, T + N) bool: who attends to whom, for a prompt and N inner nodes after it.
+def tree_mask(mask_B_T: Tensor, trie: TokenTrie, read: int = 0) -> Tensor:
+    """(B, 1, T - read + N, T + N) bool: who attends to whom, for a prompt and N inner nodes after it.
 
+    read: how many columns need no answer, because a cache has theirs.
     Padding attends to itself alone, so that no row of the softmax is empty.
     """
     device, inner = mask_B_T.device, trie.inner
     (batch, length), count = mask_B_T.shape, len(inner)
     where = {node: i for i, node in enumerate(inner)}
-    lineage_N_N = torch.eye(count, dtype=torch.bool, device=device)
+    lineage = np.eye(count, dtype=bool)
     for node in inner:
-        lineage_N_N[where[node], [where[above] for above in trie.ancestors(node)]] = True
-    whole = torch.zeros(batch, length + count, length + count, dtype=torch.bool, device=device)
-    whole[:, :length, :length] = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    whole[:, length:, :length] = True
+        lineage[where[node], [where[above] for above in trie.ancestors(node)]] = True
+    new = length - read
+    whole = torch.zeros(batch, new + count, length + count, dtype=torch.bool, device=device)
+    whole[:, :new, :length] = torch.ones(new, length, dtype=torch.bool, device=device).tril(read)
+    whole[:, new:, :length] = True
     whole[:, :, :length] &= mask_B_T[:, None, :]
-    whole[:, length:, length:] = lineage_N_N
-    whole |= torch.eye(length + count, dtype=torch.bool, device=device)
+    whole[:, new:, length:] = torch.from_numpy(lineage).to(device)
+    whole |= torch.eye(length + count, dtype=torch.bool, device=device)[read:]
     return whole[:, None]
 
 
@@ -150,14 +167,14 @@ def _run_branches(
     out = model(
         input_ids=ids_R_W,
         attention_mask=mask_R_K,
-        position_ids=_next_position(prompt).repeat_interleave(count, dim=-2) + steps_W,
+        position_ids=next_position(prompt).repeat_interleave(count, dim=-2) + steps_W,
         past_key_values=cache,
         use_cache=True,
     ).logits.unflatten(0, (batch, count))
     return {node: out[:, b, w] for b, branch in enumerate(branches) for w, node in enumerate(branch)}
 
 
-def _next_position(prompt: PromptBatch) -> Tensor:
+def next_position(prompt: PromptBatch) -> Tensor:
     """(B, 1) or (axes, B, 1): the position of the first token after each prompt, equal on all axes."""
     highest = prompt.positions.masked_fill(~prompt.mask_B_T, -1).amax(dim=-1, keepdim=True)
     if highest.ndim == 3:
@@ -168,7 +185,10 @@ def _next_position(prompt: PromptBatch) -> Tensor:
 def _joint(logits_B_R_V: Tensor, rows: Mapping[int, int], trie: TokenTrie) -> Tensor:
     """Sums the log-conditionals along each path; `rows` gives the logits' row of each node."""
     log_probs_B_R_V = torch.log_softmax(logits_B_R_V.float(), dim=-1)
-    parents = torch.tensor([rows[parent] for parent in trie.parents[1:]], device=logits_B_R_V.device)
-    tokens = torch.tensor(trie.tokens[1:], device=logits_B_R_V.device)
+    device, height = logits_B_R_V.device, trie.height
+    parents = torch.tensor([rows[parent] for parent in trie.parents[1:]], device=device)
+    tokens = torch.tensor(trie.tokens[1:], device=device)
     edges_B_N = torch.nn.functional.pad(log_probs_B_R_V[:, parents, tokens].double(), (1, 0))
-    return torch.stack([edges_B_N[:, list(path)].sum(dim=1) for path in trie.paths], dim=1)
+    # Short paths are filled up with the root, whose edge is 0: it has probability 1.
+    paths_V_H = torch.tensor([path + (0,) * (height - len(path)) for path in trie.paths], device=device)
+    return edges_B_N[:, paths_V_H].sum(dim=-1)
