@@ -12,6 +12,7 @@ from realqa_cli.models import ModelSource
 class ModelSettings:
     """Which model, how it is loaded, and how much of it works at once. None leaves the choice open.
 
+    jpeg_draft: whether JPEGs are decoded at a fraction of their size that the pixel bounds leave enough of.
     batch_size: photos a forward pass.  min_pixels, max_pixels: bounds of the area a photo is resized to.
     """
 
@@ -26,6 +27,7 @@ class ModelSettings:
     batch_size: int = 4
     min_pixels: int | None = None
     max_pixels: int | None = None
+    jpeg_draft: bool = False
 
     def check(self) -> None:
         """Raises UsageError for a number that makes no sense."""
@@ -57,3 +59,18 @@ class ModelSettings:
                 trust_remote_code=self.trust_remote_code,
             ),
         )
+
+
+def enough_of(settings: ModelSettings, backend: Backend) -> int | None:
+    """The pixels of which a JPEG may be decoded, at least; None where all are wanted. Raises UsageError."""
+    if not settings.jpeg_draft:
+        return None
+    enough = backend.settings().get("max_pixels")
+    if enough is None:
+        raise UsageError("needs a model with pixel bounds", where="--jpeg-draft", remedy="leave it out")
+    return int(enough)
+
+
+def drafts(settings: ModelSettings) -> dict[str, bool]:
+    """For a manifest: that JPEGs were not decoded whole."""
+    return {"jpeg_draft": True} if settings.jpeg_draft else {}

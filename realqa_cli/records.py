@@ -101,7 +101,8 @@ class ScoreRecord(Record):
     """A line of `realqa score`.
 
     score, mode, std: mean, most likely value and standard deviation of the distribution, on `scale`.
-    interval: its central 90 %.  mass: the probability, before renormalising, of all numerals on the scale.
+    interval: its central 90 %.  mass: the probability, before renormalising, of all numerals on the scale;
+    with the decode "topk" of those that the server's likeliest tokens led to.
     text: the answer sentence.  run: the manifest's id.  content: the file's bytes, as `media.content_id`.
     distribution: every [value, probability].  What a read-out does not know is null: std, interval and mass
     of a greedy answer, all but the score of a regression head, or of a video of which only frames were seen.

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realqa_cli import __version__
-from realqa_cli.backends import frame_fit
-from realqa_cli.batches import Done, Photo, Watch, open_item, open_items, through
+from realqa_cli.asking import AskSettings
+from realqa_cli.backends import decode_of, frame_fit, photo_fit
+from realqa_cli.batches import Done, Opening, Photo, find_items, identify
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.loading import ModelSettings
+from realqa_cli.loading import drafts, enough_of
 from realqa_cli.manifest import Manifest
 from realqa_cli.media import content_id
 from realqa_cli.methods import METHODS, Means, make
@@ -25,11 +26,15 @@ from realqa_cli.watching import Viewer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from realqa_cli.ray_engine import RayScorer
+
 DECODES = ("exact", "greedy")
+ENGINES = ("local", "ray")
+"""Where models run: in this process, or on a Ray cluster (ray_engine.py)."""
 
 
 @dataclass(frozen=True)
-class ScoreSettings(ModelSettings):
+class ScoreSettings(AskSettings):
     """Everything that decides how photos are scored. None leaves the choice to the model's folder.
 
     method: "direct" asks for the score alone, "cot" for the attributes first, "levels" for a word;
@@ -37,6 +42,7 @@ class ScoreSettings(ModelSettings):
     decode: "exact" or "greedy".
     scale, digits: for models without `realqa.json`.  distribution: whether records carry all values.
     frames, fps: which frames of a video are looked at (video.Sampling).  per_frame: each is scored too.
+    engine: one of `ENGINES`.
     """
 
     method: str | None = None
@@ -48,6 +54,7 @@ class ScoreSettings(ModelSettings):
     frames: int | None = None
     fps: float | None = None
     per_frame: bool = False
+    engine: str = "local"
 
 
 class Scorer:
@@ -60,13 +67,19 @@ class Scorer:
         """Loads the model; `settings` are the fields of `ScoreSettings`. Raises UsageError."""
         self.settings = ScoreSettings(model=model, **settings)
         _check(self.settings)
-        source = self.settings.find()
-        self.readout: Readout = resolve(source.scorer, self.settings)
-        self._backend = self.settings.load(
-            source, min_pixels=self.readout.min_pixels, max_pixels=self.readout.max_pixels
+        self._asked = self.settings.asked()
+        self.readout: Readout = resolve(self._asked.scorer, self.settings)
+        self._backend = self._asked.load(
+            min_pixels=self.readout.min_pixels,
+            max_pixels=self.readout.max_pixels,
+            weigh=self.settings.decode != "greedy",
         )
         means = Means(
-            self._backend, self.readout, source.scorer, self.settings.decode, self.settings.distribution
+            self._backend,
+            self.readout,
+            self._asked.scorer,
+            decode_of(self._backend, self.settings.decode),
+            self.settings.distribution,
         )
         self._method = make(self.readout.method, means)
         self._viewer = Viewer(
@@ -76,6 +89,8 @@ class Scorer:
             frame_fit(self._backend),
             per_frame=self.settings.per_frame,
             batch_size=self.settings.batch_size,
+            photo_fit=photo_fit(self._backend),
+            enough=enough_of(self.settings, self._backend),
         )
         self.manifest = self._manifest()
 
@@ -89,18 +104,18 @@ class Scorer:
 
         What cannot be scored gives a record with `error`; nothing is raised for it.
         """
-        watch = self._viewer.watcher()
-        return list(self._lines(_given(index, source, watch) for index, source in enumerate(sources)))
+        opening = self._viewer.opening()
+        return list(self._lines(_given(index, source, opening) for index, source in enumerate(sources)))
 
     def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
         """One JSON-ready record for each item, in order, as soon as its batch is through.
 
         An item for which `done(name, content)` is true yields nothing.
         """
-        return self._lines(open_items(items, done, watch=self._viewer.watcher()))
+        return self._lines(find_items(items, done, self._viewer.opening()))
 
     def _lines(self, photos: Iterable[Photo]) -> Iterator[dict[str, Any]]:
-        for photo, outcome in through(photos, self.settings.batch_size, self._viewer.read):
+        for photo, outcome in self._asked.through(self._backend, photos, self._viewer.read):
             try:
                 if isinstance(outcome, ItemError):
                     raise outcome
@@ -127,15 +142,20 @@ class Scorer:
             "video": self._viewer.settings(),
             **self.readout.settings(),
             **self._backend.settings(),
+            **drafts(self.settings),
         }
-        environment = {
-            "model": self.settings.model,
-            "adapter": self.settings.adapter,
-            "batch_size": self.settings.batch_size,
-            **self._backend.environment(),
-            "realqa": __version__,
-        }
+        environment = {**self._asked.environment(self._backend), "realqa": __version__}
         return Manifest("score", settings, environment)
+
+
+def open_scorer(settings: ScoreSettings) -> "Scorer | RayScorer":
+    """What scores by the settings' engine. Raises UsageError."""
+    _check(settings)
+    if settings.engine == "local":
+        return Scorer.from_settings(settings)
+    from realqa_cli.ray_engine import RayScorer
+
+    return RayScorer(settings)
 
 
 def _check(settings: ScoreSettings) -> None:
@@ -143,6 +163,7 @@ def _check(settings: ScoreSettings) -> None:
     for option, value, known in (
         ("--method", settings.method, (None, *METHODS)),
         ("--decode", settings.decode, DECODES),
+        ("--engine", settings.engine, ENGINES),
     ):
         if value not in known:
             raise UsageError(
@@ -152,9 +173,9 @@ def _check(settings: ScoreSettings) -> None:
             )
 
 
-def _given(index: int, source: "str | Path | Image", watch: Watch) -> Photo:
+def _given(index: int, source: "str | Path | Image", opening: Opening) -> Photo:
     if isinstance(source, str | Path):
-        return open_item(Item(index, str(source), Path(source), kind=kind_of(str(source))), watch=watch)
+        return identify(Item(index, str(source), Path(source), kind=kind_of(str(source))), opening)
     image = source.convert("RGB")
     content = content_id(f"{image.size}".encode() + image.tobytes())
-    return Photo(Item(index, f"image-{index}", None), content, image)
+    return Photo(Item(index, f"image-{index}", None), content, look=lambda: opening.made(image))

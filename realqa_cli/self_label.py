@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from realqa_cli import __version__, prompts
-from realqa_cli.backends import Ask, frame_fit
-from realqa_cli.batches import Done, open_items, through, watcher
+from realqa_cli.asking import AskSettings
+from realqa_cli.backends import Ask, decode_of, frame_fit, photo_fit, remembering
+from realqa_cli.batches import Done, Opening, Photo, find_items, watcher
 from realqa_cli.decoding.slots import Completed, Filled, complete
+from realqa_cli.decoding.written import untold, write_forms
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.loading import ModelSettings
+from realqa_cli.loading import drafts, enough_of
 from realqa_cli.manifest import Manifest
 from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.patterns import one_of
 from realqa_cli.records import LabelRecord, error_line
 from realqa_cli.sources import Item
 from realqa_cli.video import Sampling, Sight
@@ -26,7 +29,7 @@ log = logging.getLogger("realqa")
 
 
 @dataclass(frozen=True)
-class LabelSettings(ModelSettings):
+class LabelSettings(AskSettings):
     """`reasons`: whether free text is generated too, where the model was trained to give it.
 
     frames, fps: which frames of a video are looked at (video.Sampling).
@@ -46,53 +49,62 @@ class Labeller:
         self.settings = settings
         sampling = Sampling(settings.frames, settings.fps)
         sampling.check()
-        source = settings.find()
-        scorer = source.scorer or RealqaJson()
-        self.form = form_of(source.scorer, reasons=settings.reasons)
-        self._backend = settings.load(
-            source,
+        self._asked = settings.asked()
+        scorer = self._asked.scorer or RealqaJson()
+        self.form = form_of(self._asked.scorer, reasons=settings.reasons)
+        self._backend = self._asked.load(
             min_pixels=settings.min_pixels or scorer.min_pixels,
             max_pixels=settings.max_pixels or scorer.max_pixels,
+            weigh=True,
         )
-        self._watch = watcher(
-            sampling, frame_fit(self._backend), remedy="use a model of the Qwen-VL families"
-        )
+        self.decode = decode_of(self._backend, "exact")
+        watch = watcher(sampling, frame_fit(self._backend), remedy="use a model of the Qwen-VL families")
+        self._opening = Opening(watch, photo_fit(self._backend), enough_of(settings, self._backend))
         self.manifest = Manifest(
             "self-label",
             {
                 "prompt": {"question": prompts.MIX_QUESTION, "form": list(self.form)},
                 "video": sampling.settings(),
                 **self._backend.settings(),
+                **drafts(settings),
             },
-            {
-                "model": settings.model,
-                "adapter": settings.adapter,
-                "batch_size": settings.batch_size,
-                **self._backend.environment(),
-                "realqa": __version__,
-            },
+            {**self._asked.environment(self._backend), "realqa": __version__},
         )
 
     def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
         """One JSON-ready record for each item, in order; an item that is `done` yields nothing."""
-        opened = open_items(items, done, watch=self._watch)
-        for photo, outcome in through(opened, self.settings.batch_size, self._ask):
-            if isinstance(outcome, ItemError):
-                yield error_line(photo.item, outcome, content=photo.content, instead_of=LabelRecord)
-                continue
-            yield LabelRecord.of(
-                photo.item,
-                attributes=attributes_of(outcome.slots),
-                annotator={"model": self.settings.model},
-                confidence=confidence_of(outcome.slots),
-                refined=False,
-                run=self.manifest.run,
-                content=photo.content,
-            ).to_line()
+        found = find_items(items, done, self._opening)
+        for photo, outcome in self._asked.through(self._backend, found, self._ask):
+            try:
+                if isinstance(outcome, ItemError):
+                    raise outcome
+                yield self._line(photo, outcome)
+            except ItemError as error:
+                yield error_line(photo.item, error, content=photo.content, instead_of=LabelRecord)
+
+    def _line(self, photo: Photo, found: Completed) -> dict[str, Any]:
+        if not found.slots:
+            what = f"the answer tells no attribute: {found.text[:120]!r}"
+            raise ItemError(what, type="unparsed", where=photo.item.name)
+        left_out = untold(found, self.form)
+        return LabelRecord.of(
+            photo.item,
+            attributes=attributes_of(found.slots),
+            **({"unparsed": left_out} if left_out else {}),
+            annotator={"model": self.manifest.environment["model"]},
+            **({} if self.decode == "greedy" else {"confidence": confidence_of(found.slots)}),
+            refined=False,
+            run=self.manifest.run,
+            content=photo.content,
+        ).to_line()
 
     def _ask(self, images: Sequence[Sight]) -> list[Completed]:
         asks = [Ask.about(image, prompts.MIX_QUESTION) for image in images]
-        return complete(self._backend, asks, prompts.regular_form(self.form), prompts.REGULAR_END)
+        if self.decode == "greedy":
+            return write_forms(self._backend, asks, self.form, one_of([prompts.REGULAR_END]))
+        return complete(
+            remembering(self._backend), asks, prompts.regular_form(self.form), prompts.REGULAR_END
+        )
 
 
 def form_of(scorer: RealqaJson | None, *, reasons: bool) -> tuple[str, ...]:
@@ -103,7 +115,7 @@ def form_of(scorer: RealqaJson | None, *, reasons: bool) -> tuple[str, ...]:
     """
     trained = scorer.form if scorer is not None else None
     if trained is None:
-        log.warning("the model was not trained on attributes: its labels are well formed, but guesses")
+        log.warning("the model does not say that it was trained on attributes: its labels may be guesses")
         trained = prompts.arrange(prompts.SLOTS)
     elif reasons and not any(prompts.SLOTS[key].free for key in trained):
         raise UsageError(

@@ -33,6 +33,7 @@ LAYERS: tuple[set[str], ...] = (
         "number_lists",
         "numerals",
         "metrics",
+        "patterns",
         "prompts",
     },
     {"flow", "jsonl", "manifest", "records"},

@@ -164,3 +164,19 @@ def test_a_model_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="lacks 1 weights"):
         Scorer(str(folder))
+
+
+def test_the_manifest_says_where_jpegs_were_not_decoded_whole(scorer: Scorer) -> None:
+    drafting = Scorer(jpeg_draft=True, max_pixels=20_000)
+    (record,) = drafting.score([PHOTOS / "bee.jpg"])
+    assert drafting.manifest.settings["jpeg_draft"] is True
+    assert record["run"] == drafting.manifest.run
+    assert "jpeg_draft" not in scorer.manifest.settings
+    (whole,) = Scorer(max_pixels=20_000).score([PHOTOS / "bee.jpg"])
+    assert record["score"] == pytest.approx(whole["score"], abs=0.3)
+    assert record["score"] != whole["score"]
+
+
+def test_drafts_need_to_know_how_many_pixels_are_enough() -> None:
+    with pytest.raises(UsageError, match="--jpeg-draft"):
+        Scorer(backend="echo", jpeg_draft=True)

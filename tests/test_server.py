@@ -4,6 +4,8 @@ import base64
 import io
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -18,7 +20,7 @@ from realqa_cli.backends import Ask
 from realqa_cli.backends.server import ServerBackend, data_uri, user_message
 from realqa_cli.backends.server_client import ServerClient
 from realqa_cli.backends.server_pool import in_order
-from realqa_cli.backends.server_replies import asked_wait
+from realqa_cli.backends.server_replies import Passing, asked_rest, asked_wait
 from realqa_cli.backends.server_settings import ServerSettings
 from realqa_cli.errors import ItemError, ModelError, UsageError
 
@@ -116,6 +118,123 @@ def test_the_server_says_how_long_to_wait_and_is_obeyed_by_every_thread() -> Non
 )
 def test_retry_after_is_a_number_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
     assert asked_wait(httpx2.Response(429, headers=headers)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "9s"}, 0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9s"}, 9),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0.5s"}, 360.5),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1.5"}, 1.5),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, 0),
+        ({"x-ratelimit-remaining-tokens": "0"}, 0),
+    ],
+)
+def test_headers_tell_when_there_is_something_left_again(headers: dict[str, str], seconds: float) -> None:
+    assert asked_rest(httpx2.Response(200, headers=headers)) == pytest.approx(seconds)
+
+
+def test_nothing_is_sent_while_nothing_is_left() -> None:
+    times: list[float] = []
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "300ms"}
+
+    def reply(body: dict[str, Any]) -> Fault:
+        times.append(time.monotonic())
+        return Fault(body=completion("hello"), headers=headers)
+
+    with ChatServer(reply) as server, ServerClient(settings(server)) as client:
+        client.chat(HELLO)
+        client.chat(HELLO)
+    assert times[1] - times[0] >= 0.3
+
+
+def test_every_attempt_is_sent_within_what_the_caller_made_of_it() -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except Passing as failure:
+            seen.append(f"{failure.kind}, lost: {failure.lost}")
+            raise
+        seen.append("fine")
+
+    faults = [status(429), status(500), HALF, GARBAGE]
+    with ChatServer(faults=faults) as server, ServerClient(settings(server, retries=9)) as client:
+        client.chat(HELLO, attempt)
+        assert client.failures == {"429": 1, "500": 1, "broken off": 1, "no JSON": 1}
+    assert seen == [
+        "429, lost: False",
+        "500, lost: False",
+        "broken off, lost: True",
+        "no JSON, lost: True",
+        "fine",
+    ]
+
+
+def test_what_an_attempt_raises_ends_the_call() -> None:
+    def attempt() -> Any:
+        raise InterruptedError
+
+    with (
+        ChatServer() as server,
+        ServerClient(settings(server, model="tiny")) as client,
+        pytest.raises(InterruptedError),
+    ):
+        client.chat(HELLO, attempt)
+    assert server.bodies == []
+
+
+@pytest.mark.parametrize(
+    "words", ["response_format is not supported", "json_schema is no type", "no structured output here"]
+)
+def test_a_schema_that_is_refused_is_left_out_from_then_on(words: str) -> None:
+    def reply(body: dict[str, Any]) -> str | Fault:
+        return status(400, words) if "response_format" in body else "hello"
+
+    with ChatServer(reply) as server, ServerClient(settings(server)) as client:
+        for _ in range(2):
+            assert client.chat(HELLO, response_format={"type": "json_schema"}).text == "hello"
+    assert len(server.bodies) == 3
+
+
+def test_a_key_that_the_answer_repeats_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with ChatServer(lambda body: f"your key is {KEY}") as server:
+        assert ask(server) == "your key is ***"
+
+
+def test_after_a_failure_nothing_more_is_begun() -> None:
+    begun: list[int] = []
+
+    def work(i: int) -> int:
+        begun.append(i)
+        if i == 1:
+            raise ValueError("enough")
+        return i
+
+    results = in_order(work, range(100), 1, ahead=9)
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="enough"):
+        next(results)
+    assert begun == [0, 1]
+
+
+def test_work_goes_on_ahead_of_a_slow_result() -> None:
+    slow = threading.Event()
+
+    def work(i: int) -> int:
+        if i == 0:
+            assert slow.wait(10)
+        elif i == 5:
+            slow.set()
+        return i
+
+    assert list(in_order(work, range(9), 2, ahead=4)) == list(range(9))
 
 
 def test_a_date_to_come_is_so_many_seconds_away() -> None:

@@ -5,7 +5,8 @@ defaults, so that it need not load them; tests/test_habits.py keeps the two alik
 """
 
 import re
-from dataclasses import fields
+from collections.abc import Collection
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -31,10 +32,41 @@ def flag(panel: str, *names: str, help: str) -> Any:
 Settings = TypeVar("Settings")
 
 
-def settings_of(context: typer.Context, kind: type[Settings]) -> Settings:
-    """The dataclass `kind` from the options of its fields' names; what was not given keeps its default."""
-    given = {field.name: context.params.get(field.name) for field in fields(kind)}  # type: ignore[arg-type]
+def settings_of(context: typer.Context, kind: type[Settings], *, without: Collection[str] = ()) -> Settings:
+    """The dataclass `kind` from the options of its fields' names; what was not given keeps its default.
+
+    without: fields that no option gives as it is.
+    """
+    names = {field.name for field in fields(kind)} - {*without}  # type: ignore[arg-type]
+    given = {name: context.params.get(name) for name in names}
     return kind(**{name: value for name, value in given.items() if value not in (None, (), [])})
+
+
+def asking_of(context: typer.Context, kind: type[Settings]) -> Settings:
+    """The same for a step that may ask a server. Raises UsageError for options that then mean nothing."""
+    from realqa_cli.errors import UsageError
+
+    settings, url = settings_of(context, kind, without=("server",)), context.params["server"]
+    if url is None:
+        for name in ("api_key_env", "concurrency", "retries", "timeout"):
+            if context.params[name] is not None:
+                raise UsageError("concerns a server", where=_flag(name), remedy="add --server URL")
+        return settings
+    for name in ("adapter", "revision", "trust_remote_code", "backend", "device", "dtype", "quantize"):
+        if context.params[name]:
+            remedy = "leave it or --server out"
+            raise UsageError("concerns a model in this process", where=_flag(name), remedy=remedy)
+    for name, instead in (("batch_size", "use --concurrency"), ("jpeg_draft", "leave it out")):
+        if context.params[name]:
+            raise UsageError("concerns a model in this process", where=_flag(name), remedy=instead)
+    # A name from the environment is that of a model here.
+    told = context.get_parameter_source("model")
+    model = context.params["model"] if told is not None and told.name == "COMMANDLINE" else None
+    return replace(settings, server=server_of(context, url, model))  # type: ignore[type-var]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def server_of(context: typer.Context, url: str, model: str | None) -> "ServerSettings":
@@ -72,9 +104,12 @@ _REVISION = "The hub revision: a commit, tag or branch."
 Revision = Annotated[str | None, option(MODEL, "--revision", metavar="REV", help=_REVISION)]
 _TRUST = "Run the code that a model brings; needs --revision."
 TrustRemoteCode = Annotated[bool, flag(MODEL, "--trust-remote-code", help=_TRUST)]
-_BACKEND = "auto, hf (transformers, in this process), or echo (a fake without a model, for tests)."
+_BACKEND = (
+    "auto, onnx (models with graphs, on a CPU, without torch), hf (transformers), or echo (a fake without a"
+    " model, for tests)."
+)
 Backend = Annotated[str | None, option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
-_DEVICE = "auto, cpu, cuda, cuda:1 or mps."
+_DEVICE = "auto, cpu, cuda, cuda:1 or mps; auto leaves small models (--backend onnx) on the CPU."
 Device = Annotated[str | None, option(MODEL, "--device", metavar="NAME", help=_DEVICE, default="auto")]
 _DTYPE = "auto, float32, bfloat16 or float16; auto is float32 on a CPU."
 Dtype = Annotated[str | None, option(MODEL, "--dtype", metavar="NAME", help=_DTYPE, default="auto")]
@@ -90,6 +125,8 @@ _DECODE = "exact weighs every score that the model could give; greedy reads the 
 Decode = Annotated[str | None, option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
 _PRESET = "realqa-release: pixels and numerals as the paper's released adapters expect them."
 Preset = Annotated[str | None, option(SCORING, "--preset", metavar="NAME", help=_PRESET)]
+_ENGINE = "local: in this process; ray: on a Ray cluster, one model a GPU."
+Engine = Annotated[str | None, option(SCORING, "--engine", metavar="NAME", help=_ENGINE, default="local")]
 _BATCH_SIZE = "Photos in one forward pass."
 BatchSize = Annotated[
     int | None, option(SCORING, "--batch-size", metavar="N", min=1, help=_BATCH_SIZE, default="4")
@@ -98,6 +135,10 @@ _MIN_PIXELS = "Enlarge photos of fewer pixels; the model's folder says how few."
 MinPixels = Annotated[int | None, option(SCORING, "--min-pixels", metavar="N", min=1, help=_MIN_PIXELS)]
 _MAX_PIXELS = "Reduce photos of more pixels; the model's folder says how many."
 MaxPixels = Annotated[int | None, option(SCORING, "--max-pixels", metavar="N", min=1, help=_MAX_PIXELS)]
+_JPEG_DRAFT = (
+    "Decode large JPEGs at a half, a quarter or an eighth of their size: faster, slightly other scores."
+)
+JpegDraft = Annotated[bool, flag(SCORING, "--jpeg-draft", help=_JPEG_DRAFT)]
 _SCALE = "The scale of a model without realqa.json, 1-5 for example."
 Scale = Annotated[str | None, option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
 _DIGITS = "Digits of the scores of a model without realqa.json."
@@ -115,6 +156,8 @@ PerFrame = Annotated[bool, flag(SCORING, "--per-frame", help=_PER_FRAME)]
 _REASONS = "Also give reasons in words, where the model was trained to."
 Reasons = Annotated[bool, flag(SCORING, "--reasons", help=_REASONS)]
 
+_SERVER = "Ask an OpenAI-compatible server in place of a model in this process; its address ends in /v1."
+Server = Annotated[str | None, option(SERVER, "--server", metavar="URL", help=_SERVER)]
 _API_KEY_ENV = "The environment variable that holds the server's key; unset where it wants none."
 ApiKeyEnv = Annotated[
     str | None, option(SERVER, "--api-key-env", metavar="VAR", help=_API_KEY_ENV, default="OPENAI_API_KEY")

@@ -18,6 +18,8 @@ realqa score holiday/ -o scores.jsonl --report scores.html
 
 realqa score koniq/ --dataset koniq10k --split test -o test.jsonl
 
+realqa score holiday/ --server http://localhost:8000/v1 --concurrency 16 -o scores.jsonl
+
 find . -name '*.jpg' | jq -R '{image: .}' -c | realqa score - | jq .score
 """
 
@@ -29,6 +31,11 @@ def score(
     adapter: o.Adapter = None,
     revision: o.Revision = None,
     trust_remote_code: o.TrustRemoteCode = False,
+    server: o.Server = None,
+    api_key_env: o.ApiKeyEnv = None,
+    concurrency: o.Concurrency = None,
+    retries: o.Retries = None,
+    timeout: o.Timeout = None,
     backend: o.Backend = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
@@ -36,9 +43,11 @@ def score(
     method: o.Method = None,
     decode: o.Decode = None,
     preset: o.Preset = None,
+    engine: o.Engine = None,
     batch_size: o.BatchSize = None,
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
+    jpeg_draft: o.JpegDraft = False,
     scale: o.Scale = None,
     digits: o.Digits = None,
     distribution: o.Distribution = False,
@@ -61,10 +70,10 @@ def score(
     """Score photos and videos: how good each is, how sure the model is, what else it could have said."""
     from realqa_cli.cli.delivery import Wanted, run
     from realqa_cli.cli.table import ScoreTable
-    from realqa_cli.score import Scorer, ScoreSettings
+    from realqa_cli.score import ScoreSettings, open_scorer
 
     chosen = d.selection(dataset, split, columns)
     wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
-    settings = o.settings_of(context, ScoreSettings)
+    settings = o.asking_of(context, ScoreSettings)
     talk = Talk(quiet or bool(context.obj))
-    return run(lambda: Scorer.from_settings(settings), wanted, talk, limit=limit, table=ScoreTable)
+    return run(lambda: open_scorer(settings), wanted, talk, limit=limit, table=ScoreTable)

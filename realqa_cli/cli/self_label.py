@@ -14,6 +14,8 @@ realqa self-label photos/ -o attrs.jsonl --model my-scorer
 
 realqa self-label koniq/ --dataset koniq10k -o koniq.jsonl
 
+realqa self-label photos/ --server http://localhost:8000/v1 -o attrs.jsonl
+
 realqa self-label photos/ | jq .attributes.image_clarity
 """
 
@@ -25,6 +27,11 @@ def self_label(
     adapter: o.Adapter = None,
     revision: o.Revision = None,
     trust_remote_code: o.TrustRemoteCode = False,
+    server: o.Server = None,
+    api_key_env: o.ApiKeyEnv = None,
+    concurrency: o.Concurrency = None,
+    retries: o.Retries = None,
+    timeout: o.Timeout = None,
     backend: o.Backend = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
@@ -32,6 +39,7 @@ def self_label(
     batch_size: o.BatchSize = None,
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
+    jpeg_draft: o.JpegDraft = False,
     reasons: o.Reasons = False,
     frames: o.Frames = None,
     fps: o.Fps = None,
@@ -50,6 +58,6 @@ def self_label(
 
     chosen = d.selection(dataset, split, columns)
     wanted = Wanted(output, not no_resume, overwrite, sources=sources, dataset=chosen)
-    settings = o.settings_of(context, LabelSettings)
+    settings = o.asking_of(context, LabelSettings)
     talk = Talk(quiet or bool(context.obj))
     return run(lambda: Labeller(settings), wanted, talk, limit=limit, did="labelled")

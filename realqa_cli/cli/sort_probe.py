@@ -39,7 +39,6 @@ _MODEL = (
     " Without it $REALQA_MODEL, or the server's only model."
 )
 _REVISION = "The hub revision; with several models one for each, in their order."
-_SERVER = "Ask an OpenAI-compatible server instead of a model in this process; its address ends in /v1."
 _DECIMALS = "Decimals of the numbers: 1 to N."
 _TRANSCRIPTS = "Keep every prompt and answer in this file, and go on where an earlier run stopped."
 
@@ -61,7 +60,7 @@ def sort_probe(
         int | None,
         o.option(o.MODEL, "--batch-size", metavar="N", min=1, help="Questions at once.", default="4"),
     ] = None,
-    server: Annotated[str | None, o.option(o.SERVER, "--server", metavar="URL", help=_SERVER)] = None,
+    server: o.Server = None,
     api_key_env: o.ApiKeyEnv = None,
     concurrency: o.Concurrency = None,
     retries: o.Retries = None,

@@ -26,8 +26,8 @@ Found = Mapping[str, Any] | ItemError
 class Means:
     """What a method has to work with.
 
-    scorer: what the model says of itself.  decode: "exact" or "greedy".  distribution: whether records carry
-    every value with its probability.
+    scorer: what the model says of itself.  decode: "exact", "topk" or "greedy".
+    distribution: whether records carry every value with its probability.
     """
 
     backend: Backend

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from realqa_cli import prompts
-from realqa_cli.backends import Ask, subject_of
+from realqa_cli.backends import Ask, Weighs, decode_of, subject_of
 from realqa_cli.errors import ItemError
 from realqa_cli.methods import Found, Means, fields
 from realqa_cli.numerals import ScoreDistribution
+from realqa_cli.patterns import one_of
 from realqa_cli.records import ScoreRecord
 from realqa_cli.video import Sight
 
@@ -28,26 +30,38 @@ class Direct:
     def read(self, images: Sequence[Sight]) -> list[Found]:
         """See `Method`."""
         if self.decode == "greedy":
-            asks = [Ask.about(image, prompts.DIRECT_QUESTION) for image in images]
-            return [self._greedy(text) for text in self.means.backend.answer(asks, _GREEDY_TOKENS)]
+            asks = [
+                replace(Ask.about(image, prompts.DIRECT_QUESTION), pattern=self._pattern(image))
+                for image in images
+            ]
+            texts = self.means.backend.answer(asks, _GREEDY_TOKENS)
+            return [self.stated(text, _number_in(text)) for text in texts]
         found = self.distributions(images)
         return [self._exact(one, subject_of(image)) for one, image in zip(found, images, strict=True)]
 
-    def distributions(self, images: Sequence[Sight]) -> list[ScoreDistribution]:
-        """The exact distribution over the scale's numerals for each photo."""
+    def distributions(
+        self, images: Sequence[Sight], backend: Weighs | None = None
+    ) -> list[ScoreDistribution]:
+        """The exact distribution over the scale's numerals for each photo; `backend`: one with a memory."""
         asks = [Ask.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
-        return weigh_numerals(self.means, asks, prompts.DIRECT_END)
+        return weigh_numerals(self.means, asks, prompts.DIRECT_END, backend)
+
+    def _pattern(self, image: Sight) -> str:
+        """Of the answers that can be read."""
+        numerals = self.means.readout.numerals
+        return one_of(prompts.direct_answer(numeral, subject_of(image)) for numeral in numerals)
 
     def _exact(self, found: ScoreDistribution, subject: prompts.Subject) -> Found:
         text = prompts.direct_answer(found.mode_text, subject)
         return fields(found, text, distribution=self.means.distribution)
 
-    def _greedy(self, text: str) -> Found:
-        match = _GREEDY_NUMBER.search(text)
-        if match is None:
-            what = f"the answer holds no score: {text[:120]!r}"
-            return ItemError(what, type="unparsed", remedy="use --decode exact")
-        value, (low, high) = float(match[1]), self.means.readout.scale
+    def stated(self, text: str, value: float | None) -> Found:
+        """What is known of a score that an answer states, or why that is none."""
+        if value is None:
+            what = f"the answer holds no score: {text[-120:]!r}"
+            weighs = decode_of(self.means.backend, "exact") == "exact"
+            return ItemError(what, type="unparsed", remedy="use --decode exact" if weighs else None)
+        low, high = self.means.readout.scale
         if not low <= value <= high:
             return ItemError(
                 f"the answer's score is outside {low:g}-{high:g}: {text[:120]!r}", type="unparsed"
@@ -56,8 +70,15 @@ class Direct:
         return {"score": value, "mode": value, **unknown, "text": text}
 
 
-def weigh_numerals(means: Means, asks: Sequence[Ask], end: str) -> list[ScoreDistribution]:
-    """The distribution over the scale's numerals with which each answer goes on."""
+def _number_in(text: str) -> float | None:
+    match = _GREEDY_NUMBER.search(text)
+    return float(match[1]) if match else None
+
+
+def weigh_numerals(
+    means: Means, asks: Sequence[Ask], end: str, backend: Weighs | None = None
+) -> list[ScoreDistribution]:
+    """The distribution over the scale's numerals with which each answer goes on; `backend`: with a memory."""
     texts = means.readout.numerals
-    log_probs_B_V = means.backend.log_probs(asks, texts, end)
+    log_probs_B_V = (backend or means.backend).log_probs(asks, texts, end)
     return [ScoreDistribution.from_log_probs(texts, log_probs_V) for log_probs_V in log_probs_B_V]

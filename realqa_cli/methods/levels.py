@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from realqa_cli import levels, prompts
 from realqa_cli.backends import Ask, subject_of
+from realqa_cli.errors import ModelError
 from realqa_cli.methods import Found, Means, fields
 from realqa_cli.numerals import ScoreDistribution
 from realqa_cli.records import LevelRecord
@@ -17,11 +18,13 @@ class Levels:
     """Implements `Method`. The words' probabilities are those of the whole words, however they are split."""
 
     record = LevelRecord
-    decode = "exact"
     prompt = {"question": prompts.DIRECT_QUESTION, "prefix": prompts.LEVEL_PREFIX}  # noqa: RUF012
 
     def __init__(self, means: Means) -> None:
-        self.means = means
+        self.means, self.decode = means, means.decode
+        if self.decode == "greedy":
+            what = "needs probabilities, which the server does not tell"
+            raise ModelError(what, where="--method levels", remedy="use --method direct, or another server")
 
     def read(self, images: Sequence[Sight]) -> list[Found]:
         """See `Method`."""
