@@ -1,11 +1,12 @@
 # make demo   scores of the sample photos, from nothing but Python 3.11 or newer
 # make test   the test-suite          make lint   ruff and mypy          make docs   docs/
+# make bench  benchmarks/RESULTS.md: speed and memory side by side (python -m benchmarks --help)
 PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/ready
 PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(READY)
 	$(BIN)/realqa score examples/photos --table
@@ -21,6 +22,9 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_picture.py
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv
