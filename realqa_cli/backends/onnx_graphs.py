@@ -1,0 +1,246 @@
+"""The graphs of the `onnx` backend: a model's vision tower and language model under ONNX Runtime.
+
+The graphs hold an architecture and no weights: these come from the model folder's safetensors, so that they
+are stored once and a graph is never older than they are. Folders without graphs of their own use the bundled
+ones where the architecture is the same, as it is for every model that was trained from realqa-tiny.
+
+The graphs are made by examples/realqa-tiny/export_graph.py. Shapes: P patches, F visual tokens, T new tokens,
+K all tokens, R rows, V the vocabulary, H a hidden size.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realqa_cli import models
+from realqa_cli.backends import Unfit
+
+Array = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+VISION, LANGUAGE, ARCHITECTURE = "vision.onnx", "language.onnx", "architecture.json"
+
+_VISION = (
+    "depth",
+    "embed_dim",
+    "fullatt_block_indexes",
+    "hidden_act",
+    "hidden_size",
+    "in_channels",
+    "intermediate_size",
+    "mlp_ratio",
+    "num_heads",
+    "out_hidden_size",
+    "patch_size",
+    "spatial_merge_size",
+    "temporal_patch_size",
+    "window_size",
+)
+_TEXT = (
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "use_sliding_window",
+    "vocab_size",
+)
+
+
+def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config.json decides the graphs. Raises Unfit for one without the two parts."""
+    try:
+        vision, text = config["vision_config"], config["text_config"]
+        return {
+            "model_type": config["model_type"],
+            "tie_word_embeddings": config.get("tie_word_embeddings", False),
+            "vision": {name: vision.get(name) for name in _VISION},
+            "text": {name: text.get(name) for name in _TEXT},
+            "ropes": [vision["rope_parameters"]["rope_type"], text["rope_parameters"]["rope_type"]],
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unfit("its config.json tells no architecture that graphs are made for") from error
+
+
+def vision_size(vision: Mapping[str, Any]) -> int:
+    """The hidden size of a vision tower, by its configuration: the families call it differently."""
+    return int(vision["hidden_size"] if "embed_dim" not in vision else vision["embed_dim"])
+
+
+def folder_of(base: Path, config: Mapping[str, Any]) -> Path:
+    """The folder with the graphs for a model folder with that configuration. Raises Unfit."""
+    wanted = architecture(config)
+    for place in (base / "onnx", models.path(models.BUNDLED[0]) / "onnx"):
+        try:
+            if json.loads((place / ARCHITECTURE).read_text(encoding="utf-8")) == wanted:
+                return place
+        except (OSError, ValueError):
+            continue
+    raise Unfit(
+        "there are no graphs for its architecture",
+        where=str(base),
+        remedy="use --backend hf, or make them with examples/realqa-tiny/export_graph.py",
+    )
+
+
+class Graphs:
+    """Both graphs with the weights of one model folder. Raises Unfit where they do not go together."""
+
+    def __init__(self, base: Path, config: Mapping[str, Any]) -> None:
+        place, weights = folder_of(base, config), _weights(base / "model.safetensors")
+        visual = {name: value for name, value in weights.items() if name.startswith("visual.")}
+        others = {name: value for name, value in weights.items() if name not in visual}
+        self._vision = _session(place / VISION, visual)
+        self._language = _session(place / LANGUAGE, others)
+        text, vision = config["text_config"], config["vision_config"]
+        self._merge, window = int(vision["spatial_merge_size"]), vision.get("window_size")
+        self._window = window // vision["patch_size"] // self._merge * self._merge if window else None
+        self._axial = _frequencies(vision, vision_size(vision) // vision["num_heads"] // 2)
+        self._rotary = _frequencies(text, text["hidden_size"] // text["num_attention_heads"])
+        self._sections = np.cumsum(text["rope_parameters"]["mrope_section"])[:-1]
+        layers, heads = text["num_hidden_layers"], text["num_key_value_heads"]
+        self.unread: Array = np.zeros((2 * layers, heads, 0, 2 * len(self._rotary)), np.float32)
+        """The keys and values (2 * layers, heads, K, head size) of no text: K is 0."""
+        self.unseen: Array = np.zeros((0, text["hidden_size"]), np.float32)
+        """(F, H) of no visual tokens."""
+        self._files = [place / VISION, place / LANGUAGE]
+
+    def digest(self) -> str:
+        """ "sha256:..." of both graphs."""
+        joined = b"".join(file.read_bytes() for file in self._files)
+        return f"sha256:{hashlib.sha256(joined).hexdigest()}"
+
+    def see(self, patches_P_C: Array, grid: tuple[int, int, int]) -> Array:
+        """(F, H) visual tokens of an image's patches, whose grid is (1, rows, columns)."""
+        _, rows, columns = grid
+        merge = self._merge
+        cells = np.indices((rows, columns)).reshape(2, rows // merge, merge, columns // merge, merge)
+        cells_2_P = cells.transpose(0, 1, 3, 2, 4).reshape(2, -1)
+        angles_2_P_D = cells_2_P[..., None].astype(np.float32) * self._axial
+        inputs: dict[str, Any] = {"pixels": patches_P_C, **_turned(np.concatenate([*angles_2_P_D], axis=1))}
+        if self._window is not None:
+            inputs |= _windows(cells_2_P // self._window)
+        (found,) = _run(self._vision, ["features"], inputs)
+        return found
+
+    def read(
+        self,
+        ids_T: Ids,
+        positions_3_T: Ids,
+        mask_T_K: NDArray[np.bool_],
+        past: Array,
+        rows_R: Ids,
+        places_F: Ids,
+        features_F_H: Array,
+    ) -> tuple[Array, Array]:
+        """(R, V) log-probabilities of what follows the tokens at `rows`, and the keys and values of all K.
+
+        ids_T, positions_3_T: the new tokens, after those of `past`, and their places on the three axes.
+        mask_T_K: which tokens each new one sees.  places_F: which of the new ones are visual.
+        """
+        angles_3_T_D = positions_3_T[..., None].astype(np.float32) * self._rotary
+        parts = np.split(angles_3_T_D, self._sections, axis=-1)
+        angles_T_D = np.concatenate([part[i % 3] for i, part in enumerate(parts)], axis=-1)
+        inputs = {"ids": ids_T, "mask": mask_T_K, "past": past, "rows": rows_R}
+        inputs |= {"places": places_F, "features": features_F_H, **_turned(angles_T_D)}
+        log_probs_R_V, present = _run(self._language, ["log_probs", "present"], inputs)
+        return log_probs_R_V, present
+
+
+def threads() -> int:
+    """How many threads compute: one a core that this process may use, or fewer by OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(wanted))) if wanted.isdecimal() else cores
+
+
+def _frequencies(config: Mapping[str, Any], size: int) -> Array:
+    """(size / 2,) angles a position, in float32 as the models compute them."""
+    theta = np.float32(config["rope_parameters"]["rope_theta"])
+    return (1 / theta ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))).astype(np.float32)
+
+
+def _windows(tiles_2_P: Ids) -> dict[str, Any]:
+    """Which patches see one another: those whose tile of the image is the same.
+
+    windows (W, S): the patches of each tile, filled up with the first patch; held (W, 1, S, S): who is real;
+    back (P,): where in the windows each patch is.
+    """
+    _, tile_P, sizes_W = np.unique(tiles_2_P, axis=1, return_inverse=True, return_counts=True)
+    order_P = np.argsort(tile_P, kind="stable")
+    place_P = np.arange(len(order_P)) - np.repeat(np.cumsum(sizes_W) - sizes_W, sizes_W)
+    tile_P = tile_P[order_P]
+    count, most = len(sizes_W), int(sizes_W.max())
+    windows, held, back = np.zeros((count, most), np.int64), np.zeros((count, most), bool), order_P.copy()
+    windows[tile_P, place_P], held[tile_P, place_P] = order_P, True
+    back[order_P] = tile_P * most + place_P
+    whole = np.broadcast_to(held[:, None, None], (count, 1, most, most))
+    return {"windows": windows, "held": np.ascontiguousarray(whole), "back": back}
+
+
+def _turned(angles_T_D: Array) -> dict[str, Array]:
+    return {"cos": np.cos(angles_T_D)[None], "sin": np.sin(angles_T_D)[None]}
+
+
+def _weights(file: Path) -> dict[str, Array]:
+    """All tensors of a safetensors file in float32; patches' kernels as matrices. Raises Unfit."""
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        held = deserialize(file.read_bytes())
+        return {name: _in_float32(**tensor) for name, tensor in held}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise Unfit(f"its weights cannot be read ({error})", where=str(file)) from error
+
+
+def _in_float32(data: bytes, dtype: str, shape: list[int]) -> Array:
+    if dtype == "BF16":  # the upper half of a float32
+        flat = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+    else:
+        flat = np.frombuffer(data, {"F16": np.float16, "F32": np.float32}[dtype]).astype(np.float32)
+    return flat.reshape(shape if len(shape) <= 2 else (shape[0], -1))
+
+
+def _session(graph: Path, weights: Mapping[str, Array]) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    options.log_severity_level = 3  # errors; they are raised too
+    # Threads that wait for work must not keep the processor from those that open photos.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_external_initializers(
+        [*weights], [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
+    )
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except _failures() as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Unfit(f"its weights do not fit the graph: {reason}", where=str(graph)) from error
+
+
+def _run(session: Any, names: list[str], inputs: Mapping[str, Any]) -> list[Array]:
+    """What the graph computes. Raises RuntimeError."""
+    try:
+        found: list[Array] = session.run(names, inputs)
+        return found
+    except _failures() as error:
+        raise RuntimeError(" ".join(str(error).split())[:300]) from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's errors, which have no class in common."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return tuple(
+        each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)
+    )
