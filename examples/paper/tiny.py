@@ -17,7 +17,7 @@ from tables import read, say, write
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 SAMPLES = EXAMPLES / "photos"
-AREA = 50_176  # pixels: 224 x 224
+AREAS = {50_176: 1.0}  # pixels: 224 x 224, of all scenes
 TEST_SHARE = 1 / 3  # of the photos
 
 sys.path.insert(0, str(EXAMPLES / "realqa-tiny"))
@@ -49,12 +49,10 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def make(folder: Path, photos: Path, count: int) -> Data:
     """`count` scenes to train on and a third as many, of other photos, to test on; what is there is kept."""
     import scene_labels
-    import scenes
 
     done = Data(folder / "train" / "labels.jsonl", folder / "test" / "labels.jsonl")
     if done.train.exists() and len(read(done.train)) == count and done.test.exists():
         return done
-    scenes.AREAS = {AREA: 1.0}  # read at every draw, in this process
     train, test = split(photos)
     say(f"making {count} scenes of {len(train)} photos, and {max(6, count // 3)} of {len(test)} others")
     made = {
@@ -95,7 +93,7 @@ def _scenes(photos: list[Path], folder: Path, count: int, seed: int) -> list[dic
     folder.mkdir(parents=True, exist_ok=True)
     facts = []
     for number in range(count):
-        pixels, scene = scenes.make_scene(photos, number, seed)
+        pixels, scene = scenes.make_scene(photos, number, seed, AREAS)
         Image.fromarray(pixels).save(folder / f"{number:06d}.png", compress_level=1)
         facts.append({"image": f"{number:06d}.png", **scene})
     return facts
