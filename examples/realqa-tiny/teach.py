@@ -32,7 +32,7 @@ from windowed import write_windowed
 Line = dict[str, Any]
 
 # Scenes for stage 1, for self-labelling and stage 2, and small ones for the longest part of stage 1.
-SCENES = {"seen": (6_500, AREAS), "fresh": (3_500, AREAS), "small": (8_000, SMALL_AREAS)}
+SCENES = {"seen": (6_500, AREAS), "fresh": (3_500, AREAS), "small": (5_500, SMALL_AREAS)}
 HELD_OUT = 500
 WINDOWS = {112: 3_000, 224: 3_500, 448: 1_500}  # of the damaged regions of `windows`, by their side in pixels
 SMALL, MIDDLE, LARGE = 60_000, 130_000, 300_000  # pixels of a scene; the largest ones are only scored
@@ -42,8 +42,8 @@ MIX_LARGE, LEVELS, SINGLE, REHEARSED = 500, 250, 70, 2_500
 # Its second part: small scenes only, for more steps in the same time. Its third: the same at more length.
 MORE_LEVELS, MORE_SINGLE, MORE_REHEARSED = 50, 20, 1_000
 LONG_LEVELS, LONG_SINGLE, LONG_REHEARSED = 300, 100, 2_500
-# Stage 2: self-labelled scenes, with both chains of thought (small known ones have the regular one); windows.
-SELF_LABELLED, SCORED_WINDOWS = 1_300, 5_500
+# Stage 2: self-labelled scenes, with both chains of thought (known ones have the regular one); windows.
+SELF_LABELLED, KNOWN_LARGE, SCORED_WINDOWS = 1_300, 800, 5_500
 
 # The start's vision part holds what the attributes need (a linear probe of its means finds them); trained on,
 # it forgets quality before the language part has learnt to read it.
@@ -52,7 +52,7 @@ TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16"]
 STAGES = {
     "stage-1": "--batch-size 16 --epochs 1.5 --learning-rate 1e-3 --warmup 0.05 --number-weight 0.1",
     "stage-1-more": "--batch-size 8 --epochs 2.5 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.1",
-    "stage-1-long": "--batch-size 8 --epochs 2 --learning-rate 1e-3 --warmup 0.03 --number-weight 0.1",
+    "stage-1-long": "--batch-size 8 --epochs 3.25 --learning-rate 1e-3 --warmup 0.03 --number-weight 0.1",
     "stage-2": "--batch-size 16 --epochs 1 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.5",
 }
 
@@ -104,7 +104,7 @@ def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share
     self_labels = work / "self-labels.jsonl"
     _realqa("self-label", asked, "--model", stage_1, "--batch-size", 16, "-o", self_labels)
     lessons.build(self_labels, "--formats", "cot,cot-regular")
-    lessons.scores(seen, "cot-regular", small)
+    lessons.scores(seen, "cot-regular", small + lessons.some(seen.between(100_000, LARGE), KNOWN_LARGE))
     lessons.scores(fresh, "direct", fresh.between(0, LARGE))
     lessons.scores(windows, "direct", lessons.some(windows.lines[::-1], SCORED_WINDOWS))
     stage_2 = lessons.train("stage-2", stage_1)
