@@ -26,6 +26,7 @@ from realqa_cli.errors import ItemError, ModelError, UsageError
 log = logging.getLogger("realqa")
 
 CONNECT_SECONDS = 10.0
+MODELS_RETRIES = 2  # some servers fail to list their models, and can do without
 NOTABLE_SECONDS = 10.0  # a pause that a person should be told of
 
 Attempt = Callable[[], AbstractContextManager[object]]
@@ -85,7 +86,7 @@ class ServerClient:
     def models(self) -> list[str]:
         """The names of what the server serves; [] where it does not say. Raises ModelError."""
         try:
-            found = self._patiently("GET", "models", {}).get("data")
+            found = self._patiently("GET", "models", {}, retries=MODELS_RETRIES).get("data")
         except ItemError:
             return []
         listed = found if isinstance(found, list) else []
@@ -122,14 +123,19 @@ class ServerClient:
             if name == "temperature" and name not in self._unwelcome:
                 log.warning("%s takes no temperature: its answers may change from run to run", self.model)
             if name == "response_format" and name not in self._unwelcome:
-                log.warning("%s takes no schema of answers: it is asked for JSON in words", self.model)
+                log.warning("%s takes no schema of answers", self.model)
             self._unwelcome |= {name}
 
     def _patiently(
-        self, method: str, path: str, body: Mapping[str, Any], attempt: Attempt = nullcontext
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        attempt: Attempt = nullcontext,
+        retries: int | None = None,
     ) -> dict[str, Any]:
-        """What `_once` gives, tried again as the settings say."""
-        tries = self.settings.retries + 1
+        """What `_once` gives, tried again as the settings say, and at most `retries` times."""
+        tries = 1 + min(n for n in (self.settings.retries, retries) if n is not None)
         for number in range(tries):
             try:
                 with attempt():

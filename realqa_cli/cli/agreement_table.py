@@ -26,13 +26,17 @@ def show(lines: Sequence[Line], file: IO[str] | None = None) -> None:
     """Prints the records of `annotation.agreement`; attributes that nobody judged are left out."""
     console = Console(file=file or sys.stderr, highlight=False)
     agreed = [line for line in lines if line["measure"] == "agreement" and line["judged"]]
-    drifts = [line for line in lines if line["measure"] == "drift"]
+    drifts = [line for line in lines if line["measure"] == "drift" and line["first"] is not None]
+    few = [line for line in lines if line["measure"] == "drift" and line["first"] is None]
     if agreed:
         console.print(_attributes(agreed))
         console.print(Text(_KEY, "dim"))
     if drifts:
         console.print(_annotators(drifts))
         console.print(Text(_DRIFT_KEY, "dim"))
+    if few:
+        names = dict.fromkeys(str(line["annotator"] or "–") for line in few)
+        console.print(Text(f"too few photos to tell a drift: {', '.join(names)}", "dim"))
 
 
 def _attributes(lines: Sequence[Line]) -> Table:
