@@ -39,7 +39,6 @@ def card(figures: dict[str, Any]) -> str:
         held_photos=figures["training"]["held_photos"],
         held_items=figures["held_out"]["all"][2],
         human=_human(human) if human else "Human opinion: not measured.",
-        made_scenes=f"{figures['training']['scenes']:,}",
         scenes=next(iter(figures["attributes"].values()))["scenes"],
         attributes="\n".join(_attribute(key, row) for key, row in figures["attributes"].items()),
         scene_scores=_scene_scores(figures["scenes"]),

@@ -26,7 +26,7 @@ from initialise import initialise
 from inputs import Conversation
 from labels import fit_ranks, read_records
 from photos import load, reference, region, split
-from teach import SCENES, judge_scenes, teach
+from teach import judge_scenes, teach
 from windows import SIDE, write_shards
 from words import save_tokenizer
 
@@ -62,8 +62,7 @@ def main() -> None:
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
     figures["attributes"], figures["scenes"] = judge_scenes(arguments.output, work / "lessons")
     figures["training"] = {"photos": len(photos["train"]), "held_photos": len(photos["held_out"])}
-    scenes = sum(int(count * arguments.share) for count, _ in SCENES.values())
-    figures["training"] |= {"items": len(records), "scenes": scenes, **effort}
+    figures["training"] |= {"items": len(records), **effort}
     (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (arguments.output / "README.md").write_text(card(figures))
     print(json.dumps({name: figures[name] for name in ("held_out", "ladders_that_fall", "human")}, indent=2))

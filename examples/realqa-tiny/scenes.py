@@ -27,7 +27,6 @@ Pixels = npt.NDArray[np.uint8]
 Chain = list[tuple[str, float]]
 # Area of a scene in pixels, and the share of scenes: small ones are cheap, large ones are what is scored.
 AREAS = {50_176: 0.5, 112_896: 0.25, 200_704: 0.2, 401_408: 0.05}
-SMALL_AREAS = {50_176: 0.85, 112_896: 0.15}
 NATIVE = 0.35  # share of scenes that are damaged at a larger size, before the photo is fitted
 SECOND = 0.2  # probability that a second degradation follows the first
 SHARES = {

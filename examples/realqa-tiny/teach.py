@@ -5,9 +5,8 @@
 The paper's two stages, on scenes whose attributes are known (`scenes`): `realqa build-cot --stage attributes`
 and `realqa train` (stage 1, with some direct scores, lest they be forgotten); `realqa self-label` of scenes
 that stage 1 has not seen; `realqa build-cot` and `realqa train` on direct scores and chains of thought
-(stage 2). Before the longest part of stage 1 the vision part is given windows (`windowed`). A last short leg
-of `train` restores the order within ladders of damage. What a step leaves in WORK is kept and not done twice;
-training goes on from its last checkpoint.
+(stage 2). A last short leg of `train` restores the order within ladders of damage. What a step leaves in WORK
+is kept and not done twice; training goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -26,24 +25,21 @@ from labels import fit_ranks, read_records, scores
 from photos import split
 from PIL import Image
 from scene_labels import fit_quantiles, write_labels
-from scenes import AREAS, SMALL_AREAS, write_scenes
-from windowed import write_windowed
+from scenes import write_scenes
 
 Line = dict[str, Any]
 
-# Scenes for stage 1, for self-labelling and stage 2, and small ones for the longest part of stage 1.
-SCENES = {"seen": (6_500, AREAS), "fresh": (3_500, AREAS), "small": (5_500, SMALL_AREAS)}
+SCENES = {"seen": 6_500, "fresh": 3_500}  # for stage 1; for self-labelling and stage 2
 HELD_OUT = 500
 WINDOWS = {112: 3_000, 224: 3_500, 448: 1_500}  # of the damaged regions of `windows`, by their side in pixels
 SMALL, MIDDLE, LARGE = 60_000, 130_000, 300_000  # pixels of a scene; the largest ones are only scored
 
 # Stage 1: labels asked for all attributes at once, for one level, for one attribute; direct conversations.
 MIX_LARGE, LEVELS, SINGLE, REHEARSED = 500, 250, 70, 2_500
-# Its second part: small scenes only, for more steps in the same time. Its third: the same at more length.
+# Its second part: small scenes only, for more steps in the same time.
 MORE_LEVELS, MORE_SINGLE, MORE_REHEARSED = 50, 20, 1_000
-LONG_LEVELS, LONG_SINGLE, LONG_REHEARSED = 300, 100, 2_500
-# Stage 2: self-labelled scenes, with both chains of thought (known ones have the regular one); windows.
-SELF_LABELLED, KNOWN_LARGE, SCORED_WINDOWS = 1_300, 800, 5_500
+# Stage 2: self-labelled scenes, with both chains of thought (small known ones have the regular one); windows.
+SELF_LABELLED, SCORED_WINDOWS = 1_300, 5_500
 
 # The start's vision part holds what the attributes need (a linear probe of its means finds them); trained on,
 # it forgets quality before the language part has learnt to read it.
@@ -52,7 +48,6 @@ TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16"]
 STAGES = {
     "stage-1": "--batch-size 16 --epochs 1.5 --learning-rate 1e-3 --warmup 0.05 --number-weight 0.1",
     "stage-1-more": "--batch-size 8 --epochs 2.5 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.1",
-    "stage-1-long": "--batch-size 8 --epochs 3.25 --learning-rate 1e-3 --warmup 0.03 --number-weight 0.1",
     "stage-2": "--batch-size 16 --epochs 1 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.5",
 }
 
@@ -89,22 +84,14 @@ def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share
     lessons.attributes(seen, "levels", lessons.some(ordinary, MORE_LEVELS))
     lessons.attributes(seen, "attributes", lessons.some(ordinary[::-1], MORE_SINGLE))
     lessons.scores(windows, "direct", lessons.some(narrow, MORE_REHEARSED))
-    more = lessons.train("stage-1-more", begun)
-
-    least = _Scenes(labels["small"])
-    lessons.attributes(seen, "mix", small)
-    lessons.attributes(least, "mix", least.lines)
-    lessons.attributes(least, "levels", lessons.some(least.lines, LONG_LEVELS))
-    lessons.attributes(least, "attributes", lessons.some(least.lines[::-1], LONG_SINGLE))
-    lessons.scores(windows, "direct", lessons.some(narrow, LONG_REHEARSED))
-    stage_1 = lessons.train("stage-1-long", write_windowed(more, work / "windowed"))
+    stage_1 = lessons.train("stage-1-more", begun)
 
     fresh = _Scenes(labels["fresh"])
     asked = fresh.write("asked", lessons.some(fresh.between(0, SMALL), SELF_LABELLED))
     self_labels = work / "self-labels.jsonl"
     _realqa("self-label", asked, "--model", stage_1, "--batch-size", 16, "-o", self_labels)
     lessons.build(self_labels, "--formats", "cot,cot-regular")
-    lessons.scores(seen, "cot-regular", small + lessons.some(seen.between(100_000, LARGE), KNOWN_LARGE))
+    lessons.scores(seen, "cot-regular", small)
     lessons.scores(fresh, "direct", fresh.between(0, LARGE))
     lessons.scores(windows, "direct", lessons.some(windows.lines[::-1], SCORED_WINDOWS))
     stage_2 = lessons.train("stage-2", stage_1)
@@ -176,8 +163,8 @@ def _label_scenes(photos: Path, data: Path, work: Path, share: float) -> dict[st
     """The label files of all scenes, by set; `held` is of photos that are never trained on."""
     sets = split(photos)
     made = {
-        name: write_scenes(sets["train"], work / name, int(count * share), seed=seed, areas=areas)
-        for seed, (name, (count, areas)) in enumerate(SCENES.items(), start=1)
+        name: write_scenes(sets["train"], work / name, int(count * share), seed=seed)
+        for seed, (name, count) in enumerate(SCENES.items(), start=1)
     }
     made["held"] = write_scenes(sets["held_out"], work / "held", int(HELD_OUT * share), seed=9)
     quantiles = fit_quantiles(made["seen"]) | {"fidelity": fit_ranks(read_records(data, "train"))}
