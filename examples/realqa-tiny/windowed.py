@@ -7,8 +7,8 @@ Qwen2.5-VL's vision part has windows, but also another norm and another MLP. All
   centred, as no reader of it sees the mean; a LayerNorm's bias moves into the linear layer behind it.
 - The gated MLP is the plain one when the gate's activation is the old one and the other branch always 1.
 
-With all blocks in `full` the two models say the same. The windows change what is said a little, which training
-of the language part can make up for. realqa-tiny is not made so yet: EXPERIMENTS.md tells what was tried.
+With all blocks in `full` the two models say the same; windows change what is said a little. realqa-tiny
+is not made so yet: EXPERIMENTS.md tells what was tried.
 """
 
 from __future__ import annotations
