@@ -90,7 +90,12 @@ class ChatServer:
                 return self.send(Fault(body=json.dumps(listed)))
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                length, data = int(self.headers["content-length"]), b""
+                with suppress(ConnectionError):
+                    data = self.rfile.read(length)
+                if len(data) < length:  # whoever asked was killed while asking
+                    return None
+                body = json.loads(data)
                 with ours._lock:
                     ours.bodies.append(body)
                     ours.headers.append({name.lower(): value for name, value in self.headers.items()})
