@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from realqa_cli.cli.console import Bar, Talk
 from realqa_cli.cli.runs import read_runs, write_runs
@@ -20,8 +20,10 @@ from realqa_cli.datasets.items import items as items_of
 from realqa_cli.errors import UsageError
 from realqa_cli.jsonl import Appender, read_lines, write_atomic
 from realqa_cli.manifest import Manifest
-from realqa_cli.report import Report
 from realqa_cli.sources import Item, count_sources, read_sources
+
+if TYPE_CHECKING:
+    from realqa_cli.report import Report
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Delivery:
             if self._file.repaired:
                 self.talk.say(f"{wanted.output}: {self._file.repaired}")
         self._sink = self._make_sink()
-        self._report = Report(_path_of) if wanted.report else None
+        self._report = _report() if wanted.report else None
         return self
 
     def __exit__(
@@ -225,6 +227,13 @@ def _key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
         case str(name), str(content), str(run) if "error" not in record:
             return name, content, run
     return None
+
+
+def _report() -> "Report":
+    """A new one; its libraries are loaded for those only who want one."""
+    from realqa_cli.report import Report
+
+    return Report(_path_of)
 
 
 def _path_of(record: Mapping[str, Any]) -> Path | None:

@@ -5,6 +5,7 @@ import typer
 from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Talk
+from realqa_cli.cli.sinks import Clear, Sink
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -69,11 +70,17 @@ def score(
 ) -> int:
     """Score photos and videos: how good each is, how sure the model is, what else it could have said."""
     from realqa_cli.cli.delivery import Wanted, run
-    from realqa_cli.cli.table import ScoreTable
     from realqa_cli.score import ScoreSettings, open_scorer
 
     chosen = d.selection(dataset, split, columns)
     wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
     settings = o.asking_of(context, ScoreSettings)
     talk = Talk(quiet or bool(context.obj))
-    return run(lambda: open_scorer(settings), wanted, talk, limit=limit, table=ScoreTable)
+    return run(lambda: open_scorer(settings), wanted, talk, limit=limit, table=_table)
+
+
+def _table(clear: Clear) -> Sink:
+    """The table, whose libraries are not loaded for those who want JSON Lines."""
+    from realqa_cli.cli.table import ScoreTable
+
+    return ScoreTable(clear)
