@@ -26,7 +26,7 @@ from realqa_cli.annotation.turns import UNUSABLE, Labelled, Turns
 from realqa_cli.backends.server_client import ServerClient
 from realqa_cli.backends.server_pool import in_order
 from realqa_cli.batches import Done
-from realqa_cli.errors import ItemError, UsageError
+from realqa_cli.errors import ItemError
 from realqa_cli.manifest import Manifest, versions
 from realqa_cli.records import LabelRecord, error_line
 from realqa_cli.sources import Item
@@ -66,11 +66,7 @@ class Annotator:
         self.left = 0
         self.counts: Counter[str] = Counter()
         self._prices = prices or Prices.read()
-        price = self._prices.of(model)
-        if settings.max_cost is not None and price is None:
-            what = f"the price of {model} is unknown, so nothing can be capped"
-            remedy = "tell it by --prices FILE, or leave the cap out"
-            raise UsageError(what, where="--max-cost", remedy=remedy)
+        price = settings.price(model, self._prices)
         asked = settings.asked(model)
         pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         self.caller = None

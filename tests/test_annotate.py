@@ -473,6 +473,7 @@ class TestCost:
     [
         ([], "--server: there is no server to ask; add --server URL"),
         (["--server", "http://h/v1", "--model", "mine", "--max-cost", "1"], "the price of mine is unknown"),
+        (["--dry-run", "--model", "mine", "--max-cost", "1"], "the price of mine is unknown"),
         (["--dry-run"], "--model: no model is named"),
         (["--model", "m", "--to", "csv", "x"], "--to: 'csv' is no format; choose openai-batch or label-studio"),
         (["--to", "openai-batch", "x", "--from", "openai-batch", "y"], "reads and writes at once"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from realqa_cli.annotation import asking
 from realqa_cli.annotation.ledger import Asked
+from realqa_cli.annotation.prices import Price, Prices
 from realqa_cli.errors import UsageError
 
 FORMATS = ("jpeg", "png")
@@ -36,6 +37,15 @@ class AnnotateSettings:
         if self.image_format not in FORMATS:
             what = f"photos are not sent as {self.image_format!r}"
             raise UsageError(what, where="--image-format", remedy=f"choose one of {', '.join(FORMATS)}")
+
+    def price(self, model: str, prices: Prices) -> Price | None:
+        """The model's, None where it is unknown. Raises UsageError for a cap that then cannot be kept."""
+        price = prices.of(model)
+        if self.max_cost is not None and price is None:
+            what = f"the price of {model} is unknown, so nothing can be capped"
+            remedy = "tell it by --prices FILE, or leave the cap out"
+            raise UsageError(what, where="--max-cost", remedy=remedy)
+        return price
 
     def asked(self, model: str) -> Asked:
         """What every reply of this run answers, but for the photo."""

@@ -143,10 +143,11 @@ class Order:
 
         self.wanted.check()
         model = self.named()
+        price = self.settings.price(model, self.prices())
         items, total = gather(self.wanted, self.talk, self.given("limit"))
         done = self.has(model, resume=self.wanted.resume)
         with self.talk.bar("counting", total):
-            found = plan(items, self.settings, model, self.prices().of(model), done)
+            found = plan(items, self.settings, model, price, done)
         sys.stdout.write(json.dumps(found.as_json()) + "\n")
         self.talk.say(str(found))
         return 1 if found.failed else 0
