@@ -66,9 +66,7 @@ def main() -> None:
     trained = study.train("attributes", talks)
     bounds = ["--min-pixels", 12544, "--max-pixels", 50176] if study.tiny else []
     labelled = {
-        f"{study.model}, as it comes": study.self_label(
-            "untrained", files.test, study.model, *bounds
-        ),
+        f"{study.model}, as it comes": study.self_label("untrained", files.test, study.model, *bounds),
         "Ours": study.self_label("trained", files.test, trained),
     }
     for name in given.server_model:
