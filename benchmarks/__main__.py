@@ -1,6 +1,6 @@
 """Runs the benchmarks side by side and writes benchmarks/RESULTS.md.
 
-    python -m benchmarks                 all that a CPU can tell: under half an hour on two quiet cores
+    python -m benchmarks                 all that a CPU can tell: about ten minutes on two quiet cores
     python -m benchmarks --quick         the same in a few minutes, less sure
     python -m benchmarks --device cuda   a model of Qwen2-VL-2B's dimensions, on a GPU
     python -m benchmarks --only chains   one part

@@ -181,7 +181,7 @@ def _tokenizer(folder: Path) -> Any:
 
     try:
         return Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    except Exception as error:
+    except Exception as error:  # the library raises nothing narrower
         raise Unfit(f"its tokenizer cannot be read: {error}", where=str(folder / "tokenizer.json")) from error
 
 
