@@ -67,9 +67,9 @@ class Drawing:
         wide = self.op("Mul", gate, self.linear(x, f"{name}.up_proj", size, inner, bias=bias))
         return self.linear(wide, f"{name}.down_proj", inner, size, bias=bias)
 
-    def rotate(self, x: str, heads: int) -> str:
-        """Rotary positions by the inputs cos and sin, for x (1, T, heads * size)."""
-        return str(self.op("RotaryEmbedding", x, "cos", "sin", num_heads=heads))
+    def rotate(self, x: str, heads: int, angles: tuple[str, str] = ("cos", "sin")) -> str:
+        """Rotary positions by cosines and sines (1, T, size / 2), for x (1, T, heads * size)."""
+        return str(self.op("RotaryEmbedding", x, *angles, num_heads=heads))
 
     def batch(self, x: str) -> str:
         """(T, H) as a batch of one, which attention asks for."""

@@ -1,8 +1,9 @@
 """Draws the graphs by which the `onnx` backend runs a model: `python export_graph.py MODEL_FOLDER`.
 
-It writes `onnx/` into the folder of a Qwen2-VL or Qwen2.5-VL: the vision tower, the language model, and the
-architecture that they are for. No weights are read or written: the backend takes those that lie in the
-folder. So nothing is to be exported again after training, and two graphs serve all models of an architecture.
+It writes `onnx/` into the folder of a Qwen2-VL or Qwen2.5-VL: the vision tower (of the latter also without
+gates), the language model, and the architecture that they are for. No weights are read or written: the
+backend takes those that lie in the folder. So nothing is to be exported again after training, and the same
+graphs serve all models of an architecture.
 
 Needs the package onnx.
 """
@@ -19,17 +20,27 @@ from drawing import RUNTIME, Drawing, floats, integers, truths
 from onnx import ModelProto
 
 from realqa_cli.backends import Unfit
-from realqa_cli.backends.onnx_graphs import ARCHITECTURE, LANGUAGE, VISION, architecture, vision_size
+from realqa_cli.backends.onnx_graphs import (
+    ARCHITECTURE,
+    LANGUAGE,
+    UNGATED,
+    VISION,
+    architecture,
+    vision_size,
+)
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl")
 EPSILON = 1e-6  # of the vision towers' norms; it stands in no config.json
 
 
 class Tower:
-    """The vision tower: (P, C) patches of one image to (F, H) visual tokens."""
+    """The vision tower: (P, C) patches of one image to (F, H) visual tokens.
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config, self._draw = config, Drawing()
+    ungated: for weights whose gates do nothing, see `onnx_graphs.ungated`.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, ungated: bool = False) -> None:
+        self._config, self._ungated, self._draw = config, ungated, Drawing()
         self._size, self._heads = vision_size(config), config["num_heads"]
         self._newer = "out_hidden_size" in config  # Qwen2.5-VL's: other norms, gates, windows
         self._norm = self._draw.rms_norm if self._newer else self._draw.layer_norm
@@ -74,11 +85,14 @@ class Tower:
 
     def _mlp(self, x: str, name: str) -> str:
         draw, size, activation = self._draw, self._size, self._config["hidden_act"]
-        if self._newer:
+        if not self._newer:
+            inner, ends = int(size * self._config["mlp_ratio"]), ("fc1", "fc2")
+        elif self._ungated:
+            inner, ends = self._config["intermediate_size"], ("gate_proj", "down_proj")
+        else:
             return draw.gated(x, name, size, self._config["intermediate_size"], activation, bias=True)
-        inner = int(size * self._config["mlp_ratio"])
-        wide = draw.activated(draw.linear(x, f"{name}.fc1", size, inner), activation)
-        return draw.linear(wide, f"{name}.fc2", inner, size)
+        wide = draw.activated(draw.linear(x, f"{name}.{ends[0]}", size, inner), activation)
+        return draw.linear(wide, f"{name}.{ends[1]}", inner, size)
 
 
 def language(config: Mapping[str, Any], *, tied: bool) -> ModelProto:
@@ -91,15 +105,21 @@ def language(config: Mapping[str, Any], *, tied: bool) -> ModelProto:
     x = draw.op("ScatterND", x, draw.op("Unsqueeze", "places", draw.numbers(1)), "features")
     past = draw.op("Split", "past", outputs=2 * layers, axis=0, num_outputs=2 * layers)
     present = []
+    mask, angles = "mask", ("cos", "sin")
     for layer in range(layers):
         name = f"model.layers.{layer}"
-        entered = draw.rms_norm(x, f"{name}.input_layernorm", size, epsilon)
-        widths = {"q": heads * each, "k": kept * each, "v": kept * each}
+        entered = asking = draw.rms_norm(x, f"{name}.input_layernorm", size, epsilon)
+        if layer == layers - 1:  # of what nobody asks about, only keys and values are left to compute
+            x, asking = draw.op("Gather", x, "rows"), draw.op("Gather", entered, "rows")
+            mask, angles = (
+                draw.op("Gather", mask, "rows"),
+                tuple(draw.op("Gather", part, "rows", axis=1) for part in angles),
+            )
         query, key, value = (
-            draw.batch(draw.linear(entered, f"{name}.self_attn.{part}_proj", size, width))
-            for part, width in widths.items()
+            draw.batch(draw.linear(read, f"{name}.self_attn.{part}_proj", size, count * each))
+            for part, read, count in (("q", asking, heads), ("k", entered, kept), ("v", entered, kept))
         )
-        parts = draw.rotate(query, heads), draw.rotate(key, kept), value, "mask"
+        parts = draw.rotate(query, heads, angles), draw.rotate(key, kept), value, mask
         before = past[2 * layer : 2 * layer + 2]
         seen, *pair = draw.op("Attention", *parts, *before, outputs=3, q_num_heads=heads, kv_num_heads=kept)
         present += pair
@@ -107,7 +127,7 @@ def language(config: Mapping[str, Any], *, tied: bool) -> ModelProto:
         entered = draw.rms_norm(x, f"{name}.post_attention_layernorm", size, epsilon)
         x = draw.op("Add", x, draw.gated(entered, f"{name}.mlp", size, inner, activation, bias=False))
     draw.named(draw.op("Concat", *present, axis=0), "present")
-    x = draw.rms_norm(draw.op("Gather", x, "rows"), "model.norm", size, epsilon)
+    x = draw.rms_norm(x, "model.norm", size, epsilon)
     head = "model.embed_tokens" if tied else "lm_head"
     draw.named(draw.op("LogSoftmax", draw.linear(x, head, size, words, bias=False), axis=-1), "log_probs")
     inputs = [integers("ids", "T"), integers("places", "F"), integers("rows", "R"), truths("mask", "T", "K")]
@@ -145,6 +165,8 @@ def export(folder: Path) -> None:
         VISION: Tower(config["vision_config"]).model(),
         LANGUAGE: language(config["text_config"], tied=wanted["tie_word_embeddings"]),
     }
+    if wanted["model_type"] == "qwen2_5_vl":
+        graphs[UNGATED] = Tower(config["vision_config"], ungated=True).model()
     for name, graph in graphs.items():
         (place / name).write_bytes(graph.SerializeToString(deterministic=True))
     (place / ARCHITECTURE).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")

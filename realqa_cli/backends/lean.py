@@ -7,15 +7,32 @@ from torch import Tensor, nn
 
 
 def lean(model: Any) -> Any:
-    """The model, with the embedding of patches as what it is in the Qwen-VL families: a matrix product.
+    """The model without two detours of the Qwen-VL families. Modules and weights stay as they are.
 
-    Its convolution's stride is its kernel, and the patches come one a row, so nothing overlaps; the general
-    algorithm for it runs at a fraction of the product's speed. Modules and weights stay as they are.
+    The embedding of patches is a matrix product: its convolution's stride is its kernel, and the patches come
+    one a row, so nothing overlaps; the general algorithm for it runs at a fraction of the product's speed.
+    And a gated MLP whose other branch is always 1 needs no other branch: so it is in the vision part of a
+    Qwen2.5-VL that was made of a Qwen2-VL.
     """
     for module in model.modules():
         if type(module).__name__.endswith("PatchEmbed") and _does_not_overlap(getattr(module, "proj", None)):
             module.forward = MethodType(_flat, module)
+        elif _is_ungated(module):
+            module.forward = MethodType(_ungated, module)
     return model
+
+
+def _is_ungated(module: nn.Module) -> bool:
+    """Whether it is a gated MLP, without adapters, whose gate is multiplied with 1."""
+    other = getattr(module, "up_proj", None)
+    if type(other) is not nn.Linear or other.bias is None or not hasattr(module, "act_fn"):
+        return False
+    return not bool(other.weight.any()) and bool((other.bias == 1).all())
+
+
+def _ungated(mlp: Any, x: Tensor) -> Tensor:
+    found: Tensor = mlp.down_proj(mlp.act_fn(mlp.gate_proj(x)))
+    return found
 
 
 def _does_not_overlap(proj: Any) -> bool:

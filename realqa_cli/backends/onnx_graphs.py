@@ -24,7 +24,11 @@ from realqa_cli.backends import Unfit
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-VISION, LANGUAGE, ARCHITECTURE = "vision.onnx", "language.onnx", "architecture.json"
+VISION, UNGATED = "vision.onnx", "vision-ungated.onnx"
+LANGUAGE, ARCHITECTURE = "language.onnx", "architecture.json"
+
+GATE = ".mlp.up_proj."
+"""In the names of what the gates of a vision tower multiply."""
 
 _VISION = (
     "depth",
@@ -92,6 +96,15 @@ def folder_of(base: Path, config: Mapping[str, Any]) -> Path:
     )
 
 
+def ungated(visual: Mapping[str, Array]) -> bool:
+    """Whether the MLPs' gates do nothing, because what they are multiplied with is always 1.
+
+    So it is in a Qwen2.5-VL that was made of a Qwen2-VL; a third of the work of its MLPs can be left out.
+    """
+    parts = {name: value for name, value in visual.items() if GATE in name}
+    return bool(parts) and all((v == (1 if name.endswith("bias") else 0)).all() for name, v in parts.items())
+
+
 class Graphs:
     """Both graphs with the weights of one model folder. Raises Unfit where they do not go together."""
 
@@ -99,7 +112,11 @@ class Graphs:
         place, weights = folder_of(base, config), _weights(base / "model.safetensors")
         visual = {name: value for name, value in weights.items() if name.startswith("visual.")}
         others = {name: value for name, value in weights.items() if name not in visual}
-        self._vision = _session(place / VISION, visual)
+        seen = place / VISION
+        if ungated(visual) and (place / UNGATED).exists():
+            seen = place / UNGATED
+            visual = {name: value for name, value in visual.items() if GATE not in name}
+        self._vision = _session(seen, visual)
         self._language = _session(place / LANGUAGE, others)
         text, vision = config["text_config"], config["vision_config"]
         self._merge, window = int(vision["spatial_merge_size"]), vision.get("window_size")
@@ -112,7 +129,7 @@ class Graphs:
         """The keys and values (2 * layers, heads, K, head size) of no text: K is 0."""
         self.unseen: Array = np.zeros((0, text["hidden_size"]), np.float32)
         """(F, H) of no visual tokens."""
-        self._files = [place / VISION, place / LANGUAGE]
+        self._files = [seen, place / LANGUAGE]
 
     def digest(self) -> str:
         """ "sha256:..." of both graphs."""
