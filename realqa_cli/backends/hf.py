@@ -7,7 +7,6 @@ families go through their own processor. Probabilities come from the tree pass (
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from realqa_cli.backends.lean import lean
 from realqa_cli.backends.preparing import Prepares, preparer
 from realqa_cli.backends.recall import Recall
 from realqa_cli.backends.regressor import Regressor
+from realqa_cli.backends.tries import Tries
 from realqa_cli.backends.weights import device_named, load_model, quiet
 from realqa_cli.decoding import tree
 from realqa_cli.decoding.tree import PromptBatch
@@ -26,7 +26,7 @@ from realqa_cli.errors import ModelError
 from realqa_cli.flow import ALONE, Crew
 from realqa_cli.manifest import folder_digest, versions
 from realqa_cli.models import ModelSource
-from realqa_cli.numerals import Floats, TokenTrie, token_trie
+from realqa_cli.numerals import Floats, TokenTrie
 from realqa_cli.video import Fit
 
 _MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
@@ -47,7 +47,7 @@ class HFBackend:
         self._regressor = Regressor.of(model, source)
         self._vision = threading.local()  # several threads may ask at once
         self._writing = threading.Lock()  # but one may write: generation keeps notes in the model
-        self.trie = lru_cache(maxsize=256)(self._build_trie)
+        self._tries = Tries(prepares.encode)
 
     @classmethod
     def load(cls, source: ModelSource, loading: Loading) -> "HFBackend":
@@ -66,7 +66,7 @@ class HFBackend:
         texts = [self.text(ask) for ask in asks]
         groups: dict[tuple[int, TokenTrie], list[int]] = {}
         for row, text in enumerate(texts):  # texts that differ nearly always give the same trie
-            groups.setdefault(self.trie(text, tuple(continuations), end), []).append(row)
+            groups.setdefault(self.trie(text, continuations, end), []).append(row)
         found_B_V = np.empty((len(asks), len(continuations)))
         for (dropped, trie), rows in groups.items():
             prompt = self.prompt([texts[r] for r in rows], [asks[r] for r in rows], dropped)
@@ -179,10 +179,10 @@ class HFBackend:
         config = self.model.config
         return config.model_type in _MASKED_TREE and config._attn_implementation in {"sdpa", "eager"}
 
-    def _build_trie(self, text: str, continuations: tuple[str, ...], end: str) -> tuple[int, TokenTrie]:
-        """How many of the prompt's last tokens merge into the continuations, and their trie."""
-        prompt_ids, trie = token_trie(self.prepares.encode, text, continuations, end)
-        return len(self.prepares.encode([text])[0]) - len(prompt_ids), trie
+    def trie(self, text: str, continuations: Sequence[str], end: str) -> tuple[int, TokenTrie]:
+        """How many of the text's last tokens merge into the continuations, and their trie."""
+        ids, trie = self._tries(text, continuations, end)
+        return len(self.prepares.encode([text])[0]) - len(ids), trie
 
 
 def greedy(

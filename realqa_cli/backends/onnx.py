@@ -7,17 +7,17 @@ the batch. Which models it takes is said in onnx_graphs.py and `OnnxBackend.load
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from realqa_cli.backends import Ask, Loading, PhotoFit, Tells, Unfit
 from realqa_cli.backends.onnx_graphs import Graphs, threads
 from realqa_cli.backends.onnx_memory import Memory
 from realqa_cli.backends.onnx_prompts import Prompts
+from realqa_cli.backends.tries import Tries
 from realqa_cli.errors import ModelError
 from realqa_cli.manifest import folder_digest, versions
 from realqa_cli.models import ModelSource
-from realqa_cli.numerals import Floats, TokenTrie, token_trie
+from realqa_cli.numerals import Floats
 from realqa_cli.video import Fit
 
 
@@ -27,7 +27,7 @@ class OnnxBackend:
     def __init__(self, graphs: Graphs, prompts: Prompts, source: ModelSource, ends: frozenset[int]) -> None:
         """`ends`: the tokens with which an answer ends."""
         self.graphs, self.prompts, self.source, self.ends = graphs, prompts, source, ends
-        self.trie = lru_cache(maxsize=256)(self._build_trie)
+        self.trie = Tries(prompts.encode)
 
     @classmethod
     def load(cls, source: ModelSource, loading: Loading) -> "OnnxBackend":
@@ -79,13 +79,6 @@ class OnnxBackend:
     def photo_fit(self) -> PhotoFit | None:
         """See `Fits`."""
         return self.prompts.fit
-
-    def _build_trie(
-        self, text: str, continuations: tuple[str, ...], end: str
-    ) -> tuple[tuple[int, ...], TokenTrie]:
-        """The tokens of the text that stay apart from the continuations, and their trie."""
-        ids, trie = token_trie(self.prompts.encode, text, continuations, end)
-        return tuple(ids), trie
 
 
 def _check(source: ModelSource, loading: Loading) -> None:

@@ -3,7 +3,7 @@
 A text and the tree of its continuations go through in one pass, as in decoding/tree.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from realqa_cli.backends import Ask
 from realqa_cli.backends.onnx_graphs import Array, Graphs, Ids
 from realqa_cli.backends.onnx_prompts import Grid, Laid, Prompts
+from realqa_cli.backends.tries import Tries
 from realqa_cli.numerals import Floats, TokenTrie
 from realqa_cli.video import Sight
-
-Ways = Callable[[str, tuple[str, ...], str], tuple[tuple[int, ...], TokenTrie]]
-"""The tokens of a text that stay apart from its continuations, and their trie."""
 
 _NO_BRANCHES = TokenTrie(tokens=(-1,), parents=(-1,), depths=(0,), paths=())
 
@@ -40,9 +38,9 @@ class _Read:
 class Memory:
     """Implements `Tells`: a text that begins as the last one about the same photos is read on from there."""
 
-    def __init__(self, graphs: Graphs, prompts: Prompts, ways: Ways, ends: frozenset[int]) -> None:
+    def __init__(self, graphs: Graphs, prompts: Prompts, tries: Tries, ends: frozenset[int]) -> None:
         """`ends`: the tokens with which an answer ends."""
-        self._graphs, self._prompts, self._ways, self._ends = graphs, prompts, ways, ends
+        self._graphs, self._prompts, self._tries, self._ends = graphs, prompts, tries, ends
         self._read: dict[tuple[int, ...], _Read] = {}
 
     def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
@@ -50,7 +48,7 @@ class Memory:
         self._forget_all_but(asks)
         found_B_V = np.empty((len(asks), len(continuations)))
         for row, ask in enumerate(asks):
-            ids, trie = self._ways(self._prompts.text(ask), tuple(continuations), end)
+            ids, trie = self._tries(self._prompts.text(ask), continuations, end)
             branches = _branches(trie)
             found_B_V[row] = branches.joint(self._tell(ask, ids, branches))
         return found_B_V

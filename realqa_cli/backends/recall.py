@@ -33,7 +33,7 @@ class Reads(Protocol):
         """Token ids of rendered texts; placeholders stay single."""
         ...
 
-    def trie(self, text: str, continuations: tuple[str, ...], end: str) -> tuple[int, TokenTrie]:
+    def trie(self, text: str, continuations: Sequence[str], end: str) -> tuple[int, TokenTrie]:
         """How many of the text's last tokens merge into the continuations, and their trie."""
         ...
 
@@ -75,7 +75,7 @@ class Recall:
     def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
         texts = [self._backend.text(ask) for ask in asks]
-        ways = [self._backend.trie(text, tuple(continuations), end) for text in texts]
+        ways = [self._backend.trie(text, continuations, end) for text in texts]
         drops = [dropped for dropped, _ in ways]
         found_B_V = np.empty((len(asks), len(continuations)))
         for trie in dict.fromkeys(trie for _, trie in ways):  # nearly always one
