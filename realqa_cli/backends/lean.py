@@ -3,20 +3,24 @@
 from types import MethodType
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, is_grad_enabled, nn
 
 
 def lean(model: Any) -> Any:
-    """The model without two detours of the Qwen-VL families. Modules and weights stay as they are.
+    """The model without some detours. Modules and weights stay as they are.
 
-    The embedding of patches is a matrix product: its convolution's stride is its kernel, and the patches come
-    one a row, so nothing overlaps; the general algorithm for it runs at a fraction of the product's speed.
-    And a gated MLP whose other branch is always 1 needs no other branch: so it is in the vision part of a
-    Qwen2.5-VL that was made of a Qwen2-VL.
+    - The Qwen-VL families' embedding of patches is a matrix product: its convolution's stride is its kernel,
+      and the patches come one a row, so nothing overlaps; the general algorithm runs at a fraction of the
+      product's speed.
+    - A gated MLP whose other branch is always 1 needs no other branch: so it is in the vision part of a
+      Qwen2.5-VL that was made of a Qwen2-VL.
+    - The quick GELU is a scaled SiLU, for which there is an operator that needs no memory of its own.
     """
     for module in model.modules():
         if type(module).__name__.endswith("PatchEmbed") and _does_not_overlap(getattr(module, "proj", None)):
             module.forward = MethodType(_flat, module)
+        elif type(module).__name__ == "QuickGELUActivation":
+            module.forward = MethodType(_quick_gelu, module)
         elif _is_ungated(module):
             module.forward = MethodType(_ungated, module)
     return model
@@ -47,3 +51,8 @@ def _flat(embed: Any, patches: Tensor) -> Tensor:
         found: Tensor = type(embed).forward(embed, patches)
         return found
     return nn.functional.linear(patches.to(proj.weight.dtype), proj.weight.flatten(1), proj.bias)
+
+
+def _quick_gelu(_: Any, x: Tensor) -> Tensor:
+    scale = 1.702
+    return nn.functional.silu(x * scale, inplace=not is_grad_enabled()).div_(scale)
