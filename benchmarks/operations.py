@@ -6,13 +6,16 @@ A product of (a, b) and (b, c) counts 2abc. Norms, activations and rotations are
 from typing import Any
 
 
-def vision(config: Any, patches: int) -> float:
-    """Of a photo's patches through the vision tower of a Qwen2-VL or Qwen2.5-VL configuration."""
+def vision(config: Any, patches: int, *, gates: bool = True) -> float:
+    """Of a photo's patches through the vision tower of a Qwen2-VL or Qwen2.5-VL configuration.
+
+    gates: whether those of a Qwen2.5-VL do anything; see `realqa_cli.backends.onnx_graphs.ungated`.
+    """
     seen = config.vision_config
     windowed = hasattr(seen, "window_size")
     width = seen.hidden_size if windowed else seen.embed_dim
     out = seen.out_hidden_size if windowed else seen.hidden_size
-    inner = 3 * seen.intermediate_size if windowed else 2 * int(width * seen.mlp_ratio)
+    inner = (2 + gates) * seen.intermediate_size if windowed else 2 * int(width * seen.mlp_ratio)
     layer = patches * (4 * width * width + width * inner)
     full = 2 * patches * patches * width
     whole = len(seen.fullatt_block_indexes) if windowed else seen.depth

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.numpy import load_file
 from transformers import AutoConfig
 
 from benchmarks import machine, operations, samples
 from benchmarks.plain import Plain
 from benchmarks.timing import Timed, side_by_side, table
 from realqa_cli import models
+from realqa_cli.backends.onnx_graphs import ungated
 from realqa_cli.errors import RealqaError
 from realqa_cli.pixels import smart_resize
 from realqa_cli.score import Scorer
@@ -25,6 +27,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "tree, hf": {"backend": "hf"},
     "tree, hf, `--jpeg-draft`": {"backend": "hf", "jpeg_draft": True},
     "tree, hf, bfloat16": {"backend": "hf", "dtype": "bfloat16"},
+    "tree, hf, bfloat16, `--jpeg-draft`": {"backend": "hf", "dtype": "bfloat16", "jpeg_draft": True},
     "tree, onnx": {"backend": "onnx"},
 }
 
@@ -45,7 +48,8 @@ class Size:
         rows, columns = smart_resize(1080, 1920, factor=side, min_pixels=1, max_pixels=max_pixels)
         patches = rows * columns // config.vision_config.patch_size**2
         tokens = patches // config.vision_config.spatial_merge_size**2 + 80  # words and tree
-        cost = operations.vision(config, patches) + operations.language(config, tokens, 61)
+        gates = not ungated(load_file(models.path("realqa-tiny") / "model.safetensors"))
+        cost = operations.vision(config, patches, gates=gates) + operations.language(config, tokens, 61)
         return cls(name, max_pixels, rows * columns, cost)
 
 
@@ -106,6 +110,7 @@ def _shares(found: list[tuple[Size, Timed]], photos: int) -> str:
     intro = (
         "Operations of one photo's forward pass with the tree (vision and language, 10⁹), and the speed at"
         " which they are done, from file to score, as a share of a matrix product's in the same round and"
-        " dtype. For `generate` the steps of decoding are not counted as work:"
+        " dtype. Counted for all alike: what `onnx` leaves out in the last layer too, what `generate` adds by"
+        " decoding and by gates that do nothing not:"
     )
     return f"{intro}\n\n" + table(["bound", "10⁹ operations", *names], rows)

@@ -13,10 +13,11 @@ from transformers.activations import QuickGELUActivation
 
 from realqa_cli.backends.lean import lean
 
-GRID = torch.tensor([[1, 8, 12]])
+GRID = torch.tensor([[1, 18, 22], [1, 8, 12]])
+"""Two photos; the first has windows of several sizes."""
 
 
-@pytest.fixture(params=["qwen2_vl", "qwen2_5_vl", "ungated"])
+@pytest.fixture(params=["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "ungated"])
 def model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "ungated":
         monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
@@ -29,7 +30,8 @@ def model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def features(model: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     torch.manual_seed(1)
-    patches = torch.randn(int(GRID.prod()), 3 * 2 * 14 * 14)
+    side = model.config.vision_config.patch_size
+    patches = torch.randn(int(GRID.prod(dim=1).sum()), 3 * 2 * side * side)
     found: torch.Tensor = model.to(dtype).model.visual(patches.to(dtype), grid_thw=GRID).pooler_output
     return found.float()
 

@@ -96,12 +96,12 @@ def folder_of(base: Path, config: Mapping[str, Any]) -> Path:
     )
 
 
-def ungated(visual: Mapping[str, Array]) -> bool:
-    """Whether the MLPs' gates do nothing, because what they are multiplied with is always 1.
+def ungated(weights: Mapping[str, Array]) -> bool:
+    """Whether the gates of the vision tower's MLPs do nothing: what they are multiplied with is always 1.
 
     So it is in a Qwen2.5-VL that was made of a Qwen2-VL; a third of the work of its MLPs can be left out.
     """
-    parts = {name: value for name, value in visual.items() if GATE in name}
+    parts = {name: value for name, value in weights.items() if GATE in name and "visual." in name}
     return bool(parts) and all((v == (1 if name.endswith("bias") else 0)).all() for name, v in parts.items())
 
 
