@@ -7,47 +7,43 @@ Qwen2.5-VL's vision part has windows, but also another norm and another MLP. All
   centred, as no reader of it sees the mean; a LayerNorm's bias moves into the linear layer behind it.
 - The gated MLP is the plain one when the gate's activation is the old one and the other branch always 1.
 
-With all blocks in `full` the two models say the same; windows change what is said a little. realqa-tiny
-is not made so yet: EXPERIMENTS.md tells what was tried.
+With all blocks in `full` the two models say the same; windows change what is said a little. Which blocks of
+realqa-tiny can do with windows, and how large they have to be, is in EXPERIMENTS.md.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-WINDOW = 224  # pixels; a window of it holds 16 x 16 patches
+WINDOW = 336  # pixels; a window of it holds 24 x 24 patches
+FULL = (1, 2)  # blocks that go on seeing the whole photo
 VISUAL = "model.visual."
-LAST_FILES = ("preprocessor_config.json", "realqa.json")  # of a folder: with them it is whole
 
 Weights = dict[str, torch.Tensor]
 
 
-def windowed(folder: Path, *, full: tuple[int, ...] = (), window: int = WINDOW) -> Any:
-    """The float32 model of `folder`, a Qwen2-VL, as a Qwen2.5-VL.
+def windowed(folder: Path, *, full: tuple[int, ...] = FULL, window: int = WINDOW) -> Any:
+    """The model of `folder`, in float32; see `with_windows`."""
+    return with_windows(
+        AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32), full, window
+    )
+
+
+def with_windows(old: Any, full: tuple[int, ...] = FULL, window: int = WINDOW) -> Any:
+    """The Qwen2-VL `old` as a Qwen2.5-VL.
 
     full: the blocks that go on seeing the whole photo.  window: the side of the others' windows in pixels.
     """
-    old = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     new = Qwen2_5_VLForConditionalGeneration(configuration(old.config, full, window))
     weights = old.state_dict()
     carried = {name: value for name, value in weights.items() if not name.startswith(VISUAL)}
     new.load_state_dict(carried | _visual(weights, old.config.vision_config.depth))
     new.generation_config = old.generation_config
     return new.eval()
-
-
-def write_windowed(trained: Path, output: Path) -> Path:
-    """The folder `output`, with the windowed model of `trained` and its other files as they are."""
-    if not (output / "realqa.json").exists():
-        windowed(trained).save_pretrained(output)
-        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", *LAST_FILES):
-            shutil.copy(trained / name, output / name)
-    return output
 
 
 def configuration(old: Any, full: tuple[int, ...], window: int) -> Qwen2_5_VLConfig:
