@@ -1,5 +1,6 @@
 """The `onnx` backend says what the `hf` backend says, of every photo and model that it takes, and says it alone."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from realqa_cli import Scorer, backends, models, prompts
 from realqa_cli.backends import Ask, Loading, Unfit, remembering
 from realqa_cli.backends.hf import HFBackend
 from realqa_cli.backends.onnx import OnnxBackend
-from realqa_cli.backends.onnx_graphs import threads
+from realqa_cli.backends.onnx_graphs import LANGUAGE, UNGATED, VISION, threads
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.numerals import numerals
 from realqa_cli.self_label import Labeller, LabelSettings
@@ -241,6 +242,14 @@ def test_a_model_that_was_trained_on_uses_the_bundled_graphs(tmp_path: Path) -> 
     assert np.abs(ours - load("realqa-tiny")[0].log_probs(few, NUMERALS, ".")).max() > 0.01
 
 
+def test_gates_are_left_out_only_where_they_do_nothing(tmp_path: Path) -> None:
+    copied(tmp_path, lambda weights: {name: value * np.float16(1.01) for name, value in weights.items()})
+    files = {name: (TINY / "onnx" / name).read_bytes() for name in (UNGATED, VISION, LANGUAGE)}
+    for model, vision in (("realqa-tiny", UNGATED), (tmp_path, VISION)):
+        digest = hashlib.sha256(files[vision] + files[LANGUAGE]).hexdigest()
+        assert load(model)[0].settings()["graphs"] == f"sha256:{digest}"
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_weights_of_any_width_are_read(tmp_path: Path, dtype: str) -> None:
     import torch
@@ -337,7 +346,7 @@ def test_threads_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPa
     assert threads() == 1
     plain = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-    code += "from realqa_cli.backends.onnx_graphs import threads; print(threads())"
+    code += "from realqa_cli.backends.onnx_graphs import LANGUAGE, UNGATED, VISION, threads; print(threads())"
     if hasattr(os, "sched_setaffinity"):
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain)
         assert ran.stdout == "1\n"

@@ -45,8 +45,9 @@ def test_every_text_gets_the_trie_that_is_its_own(texts: list[list[str]], end: s
     tries, scores = Tries(encode), numerals(2, 1, 5)
     for words in texts:
         text = " ".join([*words, end])
-        ids, trie = tries(text, scores, ">")
+        ids, merging, trie = tries(text, scores, ">")
         assert ([*ids], trie) == token_trie(encode, text, scores, ">")
+        assert len(ids) + merging == len(encode([text])[0])
 
 
 def test_after_two_chains_of_thought_no_numeral_is_tokenised_again() -> None:

@@ -18,10 +18,11 @@ from evaluate import Judge, correlations
 from labels import Record, fit_ranks, read_records, scores
 from photos import fit, fitted_size
 from PIL import Image
-from windowed import windowed
+from windowed import FULL, WINDOW, windowed
 
 VARIANTS: dict[str, tuple[tuple[int, ...], int]] = {
     "whole photo": ((0, 1, 2, 3), 224),
+    "336, middle blocks whole": (FULL, WINDOW),
     "224, last block whole": ((3,), 224),
     "224": ((), 224),
     "112, last block whole": ((3,), 112),

@@ -181,8 +181,8 @@ class HFBackend:
 
     def trie(self, text: str, continuations: Sequence[str], end: str) -> tuple[int, TokenTrie]:
         """How many of the text's last tokens merge into the continuations, and their trie."""
-        ids, trie = self._tries(text, continuations, end)
-        return len(self.prepares.encode([text])[0]) - len(ids), trie
+        found = self._tries(text, continuations, end)
+        return found.merging, found.trie
 
 
 def greedy(

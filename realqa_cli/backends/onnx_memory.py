@@ -48,7 +48,7 @@ class Memory:
         self._forget_all_but(asks)
         found_B_V = np.empty((len(asks), len(continuations)))
         for row, ask in enumerate(asks):
-            ids, trie = self._tries(self._prompts.text(ask), continuations, end)
+            ids, _, trie = self._tries(self._prompts.text(ask), continuations, end)
             branches = _branches(trie)
             found_B_V[row] = branches.joint(self._tell(ask, ids, branches))
         return found_B_V

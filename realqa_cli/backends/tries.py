@@ -8,6 +8,7 @@ for every text; and two texts with the same end have to have given the same trie
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from realqa_cli.numerals import Encode, TokenTrie, token_trie
 
@@ -17,8 +18,13 @@ _END = 24
 _MOST = 1024
 """Ends that are remembered."""
 
-Found = tuple[tuple[int, ...], TokenTrie]
-"""The tokens of a text that stay apart from its continuations, and their trie."""
+
+class Found(NamedTuple):
+    """ids: the tokens of a text that stay apart from its continuations.  merging: how many others it has."""
+
+    ids: tuple[int, ...]
+    merging: int
+    trie: TokenTrie
 
 
 @dataclass(frozen=True)
@@ -46,17 +52,18 @@ class Tries:
         return self._of(text, tuple(continuations), end)
 
     def _make(self, text: str, continuations: tuple[str, ...], end: str) -> Found:
-        cut = max(text.rfind(blank, 0, max(0, len(text) - _END)) for blank in " \n")
-        start, ending = text[: max(0, cut)], (text[max(0, cut) :], continuations, end)
-        whole, before, after = self._encode([text, start, ending[0]])
-        parts = [*before, *after] == [*whole]
-        if parts and (known := self._known.get(ending)) is not None and known.trusted:
-            return (*before, *known.kept), known.trie
+        last = max(0, len(text) - _END)
+        cut = max(0, *(text.rfind(blank, 0, last) for blank in " \n"))
+        ending = text[cut:], continuations, end
+        whole, before, after = self._encode([text, text[:cut], text[cut:]])
+        apart = [*before, *after] == [*whole]
+        if apart and (known := self._known.get(ending)) is not None and known.trusted:
+            return Found((*before, *known.kept), len(after) - len(known.kept), known.trie)
         ids, trie = token_trie(self._encode, text, continuations, end)
-        if parts and [*ids[: len(before)]] == [*before]:
+        if apart and ids[: len(before)] == before:
             found = _Known(tuple(ids[len(before) :]), trie)
             again = self._known.get(ending) == found
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[ending] = replace(found, trusted=again)
-        return tuple(ids), trie
+        return Found(tuple(ids), len(whole) - len(ids), trie)
