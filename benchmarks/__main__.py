@@ -59,7 +59,7 @@ def parts(effort: Effort, device: str) -> dict[str, tuple[str, Callable[[], str]
         ),
         "chains": ("Chains of thought", lambda: chains.measure(effort.rounds, effort.photos)),
         "cold": ("Cold start", lambda: _cold_start(effort.rounds)),
-        "scaling": ("Scaling", lambda: scaling.measure(list(effort.counts), ["onnx", "hf"])),
+        "scaling": ("Scaling", lambda: scaling.measure(list(effort.counts), ["onnx", "openvino", "hf"])),
     }
 
 

@@ -24,7 +24,7 @@ def measure(rounds: int, photos: int) -> str:
         files = sorted(samples.large(Path(temporary) / "photos", photos).glob("*.jpg"))
         contestants: dict[str, Callable[[], object]] = {}
         length = 0
-        for backend in ("hf", "onnx"):
+        for backend in ("hf", "onnx", "openvino"):
             try:
                 scorer = Scorer(backend=backend, method="cot")
             except RealqaError as error:

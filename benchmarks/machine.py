@@ -15,7 +15,7 @@ PRODUCT = 2 * SIDE**3
 
 def described(device: str) -> str:
     """One paragraph."""
-    names = ("torch", "transformers", "onnxruntime", "numpy", "pillow")
+    names = ("torch", "transformers", "onnxruntime", "openvino", "numpy", "pillow")
     made = ", ".join(f"{name} {found}" for name in names if (found := _version(name)))
     load = f"load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     chip = _processor()

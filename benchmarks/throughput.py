@@ -29,6 +29,12 @@ WAYS: dict[str, dict[str, Any]] = {
     "tree, hf, bfloat16": {"backend": "hf", "dtype": "bfloat16"},
     "tree, hf, bfloat16, `--jpeg-draft`": {"backend": "hf", "dtype": "bfloat16", "jpeg_draft": True},
     "tree, onnx": {"backend": "onnx"},
+    "tree, openvino, bfloat16": {"backend": "openvino", "dtype": "bfloat16"},
+    "tree, openvino, bfloat16, `--jpeg-draft`": {
+        "backend": "openvino",
+        "dtype": "bfloat16",
+        "jpeg_draft": True,
+    },
 }
 
 

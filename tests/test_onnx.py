@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import small_models
 from conftest import PHOTOS, ROOT, environment
+from hypothesis import given
+from hypothesis import strategies as st
 from made_videos import pan
 from PIL import Image
 from safetensors.numpy import load_file, save_file
@@ -22,7 +24,8 @@ from realqa_cli import Scorer, backends, models, prompts
 from realqa_cli.backends import Ask, Loading, Unfit, remembering
 from realqa_cli.backends.hf import HFBackend
 from realqa_cli.backends.onnx import OnnxBackend
-from realqa_cli.backends.onnx_graphs import LANGUAGE, UNGATED, VISION, threads
+from realqa_cli.backends.onnx_graphs import LANGUAGE, UNGATED, VISION, attending
+from realqa_cli.backends.runtimes import threads
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.numerals import numerals
 from realqa_cli.self_label import Labeller, LabelSettings
@@ -31,6 +34,7 @@ from realqa_cli.video import Clip
 TINY = models.path("realqa-tiny")
 NUMERALS = numerals(3, 1, 5)
 Both = tuple[OnnxBackend, HFBackend]
+Weights = dict[str, Any]
 
 
 def load(folder: Path | str, **loading: Any) -> Both:
@@ -112,12 +116,14 @@ def test_a_whole_record_agrees(both: Both) -> None:
     assert np.abs(np.subtract(*shares)).max() < 1e-5
 
 
-def test_photos_become_the_same_patches_to_the_bit(both: Both) -> None:
+def test_photos_become_the_same_patches_to_the_bit_but_once_instead_of_twice(both: Both) -> None:
     onnx, hf = both
     for image in (crops(1)[0], Image.open(PHOTOS / "bee.jpg").convert("RGB")):
         ((patches, grid),) = onnx.prompts.patches(image)
         made = hf.prepares.images(images=[image], size=hf.prepares._size, return_tensors="np")  # type: ignore[attr-defined]
-        assert np.array_equal(patches, made["pixel_values"])
+        twice = made["pixel_values"].reshape(len(patches), 3, 2, 14 * 14)
+        for frame in (0, 1):
+            assert np.array_equal(patches.reshape(len(patches), 3, -1), twice[:, :, frame])
         assert grid == tuple(made["image_grid_thw"][0])
 
 
@@ -158,6 +164,48 @@ def test_videos_agree(random_both: Both, frames: int) -> None:
     clip = film(frames)
     few = [Ask.about(clip, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX), *asks(crops(1))]
     assert np.abs(onnx.log_probs(few, NUMERALS, ".") - hf.log_probs(few, NUMERALS, ".")).max() < 1e-4
+
+
+@given(rows=st.integers(1, 12), columns=st.integers(1, 12), side=st.integers(1, 6))
+def test_patches_see_those_of_their_window_and_no_others(rows: int, columns: int, side: int) -> None:
+    tiles_2_P = np.indices((rows, columns)).reshape(2, -1) // side
+    told = attending(tiles_2_P)
+    windows, held, back = told["windows"], told["held"], told["back"]
+    assert np.array_equal(windows.reshape(-1)[back], np.arange(rows * columns))
+    row, place = np.divmod(back, windows.shape[1])
+    same = (tiles_2_P[:, :, None] == tiles_2_P[:, None]).all(axis=0)
+    for patch in range(rows * columns):
+        seen = windows[row[patch], held[row[patch], 0, place[patch]]]
+        assert sorted(seen) == np.flatnonzero(same[patch]).tolist()
+    assert held.any(axis=-1).all(), "a softmax over nothing is no number"
+    assert len(windows) <= -(-rows // side) * -(-columns // side)
+
+
+def test_small_windows_share_a_row() -> None:
+    tiles_2_P = (
+        np.indices((32, 60)).reshape(2, -1) // 24
+    )  # of a 1080p photo at the bundled model's own bounds
+    assert attending(tiles_2_P)["windows"].shape == (4, 576)
+
+
+def test_graphs_of_another_form_are_not_taken(tmp_path: Path) -> None:
+    folder = small_models.write(tmp_path / "model", "qwen2_vl")
+    file = export(folder) / "onnx" / "architecture.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"form": 1}))
+    with pytest.raises(Unfit, match="there are no graphs for its architecture"):
+        backends.load("onnx", models.find(str(folder)), Loading())
+
+
+def test_a_vision_tower_without_a_kernel_is_refused(tmp_path: Path) -> None:
+    kernel = "visual.patch_embed.proj.weight"
+    for index, change in enumerate(({kernel: np.zeros((192, 5), np.float16)}, {kernel: None})):
+        copied(tmp_path / str(index), lambda weights, change=change: _without_none(weights | change))
+        with pytest.raises(Unfit, match="takes no patches"):
+            backends.load("onnx", models.find(str(tmp_path / str(index))), Loading())
+
+
+def _without_none(weights: Weights) -> Weights:
+    return {name: value for name, value in weights.items() if value is not None}
 
 
 def test_asks_with_several_photos_or_none_agree(random_both: Both) -> None:
@@ -304,9 +352,6 @@ def test_auto_takes_hf_for_what_it_cannot_do(tmp_path: Path) -> None:
     assert isinstance(backends.load("auto", models.find("realqa-tiny"), Loading(dtype="bfloat16")), HFBackend)
 
 
-Weights = dict[str, Any]
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -346,7 +391,7 @@ def test_threads_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPa
     assert threads() == 1
     plain = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-    code += "from realqa_cli.backends.onnx_graphs import LANGUAGE, UNGATED, VISION, threads; print(threads())"
+    code += "from realqa_cli.backends.runtimes import threads; print(threads())"
     if hasattr(os, "sched_setaffinity"):
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain)
         assert ran.stdout == "1\n"

@@ -34,8 +34,9 @@ EPSILON = 1e-6  # of the vision towers' norms; it stands in no config.json
 
 
 class Tower:
-    """The vision tower: (P, C) patches of one image to (F, H) visual tokens.
+    """The vision tower: (P, C) patches of one image, and a kernel for them, to (F, H) visual tokens.
 
+    The kernel is no weight of the graph: photos, whose frames are all the same, take one of half the size.
     ungated: for weights whose gates do nothing, see `onnx_graphs.ungated`.
     """
 
@@ -50,8 +51,7 @@ class Tower:
     def model(self) -> ModelProto:
         """The graph."""
         config, draw, size = self._config, self._draw, self._size
-        patch = config["in_channels"] * config["temporal_patch_size"] * config["patch_size"] ** 2
-        x = draw.op("Gemm", "pixels", draw.weight("visual.patch_embed.proj.weight", size, patch), transB=1)
+        x = draw.op("Gemm", "pixels", "kernel", transB=1)
         for block in range(config["depth"]):
             name = f"visual.blocks.{block}"
             x = draw.op("Add", x, self._attention(self._normed(x, f"{name}.norm1"), f"{name}.attn", block))
@@ -62,7 +62,8 @@ class Tower:
         x = draw.op("Gelu", draw.linear(x, "visual.merger.mlp.0", merged, merged))
         draw.named(draw.linear(x, "visual.merger.mlp.2", merged, after), "features")
         half = size // self._heads // 2
-        inputs = [floats("pixels", "P", patch), floats("cos", 1, "P", half), floats("sin", 1, "P", half)]
+        inputs = [floats("pixels", "P", "C"), floats("kernel", size, "C")]
+        inputs += [floats("cos", 1, "P", half), floats("sin", 1, "P", half)]
         if self._windowed:
             inputs += [integers("windows", "W", "S"), truths("held", "W", 1, "S", "S"), integers("back", "P")]
         return draw.model(inputs, [floats("features", "F", after)])

@@ -221,6 +221,7 @@ class Backend(Weighs, Answers, Regresses, Protocol):
 
 BACKENDS = {
     "onnx": "realqa_cli.backends.onnx:OnnxBackend",
+    "openvino": "realqa_cli.backends.onnx:OpenVinoBackend",
     "hf": "realqa_cli.backends.hf:HFBackend",
     "echo": "realqa_cli.backends.echo:EchoBackend",
 }

@@ -1,4 +1,4 @@
-"""The `onnx` backend: small models on a CPU by ONNX Runtime, without torch and transformers.
+"""The `onnx` and `openvino` backends: small models on a CPU, without torch and transformers.
 
 A process that scores one photo is done before those would be imported. Photos and rows of a batch are run one
 after the other: two cores have enough to do with one, nothing is padded, and an answer does not depend on
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realqa_cli.backends import Ask, Loading, PhotoFit, Tells, Unfit
-from realqa_cli.backends.onnx_graphs import Graphs, threads
+from realqa_cli.backends.onnx_graphs import Graphs
 from realqa_cli.backends.onnx_memory import Memory
 from realqa_cli.backends.onnx_prompts import Prompts
+from realqa_cli.backends.runtimes import OnnxRuntime, OpenVino, Runtime, threads
 from realqa_cli.backends.tries import Tries
 from realqa_cli.errors import ModelError
 from realqa_cli.manifest import folder_digest, versions
@@ -24,21 +25,34 @@ from realqa_cli.video import Fit
 class OnnxBackend:
     """Implements `Backend` with one loaded model that has no regression head."""
 
-    def __init__(self, graphs: Graphs, prompts: Prompts, source: ModelSource, ends: frozenset[int]) -> None:
-        """`ends`: the tokens with which an answer ends."""
+    name = "onnx"
+    dtypes: tuple[str, ...] = ("auto", "float32")
+    libraries: tuple[str, ...] = ("onnxruntime",)
+
+    def __init__(
+        self, graphs: Graphs, prompts: Prompts, source: ModelSource, ends: frozenset[int], dtype: str
+    ) -> None:
+        """`ends`: the tokens with which an answer ends.  dtype: in what the graphs are computed."""
         self.graphs, self.prompts, self.source, self.ends = graphs, prompts, source, ends
+        self.dtype = dtype
         self.trie = Tries(prompts.encode)
+
+    @staticmethod
+    def runtime(dtype: str) -> Runtime:
+        """What computes the graphs. Raises Unfit."""
+        return OnnxRuntime()
 
     @classmethod
     def load(cls, source: ModelSource, loading: Loading) -> "OnnxBackend":
         """Loads graphs, weights and tokenizer. Raises Unfit for all that only `hf` can do, or ModelError."""
-        _check(source, loading)
+        cls._check(source, loading)
         try:
             config = json.loads((source.base / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise Unfit(f"cannot be read: {error}", where=str(source.base / "config.json")) from error
-        graphs = Graphs(source.base, config)
-        return cls(graphs, Prompts(source, loading, config), source, _ends(source, config))
+        runtime = cls.runtime(loading.dtype)
+        graphs = Graphs(source.base, config, runtime)
+        return cls(graphs, Prompts(source, loading, config), source, _ends(source, config), runtime.dtype)
 
     def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
@@ -59,17 +73,17 @@ class OnnxBackend:
     def settings(self) -> Mapping[str, Any]:
         """Digests of weights and graphs, dtype, pixel bounds."""
         found = {
-            "backend": "onnx",
+            "backend": self.name,
             "model": folder_digest(self.source.base),
             "graphs": self.graphs.digest(),
             "adapter": None,
-            "dtype": "float32",
+            "dtype": self.dtype,
         }
         return found | dict(self.prompts.settings())
 
     def environment(self) -> Mapping[str, Any]:
         """Device, threads and the versions of the libraries that compute."""
-        names = ("onnxruntime", "tokenizers", "jinja2", "numpy", "pillow", "av")
+        names = (*self.libraries, "tokenizers", "jinja2", "numpy", "pillow", "av")
         return {"device": "cpu", "threads": threads(), "versions": versions(*names)}
 
     def frame_fit(self) -> Fit | None:
@@ -80,22 +94,35 @@ class OnnxBackend:
         """See `Fits`."""
         return self.prompts.fit
 
+    @classmethod
+    def _check(cls, source: ModelSource, loading: Loading) -> None:
+        """Raises Unfit for what this backend leaves to `hf`."""
+        objective = source.scorer.objective if source.scorer else "ntp"
+        unfit = {
+            "--adapter": source.adapter is not None,
+            "--device": loading.device not in ("auto", "cpu"),
+            "--dtype": loading.dtype not in cls.dtypes,
+            "--quantize": loading.quantize is not None,
+            "--trust-remote-code": loading.trust_remote_code,
+            "attention": loading.attention != "auto",
+            "objective": objective == "regression",
+        }
+        for where, found in unfit.items():
+            if found:
+                raise Unfit(f"is not for the backend {cls.name}", where=where, remedy="use --backend hf")
 
-def _check(source: ModelSource, loading: Loading) -> None:
-    """Raises Unfit for what this backend leaves to `hf`."""
-    objective = source.scorer.objective if source.scorer else "ntp"
-    unfit = {
-        "--adapter": source.adapter is not None,
-        "--device": loading.device not in ("auto", "cpu"),
-        "--dtype": loading.dtype not in ("auto", "float32"),
-        "--quantize": loading.quantize is not None,
-        "--trust-remote-code": loading.trust_remote_code,
-        "attention": loading.attention != "auto",
-        "objective": objective == "regression",
-    }
-    for where, found in unfit.items():
-        if found:
-            raise Unfit("is not for the backend onnx", where=where, remedy="use --backend hf")
+
+class OpenVinoBackend(OnnxBackend):
+    """The same by OpenVINO, for many photos: bfloat16 where the processor multiplies it."""
+
+    name = "openvino"
+    dtypes = ("auto", "float32", "bfloat16")
+    libraries = ("openvino", "onnx")
+
+    @staticmethod
+    def runtime(dtype: str) -> Runtime:
+        """See `OnnxBackend`."""
+        return OpenVino(dtype)
 
 
 def _ends(source: ModelSource, config: Mapping[str, Any]) -> frozenset[int]:

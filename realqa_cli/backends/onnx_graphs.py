@@ -1,4 +1,4 @@
-"""The graphs of the `onnx` backend: a model's vision tower and language model under ONNX Runtime.
+"""The graphs of the `onnx` and `openvino` backends: a model's vision tower and its language model.
 
 The graphs hold an architecture and no weights: these come from the model folder's safetensors, so that they
 are stored once and a graph is never older than they are. Folders without graphs of their own use the bundled
@@ -10,8 +10,8 @@ K all tokens, R rows, V the vocabulary, H a hidden size.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from realqa_cli import models
 from realqa_cli.backends import Unfit
+from realqa_cli.backends.runtimes import Array, Runtime
 
-Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 VISION, UNGATED = "vision.onnx", "vision-ungated.onnx"
@@ -29,6 +29,12 @@ LANGUAGE, ARCHITECTURE = "language.onnx", "architecture.json"
 
 GATE = ".mlp.up_proj."
 """In the names of what the gates of a vision tower multiply."""
+
+KERNEL = "visual.patch_embed.proj.weight"
+"""By which patches enter the vision tower."""
+
+_FORM = 2
+"""Of the graphs' inputs and outputs; graphs of another form are not taken."""
 
 _VISION = (
     "depth",
@@ -65,6 +71,7 @@ def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
     try:
         vision, text = config["vision_config"], config["text_config"]
         return {
+            "form": _FORM,
             "model_type": config["model_type"],
             "tie_word_embeddings": config.get("tie_word_embeddings", False),
             "vision": {name: vision.get(name) for name in _VISION},
@@ -108,19 +115,21 @@ def ungated(weights: Mapping[str, Array]) -> bool:
 class Graphs:
     """Both graphs with the weights of one model folder. Raises Unfit where they do not go together."""
 
-    def __init__(self, base: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, base: Path, config: Mapping[str, Any], runtime: Runtime) -> None:
         place, weights = folder_of(base, config), _weights(base / "model.safetensors")
+        self._kernels = _kernels(weights.pop(KERNEL, None), config["vision_config"])
         visual = {name: value for name, value in weights.items() if name.startswith("visual.")}
         others = {name: value for name, value in weights.items() if name not in visual}
         seen = place / VISION
         if ungated(visual) and (place / UNGATED).exists():
             seen = place / UNGATED
             visual = {name: value for name, value in visual.items() if GATE not in name}
-        self._vision = _session(seen, visual)
-        self._language = _session(place / LANGUAGE, others)
+        self._vision = runtime.open(seen, visual)
+        self._language = runtime.open(place / LANGUAGE, others)
         text, vision = config["text_config"], config["vision_config"]
         self._merge, window = int(vision["spatial_merge_size"]), vision.get("window_size")
         self._window = window // vision["patch_size"] // self._merge * self._merge if window else None
+        self._placed = lru_cache(maxsize=8)(self._places)  # photos of a camera are all of one size
         self._axial = _frequencies(vision, vision_size(vision) // vision["num_heads"] // 2)
         self._rotary = _frequencies(text, text["hidden_size"] // text["num_attention_heads"])
         self._sections = np.cumsum(text["rope_parameters"]["mrope_section"])[:-1]
@@ -137,17 +146,23 @@ class Graphs:
         return f"sha256:{hashlib.sha256(joined).hexdigest()}"
 
     def see(self, patches_P_C: Array, grid: tuple[int, int, int]) -> Array:
-        """(F, H) visual tokens of an image's patches, whose grid is (1, rows, columns)."""
+        """(F, H) visual tokens of an image's patches, whose grid is (1, rows, columns).
+
+        patches_P_C: of all frames, or of one, which then stands for all.
+        """
+        inputs = {"pixels": patches_P_C, "kernel": self._kernels[patches_P_C.shape[1]], **self._placed(grid)}
+        (found,) = self._vision(["features"], inputs)
+        return found
+
+    def _places(self, grid: tuple[int, int, int]) -> dict[str, Any]:
+        """What the vision graph is told of where the patches of such a grid lie."""
         _, rows, columns = grid
         merge = self._merge
         cells = np.indices((rows, columns)).reshape(2, rows // merge, merge, columns // merge, merge)
         cells_2_P = cells.transpose(0, 1, 3, 2, 4).reshape(2, -1)
         angles_2_P_D = cells_2_P[..., None].astype(np.float32) * self._axial
-        inputs: dict[str, Any] = {"pixels": patches_P_C, **_turned(np.concatenate([*angles_2_P_D], axis=1))}
-        if self._window is not None:
-            inputs |= _windows(cells_2_P // self._window)
-        (found,) = _run(self._vision, ["features"], inputs)
-        return found
+        placed: dict[str, Any] = {**_turned(np.concatenate([*angles_2_P_D], axis=1))}
+        return placed if self._window is None else placed | attending(cells_2_P // self._window)
 
     def read(
         self,
@@ -169,15 +184,22 @@ class Graphs:
         angles_T_D = np.concatenate([part[i % 3] for i, part in enumerate(parts)], axis=-1)
         inputs = {"ids": ids_T, "mask": mask_T_K, "past": past, "rows": rows_R}
         inputs |= {"places": places_F, "features": features_F_H, **_turned(angles_T_D)}
-        log_probs_R_V, present = _run(self._language, ["log_probs", "present"], inputs)
+        log_probs_R_V, present = self._language(["log_probs", "present"], inputs)
         return log_probs_R_V, present
 
 
-def threads() -> int:
-    """How many threads compute: one a core that this process may use, or fewer by OMP_NUM_THREADS."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(wanted))) if wanted.isdecimal() else cores
+def _kernels(given: Array | None, vision: Mapping[str, Any]) -> dict[int, Array]:
+    """By the C values of a patch: the kernel (H, C) for all frames, and that for one which stands for all.
+
+    Raises Unfit for what is none.
+    """
+    frames, channels = vision["temporal_patch_size"], vision.get("in_channels") or 3
+    try:
+        kernel_H_C_T_N = np.asarray(given).reshape(len(np.asarray(given)), channels, frames, -1)
+    except (TypeError, ValueError) as error:
+        raise Unfit("its vision tower takes no patches", where=KERNEL) from error
+    both = (kernel.reshape(len(kernel), -1) for kernel in (kernel_H_C_T_N, kernel_H_C_T_N.sum(axis=2)))
+    return {kernel.shape[1]: kernel for kernel in both}
 
 
 def _frequencies(config: Mapping[str, Any], size: int) -> Array:
@@ -186,22 +208,37 @@ def _frequencies(config: Mapping[str, Any], size: int) -> Array:
     return (1 / theta ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))).astype(np.float32)
 
 
-def _windows(tiles_2_P: Ids) -> dict[str, Any]:
-    """Which patches see one another: those whose tile of the image is the same.
+def attending(tiles_2_P: Ids) -> dict[str, Any]:
+    """Which patches see one another in a windowed block: those whose tile of the image is the same.
 
-    windows (W, S): the patches of each tile, filled up with the first patch; held (W, 1, S, S): who is real;
+    windows (W, S): patches, whole tiles in a row, filled up with the first patch; the small tiles at the
+    image's edges share rows, so that little is filled up.  held (W, 1, S, S): who sees whom.
     back (P,): where in the windows each patch is.
     """
-    _, tile_P, sizes_W = np.unique(tiles_2_P, axis=1, return_inverse=True, return_counts=True)
+    _, tile_P, sizes_N = np.unique(tiles_2_P, axis=1, return_inverse=True, return_counts=True)
     order_P = np.argsort(tile_P, kind="stable")
-    place_P = np.arange(len(order_P)) - np.repeat(np.cumsum(sizes_W) - sizes_W, sizes_W)
-    tile_P = tile_P[order_P]
-    count, most = len(sizes_W), int(sizes_W.max())
-    windows, held, back = np.zeros((count, most), np.int64), np.zeros((count, most), bool), order_P.copy()
-    windows[tile_P, place_P], held[tile_P, place_P] = order_P, True
-    back[order_P] = tile_P * most + place_P
-    whole = np.broadcast_to(held[:, None, None], (count, 1, most, most))
-    return {"windows": windows, "held": np.ascontiguousarray(whole), "back": back}
+    place_P = np.arange(len(order_P)) - np.repeat(np.cumsum(sizes_N) - sizes_N, sizes_N)
+    tile_P, (rows_N, starts_N) = tile_P[order_P], _packed(sizes_N)
+    at = rows_N[tile_P], starts_N[tile_P] + place_P
+    shape = int(rows_N.max()) + 1, int(sizes_N.max())
+    windows, tiles, back = np.zeros(shape, np.int64), np.full(shape, -1, np.int32), np.empty_like(order_P)
+    windows[at], tiles[at] = order_P, tile_P
+    back[order_P] = np.ravel_multi_index(at, shape)
+    return {"windows": windows, "held": tiles[:, None, :, None] == tiles[:, None, None], "back": back}
+
+
+def _packed(sizes_N: Ids) -> tuple[Ids, Ids]:
+    """(row, start in it) of tiles of some sizes, in rows as long as the largest: first fit, largest first."""
+    rows_N, starts_N = np.empty_like(sizes_N), np.empty_like(sizes_N)
+    filled: list[int] = []
+    for tile in np.argsort(-sizes_N, kind="stable").tolist():
+        size, most = int(sizes_N[tile]), int(sizes_N.max())
+        row = next((row for row, start in enumerate(filled) if start + size <= most), len(filled))
+        if row == len(filled):
+            filled.append(0)
+        rows_N[tile], starts_N[tile] = row, filled[row]
+        filled[row] += size
+    return rows_N, starts_N
 
 
 def _turned(angles_T_D: Array) -> dict[str, Array]:
@@ -225,39 +262,3 @@ def _in_float32(data: bytes, dtype: str, shape: list[int]) -> Array:
     else:
         flat = np.frombuffer(data, {"F16": np.float16, "F32": np.float32}[dtype]).astype(np.float32)
     return flat.reshape(shape if len(shape) <= 2 else (shape[0], -1))
-
-
-def _session(graph: Path, weights: Mapping[str, Array]) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads()
-    options.log_severity_level = 3  # errors; they are raised too
-    # Threads that wait for work must not keep the processor from those that open photos.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_external_initializers(
-        [*weights], [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
-    )
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except _failures() as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Unfit(f"its weights do not fit the graph: {reason}", where=str(graph)) from error
-
-
-def _run(session: Any, names: list[str], inputs: Mapping[str, Any]) -> list[Array]:
-    """What the graph computes. Raises RuntimeError."""
-    try:
-        found: list[Array] = session.run(names, inputs)
-        return found
-    except _failures() as error:
-        raise RuntimeError(" ".join(str(error).split())[:300]) from error
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's errors, which have no class in common."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return tuple(
-        each for each in vars(state).values() if isinstance(each, type) and issubclass(each, Exception)
-    )

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realqa_cli.backends import Ask
-from realqa_cli.backends.onnx_graphs import Array, Graphs, Ids
+from realqa_cli.backends.onnx_graphs import Graphs, Ids
 from realqa_cli.backends.onnx_prompts import Grid, Laid, Prompts
+from realqa_cli.backends.runtimes import Array
 from realqa_cli.backends.tries import Tries
 from realqa_cli.numerals import Floats, TokenTrie
 from realqa_cli.video import Sight

@@ -15,8 +15,9 @@ import numpy as np
 from PIL.Image import Image, Resampling
 
 from realqa_cli.backends import Ask, Loading, Unfit
-from realqa_cli.backends.onnx_graphs import Array, Ids
+from realqa_cli.backends.onnx_graphs import Ids
 from realqa_cli.backends.patches import Patcher
+from realqa_cli.backends.runtimes import Array
 from realqa_cli.backends.templates import message
 from realqa_cli.models import ModelSource
 from realqa_cli.pixels import fit, frame_bounds
@@ -124,12 +125,12 @@ class Prompts:
         return Laid(np.array(tokens), np.concatenate(positions, axis=1), places, start)
 
     def patches(self, sight: Sight) -> list[Patched]:
-        """Those of a photo, or of each pair of a video's frames; an odd last frame is its own pair."""
+        """Those of a photo, of one frame, or of each pair of a video's; an odd last one is its own pair."""
         if not isinstance(sight, Clip):
-            return [self._patcher(sight)]
+            return [self._patcher.once(sight)]
         frames = [np.asarray(self._fit(frame, len(sight.frames))) for frame in sight.frames]
         pairs = (frames[first : first + self._pair] for first in range(0, len(frames), self._pair))
-        return [self._patcher.together(pair) for pair in pairs]
+        return [self._patcher.together(pair, self._pair) for pair in pairs]
 
     def grid(self, sight: Sight, patched: Sequence[Patched]) -> Grid:
         """That of the visual tokens which the sight's patches become."""

@@ -26,7 +26,7 @@ class Patcher:
         self._frames = images.temporal_patch_size
         factor = self._patch * self._merge
         self.bounds = {"factor": factor, "min_pixels": min_pixels, "max_pixels": max_pixels}
-        self._table_C_256 = _levels(images)
+        self._table = _levels(images).ravel()
 
     @staticmethod
     def serves(images: Any) -> bool:
@@ -42,27 +42,36 @@ class Patcher:
 
     def __call__(self, photo: Image.Image) -> tuple[Patches, tuple[int, int, int]]:
         """The patches, and their grid (1, rows, columns)."""
-        return self.together([np.asarray(self.fit(photo))])
+        return self.together([np.asarray(self.fit(photo))], self._frames)
 
-    def together(self, frames: Sequence[npt.NDArray[np.uint8]]) -> tuple[Patches, tuple[int, int, int]]:
-        """The same of frames that share their patches, in their size already; a single one stands for all."""
-        height, width, channels = frames[0].shape
+    def once(self, photo: Image.Image) -> tuple[Patches, tuple[int, int, int]]:
+        """The same with one frame, for a kernel that is summed over the frames."""
+        return self.together([np.asarray(self.fit(photo))], 1)
+
+    def together(
+        self, frames: Sequence[npt.NDArray[np.uint8]], count: int
+    ) -> tuple[Patches, tuple[int, int, int]]:
+        """The same of `count` frames, in their size already, that share their patches.
+
+        A single one stands for all.
+        """
+        height, width, _ = frames[0].shape
         grid = 1, height // self._patch, width // self._patch
-        made = np.empty((grid[1] * grid[2], channels, self._frames, self._patch, self._patch), np.float32)
-        for place, frame in enumerate(frames):
-            bytes_P_C_1_N_N = self._laid_out(frame)
-            places = slice(None) if len(frames) == 1 else slice(place, place + 1)
-            for channel in range(channels):
-                made[:, channel, places] = self._table_C_256[channel][bytes_P_C_1_N_N[:, channel]]
+        laid_P_C_T_N_N = np.concatenate([self._laid_out(frame) for frame in frames], axis=2)
+        made = self._table.take(laid_P_C_T_N_N, mode="clip")  # no index is outside; so it is not looked for
+        if len(frames) < count:
+            made = made.repeat(count, axis=2)
         return made.reshape(len(made), -1), grid
 
-    def _laid_out(self, pixels_H_W_C: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(patches, channels, 1, patch, patch): squares of merged patches, row by row."""
+    def _laid_out(self, pixels_H_W_C: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+        """(P, C, 1, N, N) places in the table: squares of merged patches, row by row."""
         height, width, channels = pixels_H_W_C.shape
         merge, patch = self._merge, self._patch
         rows, columns = height // (merge * patch), width // (merge * patch)
         split = pixels_H_W_C.reshape(rows, merge, patch, columns, merge, patch, channels)
-        return split.transpose(0, 3, 1, 4, 6, 2, 5).reshape(-1, channels, 1, patch, patch)
+        laid = split.transpose(0, 3, 1, 4, 6, 2, 5).reshape(-1, channels, 1, patch, patch).astype(np.int16)
+        laid += np.arange(0, 256 * channels, 256, dtype=np.int16)[:, None, None, None]
+        return laid
 
 
 def _levels(images: Any) -> Patches:

@@ -105,13 +105,13 @@ Revision = Annotated[str | None, option(MODEL, "--revision", metavar="REV", help
 _TRUST = "Run the code that a model brings; needs --revision."
 TrustRemoteCode = Annotated[bool, flag(MODEL, "--trust-remote-code", help=_TRUST)]
 _BACKEND = (
-    "auto, onnx (models with graphs, on a CPU, without torch), hf (transformers), or echo (a fake without a"
-    " model, for tests)."
+    "auto, onnx (models with graphs, on a CPU, without torch), openvino (the same where that is installed, for"
+    " folders), hf (transformers), or echo (a fake without a model, for tests)."
 )
 Backend = Annotated[str | None, option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
 _DEVICE = "auto, cpu, cuda, cuda:1 or mps; auto leaves small models (--backend onnx) on the CPU."
 Device = Annotated[str | None, option(MODEL, "--device", metavar="NAME", help=_DEVICE, default="auto")]
-_DTYPE = "auto, float32, bfloat16 or float16; auto is float32 on a CPU."
+_DTYPE = "auto, float32, bfloat16 or float16; auto is float32 on a CPU, but for --backend openvino."
 Dtype = Annotated[str | None, option(MODEL, "--dtype", metavar="NAME", help=_DTYPE, default="auto")]
 _QUANTIZE = "4bit or 8bit weights; on CUDA only."
 Quantize = Annotated[str | None, option(MODEL, "--quantize", metavar="BITS", help=_QUANTIZE)]
