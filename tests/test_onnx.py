@@ -170,22 +170,26 @@ def test_videos_agree(random_both: Both, frames: int) -> None:
 def test_patches_see_those_of_their_window_and_no_others(rows: int, columns: int, side: int) -> None:
     tiles_2_P = np.indices((rows, columns)).reshape(2, -1) // side
     told = attending(tiles_2_P)
-    windows, held, back = told["windows"], told["held"], told["back"]
-    assert np.array_equal(windows.reshape(-1)[back], np.arange(rows * columns))
-    row, place = np.divmod(back, windows.shape[1])
-    same = (tiles_2_P[:, :, None] == tiles_2_P[:, None]).all(axis=0)
-    for patch in range(rows * columns):
-        seen = windows[row[patch], held[row[patch], 0, place[patch]]]
-        assert sorted(seen) == np.flatnonzero(same[patch]).tolist()
+    whole, edges, held, back = (told[name] for name in ("whole", "edges", "held", "back"))
+    assert np.array_equal(np.concatenate([whole, edges], axis=None)[back], np.arange(rows * columns))
     assert held.any(axis=-1).all(), "a softmax over nothing is no number"
-    assert len(windows) <= -(-rows // side) * -(-columns // side)
+    same = (tiles_2_P[:, :, None] == tiles_2_P[:, None]).all(axis=0)
+    for patch, place in enumerate(back):
+        if place < whole.size:
+            seen = whole[place // whole.shape[1]]
+        else:
+            row, column = divmod(place - whole.size, edges.shape[1])
+            seen = edges[row, held[row, 0, column]]
+        assert sorted(seen) == np.flatnonzero(same[patch]).tolist()
 
 
 def test_small_windows_share_a_row() -> None:
     tiles_2_P = (
         np.indices((32, 60)).reshape(2, -1) // 24
     )  # of a 1080p photo at the bundled model's own bounds
-    assert attending(tiles_2_P)["windows"].shape == (4, 576)
+    told = attending(tiles_2_P)
+    assert told["whole"].shape == (2, 24 * 24)
+    assert told["edges"].shape == (3, 24 * 12), "288, 192 + 96, 192"
 
 
 def test_graphs_of_another_form_are_not_taken(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ class Tower:
         inputs = [floats("pixels", "P", "C"), floats("kernel", size, "C")]
         inputs += [floats("cos", 1, "P", half), floats("sin", 1, "P", half)]
         if self._windowed:
-            inputs += [integers("windows", "W", "S"), truths("held", "W", 1, "S", "S"), integers("back", "P")]
+            inputs += [integers("whole", "W", "S"), integers("edges", "V", "E")]
+            inputs += [truths("held", "V", 1, "E", "E"), integers("back", "P")]
         return draw.model(inputs, [floats("features", "F", after)])
 
     def _normed(self, x: str, name: str) -> str:
@@ -77,9 +78,11 @@ class Tower:
         query, key, value = draw.op("Split", joined, outputs=3, axis=-1, num_outputs=3)
         parts = [draw.rotate(query, heads), draw.rotate(key, heads), value]
         if block in self._windowed:
-            parts = [draw.op("Gather", draw.row(part), "windows") for part in parts]
-            seen = draw.op("Attention", *parts, "held", q_num_heads=heads, kv_num_heads=heads)
-            seen = draw.op("Gather", draw.op("Reshape", seen, draw.numbers(-1, size)), "back")
+            shown = [[draw.op("Gather", draw.row(part), w) for part in parts] for w in ("whole", "edges")]
+            whole = draw.op("MultiHeadAttention", *shown[0], domain=RUNTIME, num_heads=heads)
+            edges = draw.op("Attention", *shown[1], "held", q_num_heads=heads, kv_num_heads=heads)
+            flat = [draw.op("Reshape", each, draw.numbers(-1, size)) for each in (whole, edges)]
+            seen = draw.op("Gather", draw.op("Concat", *flat, axis=0), "back")
         else:
             seen = draw.row(draw.op("MultiHeadAttention", *parts, domain=RUNTIME, num_heads=heads))
         return draw.linear(seen, f"{name}.proj", size, size)

@@ -211,34 +211,39 @@ def _frequencies(config: Mapping[str, Any], size: int) -> Array:
 def attending(tiles_2_P: Ids) -> dict[str, Any]:
     """Which patches see one another in a windowed block: those whose tile of the image is the same.
 
-    windows (W, S): patches, whole tiles in a row, filled up with the first patch; the small tiles at the
-    image's edges share rows, so that little is filled up.  held (W, 1, S, S): who sees whom.
-    back (P,): where in the windows each patch is.
+    whole (W, S): the patches of each tile of full size.
+    edges (V, E): those of the smaller ones at the image's edges, several in a row where they fit, filled up
+    with the first patch.  held (V, 1, E, E): who sees whom in a row.
+    back (P,): where each patch is in both, one after the other.
     """
     _, tile_P, sizes_N = np.unique(tiles_2_P, axis=1, return_inverse=True, return_counts=True)
-    order_P = np.argsort(tile_P, kind="stable")
-    place_P = np.arange(len(order_P)) - np.repeat(np.cumsum(sizes_N) - sizes_N, sizes_N)
-    tile_P, (rows_N, starts_N) = tile_P[order_P], _packed(sizes_N)
-    at = rows_N[tile_P], starts_N[tile_P] + place_P
-    shape = int(rows_N.max()) + 1, int(sizes_N.max())
-    windows, tiles, back = np.zeros(shape, np.int64), np.full(shape, -1, np.int32), np.empty_like(order_P)
-    windows[at], tiles[at] = order_P, tile_P
-    back[order_P] = np.ravel_multi_index(at, shape)
-    return {"windows": windows, "held": tiles[:, None, :, None] == tiles[:, None, None], "back": back}
+    tiles = np.split(np.argsort(tile_P, kind="stable"), np.cumsum(sizes_N)[:-1])
+    whole = np.stack([tile for tile in tiles if len(tile) == sizes_N.max()])
+    rows = _rows([tile for tile in tiles if len(tile) < sizes_N.max()])
+    shape = max(1, len(rows)), max((len(row[0]) for row in rows), default=1)
+    edges, owners = np.zeros(shape, np.int64), np.full(shape, -1)
+    for index, row in enumerate(rows):
+        end = sum(map(len, row))
+        edges[index, :end] = np.concatenate(row)
+        owners[index, :end] = np.repeat(range(len(row)), [*map(len, row)])
+    real = owners >= 0
+    back = np.empty(len(tile_P), np.int64)
+    back[whole.reshape(-1)] = np.arange(whole.size)
+    back[edges[real]] = whole.size + np.flatnonzero(real)
+    held = owners[:, None, :, None] == owners[:, None, None]
+    return {"whole": whole, "edges": edges, "held": held, "back": back}
 
 
-def _packed(sizes_N: Ids) -> tuple[Ids, Ids]:
-    """(row, start in it) of tiles of some sizes, in rows as long as the largest: first fit, largest first."""
-    rows_N, starts_N = np.empty_like(sizes_N), np.empty_like(sizes_N)
-    filled: list[int] = []
-    for tile in np.argsort(-sizes_N, kind="stable").tolist():
-        size, most = int(sizes_N[tile]), int(sizes_N.max())
-        row = next((row for row, start in enumerate(filled) if start + size <= most), len(filled))
-        if row == len(filled):
-            filled.append(0)
-        rows_N[tile], starts_N[tile] = row, filled[row]
-        filled[row] += size
-    return rows_N, starts_N
+def _rows(tiles: list[Ids]) -> list[list[Ids]]:
+    """The tiles in rows no longer than the largest: largest first, each where it fits first."""
+    rows: list[list[Ids]] = []
+    for tile in sorted(tiles, key=len, reverse=True):
+        room = (row for row in rows if sum(map(len, row)) + len(tile) <= len(rows[0][0]))
+        if (row := next(room, None)) is None:
+            rows.append([tile])
+        else:
+            row.append(tile)
+    return rows
 
 
 def _turned(angles_T_D: Array) -> dict[str, Array]:

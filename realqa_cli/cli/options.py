@@ -105,8 +105,8 @@ Revision = Annotated[str | None, option(MODEL, "--revision", metavar="REV", help
 _TRUST = "Run the code that a model brings; needs --revision."
 TrustRemoteCode = Annotated[bool, flag(MODEL, "--trust-remote-code", help=_TRUST)]
 _BACKEND = (
-    "auto, onnx (models with graphs, on a CPU, without torch), openvino (the same where that is installed, for"
-    " folders), hf (transformers), or echo (a fake without a model, for tests)."
+    "auto, onnx (models with graphs, on a CPU, without torch), openvino (the same, faster; installed"
+    " apart), hf (transformers), or echo (a fake without a model, for tests)."
 )
 Backend = Annotated[str | None, option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
 _DEVICE = "auto, cpu, cuda, cuda:1 or mps; auto leaves small models (--backend onnx) on the CPU."
