@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,14 @@ def test_an_answer_is_the_same_in_any_company_and_on_every_run(fast: OpenVinoBac
         assert np.array_equal(backend.log_probs(many, NUMERALS, "."), together)
     alone = np.concatenate([fast.log_probs([ask], NUMERALS, ".") for ask in reversed(many)])[::-1]
     assert np.array_equal(alone, together)
+
+
+def test_several_threads_may_ask_at_once(fast: OpenVinoBackend) -> None:
+    many = asks(crops(6))
+    expected = fast.log_probs(many, NUMERALS, ".")
+    with ThreadPoolExecutor(3) as pool:
+        found = [*pool.map(lambda ask: fast.log_probs([ask], NUMERALS, "."), many)]
+    assert np.array_equal(np.concatenate(found), expected)
 
 
 def test_a_score_does_not_depend_on_the_number_of_threads() -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -116,16 +117,17 @@ class OpenVino:
             )
         except (KeyError, RuntimeError) as error:
             raise _unfit(error, graph) from error
-        asked = compiled.create_infer_request()
+        asked, alone = compiled.create_infer_request(), Lock()
         taken = {name for each in compiled.inputs for name in each.names}
 
         def run(names: Sequence[str], inputs: Mapping[str, Any]) -> list[Array]:
             given = {name: np.ascontiguousarray(inputs[name]) for name in taken}
-            try:
-                found = asked.infer(given, share_inputs=True)
-            except RuntimeError as error:
-                raise _failed(error) from error
-            return [found[name] for name in names]
+            with alone:
+                try:
+                    found = asked.infer(given, share_inputs=True)
+                except RuntimeError as error:
+                    raise _failed(error) from error
+                return [found[name] for name in names]
 
         return run
 
