@@ -40,17 +40,19 @@ SHARES = {
 }
 
 
-def ladder(path: Path, rng: np.random.Generator) -> Pixels:
-    """The rungs of one ladder, least damaged first: (rungs, SIDE, SIDE, 3)."""
+def ladder(path: Path, rng: np.random.Generator, whole: bool = False) -> Pixels:
+    """The rungs of one ladder, least damaged first: (rungs, height, width, 3).
+
+    A square of SIDE pixels; or the whole photo, which is always damaged at its own size.
+    """
     photo = load(path)
     width, height = fitted_size(*photo.size)
-    if not (native := rng.random() < NATIVE):
+    if not (native := whole or rng.random() < NATIVE):
         photo = photo.resize((width, height), Image.Resampling.BICUBIC)
-    zoom = photo.width / width
-    side = min(round(SIDE * zoom), *photo.size)
-    left = int(rng.integers(0, photo.width - side + 1))
-    top = int(rng.integers(0, photo.height - side + 1))
-    clean = np.asarray(photo.crop((left, top, left + side, top + side)))
+    if whole:
+        clean, seen = np.asarray(photo), (width, height)
+    else:
+        clean, seen = _square(photo, round(SIDE * photo.width / width), rng), (SIDE, SIDE)
     name = str(rng.choice(list(SHARES), p=np.array(list(SHARES.values())) / sum(SHARES.values())))
     severities = np.clip(np.array(RUNGS) + rng.uniform(-JITTER, JITTER, len(RUNGS)), 0, 1)
     grain = int(rng.integers(2**32))  # the same noise, direction and filter on every rung
@@ -58,22 +60,30 @@ def ladder(path: Path, rng: np.random.Generator) -> Pixels:
         clean if i == 0 and rng.random() < 0.7 else DEGRADATIONS[name](clean, s, np.random.default_rng(grain))
         for i, s in enumerate(severities)
     ]
-    if native or side != SIDE:
-        rungs = [
-            np.asarray(Image.fromarray(rung).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for rung in rungs
-        ]
+    if native or clean.shape[1::-1] != seen:
+        rungs = [np.asarray(Image.fromarray(rung).resize(seen, Image.Resampling.BICUBIC)) for rung in rungs]
     return np.stack(rungs)
 
 
-def batches(paths: list[Path], ladders: int, seed: int) -> Iterator[Pixels]:
-    """Endless batches of ladders one after the other, (ladders * rungs, SIDE, SIDE, 3), made by a thread."""
+def _square(photo: Image.Image, side: int, rng: np.random.Generator) -> Pixels:
+    side = min(side, *photo.size)
+    left = int(rng.integers(0, photo.width - side + 1))
+    top = int(rng.integers(0, photo.height - side + 1))
+    return np.asarray(photo.crop((left, top, left + side, top + side)))
+
+
+def batches(paths: list[Path], ladders: int, seed: int, *, whole: bool = False) -> Iterator[Pixels]:
+    """Endless batches of ladders one after the other, (ladders * rungs, height, width, 3), made by a thread.
+
+    Whole photos differ in size, so only one of them is a batch.
+    """
     queue: Queue[Pixels] = Queue(maxsize=4)
 
     def work() -> None:
         rng = np.random.default_rng([seed, 7])
         while True:
             chosen = rng.integers(0, len(paths), ladders)
-            queue.put(np.concatenate([ladder(paths[int(i)], rng) for i in chosen]))
+            queue.put(np.concatenate([ladder(paths[int(i)], rng, whole) for i in chosen]))
 
     threading.Thread(target=work, daemon=True).start()
     while True:

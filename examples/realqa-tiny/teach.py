@@ -5,8 +5,8 @@
 The paper's two stages, on scenes whose attributes are known (`scenes`): `realqa build-cot --stage attributes`
 and `realqa train` (stage 1, with some direct scores, lest they be forgotten); `realqa self-label` of scenes
 that stage 1 has not seen; `realqa build-cot` and `realqa train` on direct scores and chains of thought
-(stage 2). A last short leg of `train` restores the order within ladders of damage, and the vision part is
-given windows. What a step leaves in WORK is kept and not done twice; training goes on from its last
+(stage 2). Then the vision part is given windows (`windowed`), and a last leg is on all of it and on ladders
+of damage, `together`. What a step leaves in WORK is kept and not done twice; training goes on from its last
 checkpoint.
 """
 
@@ -26,21 +26,23 @@ from labels import fit_ranks, read_records, scores
 from photos import split
 from PIL import Image
 from scene_labels import fit_quantiles, write_labels
-from scenes import write_scenes
+from scenes import AREAS, write_scenes
+from together import Settings, finish
 
 Line = dict[str, Any]
 
-SCENES = {"seen": 6_500, "fresh": 3_500}  # for stage 1; for self-labelling and stage 2
+# For stage 1; for self-labelling and stage 2; for the second part of stage 1.
+SCENES = {"seen": (6_500, AREAS), "fresh": (3_500, AREAS), "small": (5_500, {50_176: 0.85, 112_896: 0.15})}
 HELD_OUT = 500
 WINDOWS = {112: 3_000, 224: 3_500, 448: 1_500}  # of the damaged regions of `windows`, by their side in pixels
 SMALL, MIDDLE, LARGE = 60_000, 130_000, 300_000  # pixels of a scene; the largest ones are only scored
 
 # Stage 1: labels asked for all attributes at once, for one level, for one attribute; direct conversations.
 MIX_LARGE, LEVELS, SINGLE, REHEARSED = 500, 250, 70, 2_500
-# Its second part: small scenes only, for more steps in the same time.
-MORE_LEVELS, MORE_SINGLE, MORE_REHEARSED = 50, 20, 1_000
-# Stage 2: self-labelled scenes, with both chains of thought (small known ones have the regular one); windows.
-SELF_LABELLED, SCORED_WINDOWS = 1_300, 5_500
+# Its second part: small scenes, for more steps in the same time.
+MORE_LEVELS, MORE_SINGLE, MORE_REHEARSED = 300, 100, 2_500
+# Stage 2: self-labelled scenes, with both chains of thought; known ones, with the regular one; windows.
+SELF_LABELLED, MIDDLING, SCORED_WINDOWS = 1_300, 800, 5_500
 
 # The start's vision part holds what the attributes need (a linear probe of its means finds them); trained on,
 # it forgets quality before the language part has learnt to read it.
@@ -48,7 +50,7 @@ TRAIN = ["--tuning", "full", "--freeze-vision", "--number-loss", "--accumulate",
 TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16"]
 STAGES = {
     "stage-1": "--batch-size 16 --epochs 1.5 --learning-rate 1e-3 --warmup 0.05 --number-weight 0.1",
-    "stage-1-more": "--batch-size 8 --epochs 2.5 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.1",
+    "stage-1-more": "--batch-size 8 --epochs 3.25 --learning-rate 1e-3 --warmup 0.03 --number-weight 0.1",
     "stage-2": "--batch-size 16 --epochs 1 --learning-rate 7e-4 --warmup 0.03 --number-weight 0.5",
 }
 
@@ -77,14 +79,15 @@ def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share
     lessons.attributes(seen, "mix", ordinary + lessons.some(large, MIX_LARGE))
     lessons.attributes(seen, "levels", lessons.some(ordinary, LEVELS))
     lessons.attributes(seen, "attributes", lessons.some(ordinary[::-1], SINGLE))
-    lessons.scores(windows, "direct", lessons.some(narrow, REHEARSED))
+    lessons.rehearse(windows, lessons.some(narrow, REHEARSED))
     begun = lessons.train("stage-1", start)
 
-    small = seen.between(0, SMALL)
+    small, more = seen.between(0, SMALL), _Scenes(labels["small"])
     lessons.attributes(seen, "mix", small)
-    lessons.attributes(seen, "levels", lessons.some(ordinary, MORE_LEVELS))
-    lessons.attributes(seen, "attributes", lessons.some(ordinary[::-1], MORE_SINGLE))
-    lessons.scores(windows, "direct", lessons.some(narrow, MORE_REHEARSED))
+    lessons.attributes(more, "mix", more.lines)
+    lessons.attributes(more, "levels", lessons.some(more.lines, MORE_LEVELS))
+    lessons.attributes(more, "attributes", lessons.some(more.lines[::-1], MORE_SINGLE))
+    lessons.rehearse(windows, lessons.some(narrow, MORE_REHEARSED))
     stage_1 = lessons.train("stage-1-more", begun)
 
     fresh = _Scenes(labels["fresh"])
@@ -93,10 +96,12 @@ def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share
     _realqa("self-label", asked, "--model", stage_1, "--batch-size", 16, "-o", self_labels)
     lessons.build(self_labels, "--formats", "cot,cot-regular")
     lessons.scores(seen, "cot-regular", small)
+    lessons.scores(seen, "cot-regular", lessons.some(seen.between(SMALL, LARGE), MIDDLING))
     lessons.scores(fresh, "direct", fresh.between(0, LARGE))
-    lessons.scores(windows, "direct", lessons.some(windows.lines[::-1], SCORED_WINDOWS))
+    lessons.rehearse(windows, lessons.some(windows.lines[::-1], SCORED_WINDOWS))
     stage_2 = lessons.train("stage-2", stage_1)
-    ship(stage_2, output, split(photos)["train"], data, work / "last-leg.pt", share)
+    leg = replace(Settings(), minutes=Settings.minutes * share)
+    finish(stage_2, output, split(photos)["train"], data, lessons.of_scenes, leg, work / "last-leg.pt")
 
 
 def judge_scenes(model: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -127,11 +132,15 @@ class _Scenes:
 
 
 class _Lessons:
-    """The conversations of one stage after the other. share: of the usual number."""
+    """The conversations of one stage after the other. share: of the usual number.
+
+    files: what was built since the last stage.  of_scenes: all that was built, but of windows.
+    """
 
     def __init__(self, work: Path, share: float) -> None:
         self.work, self.share = work, share
         self.files: list[Path] = []
+        self.of_scenes: list[Path] = []
         self.made = 0
 
     def some(self, lines: list[Line], count: int) -> list[Line]:
@@ -146,11 +155,21 @@ class _Lessons:
         """Conversations of stage 2."""
         self.build(scenes.write(f"lesson-{self.made + 1}", lines), "--formats", formats)
 
+    def rehearse(self, windows: _Scenes, lines: list[Line]) -> None:
+        """Direct scores, lest they be forgotten."""
+        self.files.append(self._built(windows.write(f"lesson-{self.made + 1}", lines), "--formats", "direct"))
+
     def build(self, labels: Path, *options: str) -> None:
+        made = self._built(labels, *options)
+        self.files.append(made)
+        self.of_scenes.append(made)
+
+    def _built(self, labels: Path, *options: str) -> Path:
         self.made += 1
-        self.files.append(self.work / f"lesson-{self.made}.jsonl")
-        if not self.files[-1].exists():
-            _realqa("build-cot", labels, *options, "-o", self.files[-1])
+        file = self.work / f"lesson-{self.made}.jsonl"
+        if not file.exists():
+            _realqa("build-cot", labels, *options, "-o", file)
+        return file
 
     def train(self, stage: str, start: Path) -> Path:
         """The folder that training on what was built since the last stage makes."""
@@ -164,8 +183,8 @@ def _label_scenes(photos: Path, data: Path, work: Path, share: float) -> dict[st
     """The label files of all scenes, by set; `held` is of photos that are never trained on."""
     sets = split(photos)
     made = {
-        name: write_scenes(sets["train"], work / name, int(count * share), seed=seed)
-        for seed, (name, count) in enumerate(SCENES.items(), start=1)
+        name: write_scenes(sets["train"], work / name, int(count * share), seed=seed, areas=areas)
+        for seed, (name, (count, areas)) in enumerate(SCENES.items(), start=1)
     }
     made["held"] = write_scenes(sets["held_out"], work / "held", int(HELD_OUT * share), seed=9)
     quantiles = fit_quantiles(made["seen"]) | {"fidelity": fit_ranks(read_records(data, "train"))}
@@ -199,37 +218,6 @@ def _export_windows(data: Path, folder: Path, share: float) -> Path:
                 lines.append({"image": name, "mos": mos, "mos_range": [1, 5], "side": sides[chosen]})
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return file
-
-
-def ship(
-    trained: Path, output: Path, photos: list[Path], data: Path, checkpoint: Path, share: float = 1.0
-) -> None:
-    """The trained folder after the last leg, with windows, and weights of half the size.
-
-    photos: those of training.
-    """
-    import torch
-    import train
-    from export import settle, write_settings
-    from inputs import Conversation
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
-    from windowed import with_windows
-
-    model = AutoModelForImageTextToText.from_pretrained(trained, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(trained)
-    model.model.visual.requires_grad_(False)
-    records = read_records(data, "train")
-    windows = train.Windows(records, fit_ranks(records))
-    leg = replace(train.LAST_LEG, minutes=train.LAST_LEG.minutes * share)
-    train.train(model, Conversation(tokenizer), windows, photos, leg, checkpoint)
-    model = with_windows(model)
-    for part in (model.config.text_config, model.config.vision_config):
-        part.dtype = None  # that of the whole counts
-    settle(model, tokenizer, output)
-    told = json.loads((trained / "realqa.json").read_text())
-    told["trained_on"] = f"synthetic scenes and degradations of {len(photos)} photographs; no human ratings"
-    told["started_from"] = None
-    write_settings(output, told)
 
 
 def _area(image: Path) -> int:

@@ -66,15 +66,6 @@ LEGS = (
         sizes=((112, 32, 0.50, 0.35), (224, 12, 0.40, 0.40), (448, 4, 0.06, 0.13), (WHOLE, 3, 0.04, 0.12)),
     ),
 )
-# After `teach`, which knows no ladders: puts their order right again, by the language part alone.
-LAST_LEG = Settings(
-    minutes=4.5,
-    rate=1e-4,
-    warm_up=20,
-    ladder_share=0.5,
-    seed=23,
-    sizes=((112, 24, 0.30, 0.20), (224, 12, 0.40, 0.40), (448, 4, 0.15, 0.20), (WHOLE, 3, 0.15, 0.20)),
-)
 
 
 @dataclass(frozen=True)
@@ -197,9 +188,10 @@ def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a * b).sum() / (a.norm() * b.norm() + 1e-6)
 
 
-def _rate(progress: float, step: int, settings: Settings) -> float:
-    warm = min(1.0, (step + 1) / settings.warm_up)
-    return settings.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+def cosine(progress: float, step: int, warm_up: int) -> float:
+    """The share of the peak rate; progress from 0 to 1, warm_up in steps."""
+    warm = min(1.0, (step + 1) / warm_up)
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 def _size(sizes: Sizes, progress: float, sides: set[int], rng: np.random.Generator) -> tuple[int, int]:
@@ -245,7 +237,7 @@ def train(
             side, count = _size(settings.sizes, progress, data.sides, rng)
             images, values = data.draw(side, count, rng)
         for group in optimiser.param_groups:
-            group["lr"] = _rate(progress, step, settings)
+            group["lr"] = settings.rate * cosine(progress, step, settings.warm_up)
         with torch.autocast("cpu", torch.bfloat16):
             loss, expected = step_loss(model, talk, images, values, settings, rng)
             if side == LADDER:
@@ -260,19 +252,17 @@ def train(
             _log(step, seen, time.time() - start, history)
             logged, history = time.time(), []
         if time.time() - saved > 60:
-            _save(checkpoint, model, optimiser, step, time.time() - start, seen)
+            save(checkpoint, model, optimiser, step=step, spent=time.time() - start, seen=seen)
             saved = time.time()
     spent = time.time() - start
-    _save(checkpoint, model, optimiser, step, spent, seen)
+    save(checkpoint, model, optimiser, step=step, spent=spent, seen=seen)
     model.eval()
     return {"steps": step, "windows": seen, "minutes": round(min(spent / 60, settings.minutes), 1)}
 
 
-def _save(checkpoint: Path, model: Any, optimiser: Any, step: int, spent: float, seen: int) -> None:
-    state = {
-        "model": model.state_dict(), "optimiser": optimiser.state_dict(),
-        "step": step, "spent": spent, "seen": seen,
-    }  # fmt: skip
+def save(checkpoint: Path, model: Any, optimiser: Any, **told: float) -> None:
+    """A checkpoint that is whole or not there. told: what else is to be known when training goes on."""
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **told}
     partial = checkpoint.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(checkpoint)
