@@ -70,7 +70,10 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """Implements `Runtime`: slower to start, and about twice as fast where the processor has bfloat16."""
+    """Implements `Runtime`: slower to start, and about twice as fast where the processor has bfloat16.
+
+    Not for a process that goes on to fork others (torch's loaders of data do): that has been seen to crash.
+    """
 
     def __init__(self, dtype: str = "auto") -> None:
         """dtype: "auto" is bfloat16 where the processor multiplies it, else float32.
