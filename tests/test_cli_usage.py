@@ -32,7 +32,7 @@ from realqa_cli.cli import app
         (["score", "a.jpg", "--report", "no/such/folder/a.html"], "--report: no folder no/such/folder"),
         (
             ["score", "{photos}", "--backend", "ecko"],
-            "--backend: unknown backend 'ecko'; use one of: auto, onnx, hf, echo",
+            "--backend: unknown backend 'ecko'; use one of: auto, onnx, openvino, hf, echo",
         ),
         (["score", "{photos}", "--backend", "echo", "--method", "cots"], "--method: unknown value 'cots'"),
         (["score", "{photos}", "--backend", "echo", "--decode", "beam"], "use one of: exact, greedy"),
