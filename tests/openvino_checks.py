@@ -16,10 +16,10 @@ from realqa_cli import Scorer, backends, models, prompts
 from realqa_cli.backends import Ask, Loading, Unfit
 from realqa_cli.backends.hf import HFBackend
 from realqa_cli.backends.onnx import OnnxBackend, OpenVinoBackend
+from realqa_cli.backends.runtimes import OpenVino
 from realqa_cli.numerals import Floats
 
-openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
-HAS_BFLOAT16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+HAS_BFLOAT16 = OpenVino().dtype == "bfloat16"
 needs_bfloat16 = pytest.mark.skipif(not HAS_BFLOAT16, reason="this processor does not multiply bfloat16")
 
 __all__ = ["random_both"]  # a fixture

@@ -27,17 +27,11 @@ Weights = dict[str, torch.Tensor]
 
 
 def windowed(folder: Path, *, full: tuple[int, ...] = FULL, window: int = WINDOW) -> Any:
-    """The model of `folder`, in float32; see `with_windows`."""
-    return with_windows(
-        AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32), full, window
-    )
-
-
-def with_windows(old: Any, full: tuple[int, ...] = FULL, window: int = WINDOW) -> Any:
-    """The Qwen2-VL `old` as a Qwen2.5-VL.
+    """The float32 model of `folder`, a Qwen2-VL, as a Qwen2.5-VL.
 
     full: the blocks that go on seeing the whole photo.  window: the side of the others' windows in pixels.
     """
+    old = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     new = Qwen2_5_VLForConditionalGeneration(configuration(old.config, full, window))
     weights = old.state_dict()
     carried = {name: value for name, value in weights.items() if not name.startswith(VISUAL)}
