@@ -14,7 +14,7 @@ from queue import Queue
 import numpy as np
 import numpy.typing as npt
 import torch
-from degrade import DEGRADATIONS
+from degrade import DEGRADATIONS, TONES
 from photos import fitted_size, load
 from PIL import Image
 from torch.nn import functional as F
@@ -26,17 +26,28 @@ SIDE = 224  # pixels of a rung's side, as the model sees it
 NATIVE = 0.5  # share of ladders whose damage is done at the photo's own size
 MARGIN = 0.1  # points of the 1-5 scale by which a rung is to lie under the one before it
 SHARES = {
-    "gaussian_blur": 0.18,
-    "defocus": 0.06,
-    "motion_blur": 0.07,
-    "rescale": 0.12,
-    "jpeg": 0.24,
-    "webp": 0.08,
-    "gaussian_noise": 0.12,
-    "shot_noise": 0.05,
-    "chroma_noise": 0.03,
+    "gaussian_blur": 0.12,
+    "defocus": 0.04,
+    "motion_blur": 0.11,
+    "rescale": 0.07,
+    "jpeg": 0.15,
+    "webp": 0.05,
+    "h264": 0.03,
+    "h265": 0.03,
+    "gaussian_noise": 0.11,
+    "shot_noise": 0.04,
+    "chroma_noise": 0.02,
     "denoise": 0.03,
     "ringing": 0.02,
+    "oversharpen": 0.02,
+    "banding": 0.02,
+    "melt": 0.04,
+    "smear": 0.02,
+    "checkerboard": 0.02,
+    "patchwork": 0.02,
+    "exposure": 0.02,
+    "contrast": 0.01,
+    "saturation": 0.01,
 }
 
 
@@ -57,12 +68,18 @@ def ladder(path: Path, rng: np.random.Generator, whole: bool = False) -> Pixels:
     severities = np.clip(np.array(RUNGS) + rng.uniform(-JITTER, JITTER, len(RUNGS)), 0, 1)
     grain = int(rng.integers(2**32))  # the same noise, direction and filter on every rung
     rungs = [
-        clean if i == 0 and rng.random() < 0.7 else DEGRADATIONS[name](clean, s, np.random.default_rng(grain))
+        clean if i == 0 and rng.random() < 0.7 else _damaged(clean, name, s, np.random.default_rng(grain))
         for i, s in enumerate(severities)
     ]
     if native or clean.shape[1::-1] != seen:
         rungs = [np.asarray(Image.fromarray(rung).resize(seen, Image.Resampling.BICUBIC)) for rung in rungs]
     return np.stack(rungs)
+
+
+def _damaged(clean: Pixels, name: str, severity: float, rng: np.random.Generator) -> Pixels:
+    if name in TONES:
+        return TONES[name](clean, severity, rng)[0]
+    return DEGRADATIONS[name](clean, severity, rng)
 
 
 def _square(photo: Image.Image, side: int, rng: np.random.Generator) -> Pixels:

@@ -1,7 +1,8 @@
 """What the facts of a scene are worth: its MOS and nine attributes, as `realqa build-cot` reads them.
 
-Tilt, exposure, saturation and integrity are what was done. Clarity is the rank of the fidelity, noise counted
-half. Clutter, composition and eye-catching are ranks of image statistics (`saliency`), less what the damage
+Tilt, exposure, saturation and integrity are what was done. Clarity is the rank of what blur, scale and
+compression left of the detail, noise counted half; scenes near the border between two of its classes are left
+out. Clutter, composition and eye-catching are ranks of image statistics (`saliency`), less what the damage
 costs them. The MOS is the rank of the fidelity less a fixed price for what no full-reference metric prices.
 """
 
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from degrade import DISPLACED, NOISES
+from degrade import BLURRING, DISPLACED, GRAINS, NOISES
 
 Facts = dict[str, Any]
 Quantiles = dict[str, npt.NDArray[np.float64]]
 KNOTS = 201
 CLARITY = {"very blurry": 0.0, "moderately blurry": 0.25, "moderately clear": 0.5, "very clear": 0.75}
+BORDER = 0.05  # ranks this near to another class's are nobody's to name
 CUT = {"fully complete": 0, "partially complete": 1, "incomplete": 3}  # points that composition loses
 CLUTTER = ("uncluttered", "moderately cluttered", "cluttered")
 PENALTY = {
@@ -49,8 +51,27 @@ def quality_rank(scene: Facts, quantiles: npt.NDArray[np.float64]) -> float:
     return float(np.mean(ranks[1:] if names & NOISES else ranks))
 
 
+def clarity(scene: Facts, quantiles: npt.NDArray[np.float64]) -> float:
+    """0 for the most blurred scene, 1 for a sharp one. quantiles: (KNOTS, 3) of the metrics."""
+    levels, clear = np.linspace(0, 1, len(quantiles)), 1.0
+    if _blurred(scene):
+        clear = float(np.mean([np.interp(v, quantiles[:, m], levels) for m, v in enumerate(scene["detail"])]))
+    grain = max((severity for name, severity in scene["chain"] if name in GRAINS), default=0.0)
+    return min(clear, 1 - grain / 2)
+
+
+def _blurred(scene: Facts) -> bool:
+    return any(name in BLURRING for name, _ in scene["chain"])
+
+
+def is_clear_cut(scene: Facts, quantiles: Quantiles) -> bool:
+    """Whether its clarity is not near the border between two classes."""
+    clear = clarity(scene, quantiles["detail"])
+    return all(abs(clear - border) >= BORDER for border in [*CLARITY.values()][1:])
+
+
 def label(scene: Facts, quantiles: Quantiles) -> dict[str, Any]:
-    """Its MOS and all attributes but the texts. quantiles: of "fidelity" and of each statistic."""
+    """Its MOS and all attributes but the texts. quantiles: see `fit_quantiles`."""
     rank = quality_rank(scene, quantiles["fidelity"])
     place = {
         name: float(np.interp(value, quantiles[name], np.linspace(0, 1, KNOTS)))
@@ -58,8 +79,7 @@ def label(scene: Facts, quantiles: Quantiles) -> dict[str, Any]:
     }
     known = scene["attributes"]
     penalty = sum(PENALTY.get(option, 0.0) for option in known.values())
-    noisy = bool(scene["chain"]) and {name for name, _ in scene["chain"]} <= NOISES
-    clear = 0.5 + rank / 2 if noisy else rank  # noise is no blur
+    clear = clarity(scene, quantiles["detail"])
     wrong = (known["level_shot"] == "no") + CUT[known["subject_integrity"]]
     attributes = {
         "composition": {"score": int(np.clip(round(3 + 6 * place["composition"] - wrong), 1, 10))},
@@ -78,15 +98,20 @@ def label(scene: Facts, quantiles: Quantiles) -> dict[str, Any]:
 
 
 def fit_quantiles(scenes: list[Facts]) -> Quantiles:
-    """What is usual: quantiles of the damaged scenes' fidelities and of every statistic."""
+    """What is usual: quantiles of damaged scenes' fidelity, of blurred ones' detail, of every statistic."""
     levels = np.linspace(0, 1, KNOTS)
     damaged = np.array([scene["fidelity"] for scene in scenes if scene["chain"]])
-    found = {"fidelity": np.quantile(damaged, levels, axis=0)}
+    blurred = np.array([scene["detail"] for scene in scenes if _blurred(scene)])
+    found = {
+        "fidelity": np.quantile(damaged, levels, axis=0),
+        "detail": np.quantile(blurred, levels, axis=0),
+    }
     for name in scenes[0]["statistics"]:
         found[name] = np.quantile([scene["statistics"][name] for scene in scenes], levels)
     return found
 
 
 def write_labels(scenes: list[Facts], quantiles: Quantiles, file: Path) -> None:
-    """One label record a scene."""
-    file.write_text("".join(json.dumps(scene | label(scene, quantiles)) + "\n" for scene in scenes))
+    """One label record a scene, without those whose clarity is doubtful."""
+    chosen = [scene for scene in scenes if is_clear_cut(scene, quantiles)]
+    file.write_text("".join(json.dumps(scene | label(scene, quantiles)) + "\n" for scene in chosen))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from degrade import DEGRADATIONS, draw_chain
+from degrade import BLURRING, DEGRADATIONS, draw_chain
 from fidelity import fidelity
 from photos import fitted_size, load
 from PIL import Image
@@ -96,13 +96,16 @@ def tilted(photo: Image.Image, degrees: float, frame: float) -> Image.Image:
 
 
 def balanced(image: Pixels) -> Pixels:
-    """The photo with ordinary brightness and colour, from which a shift is a known error."""
+    """The photo with ordinary brightness and colour, from which a shift is a known error.
+
+    The gains are bounded, so a photo that was far from ordinary stays a little so.
+    """
     light = (image / 255.0) ** 2.2
-    gain = np.clip(0.17 / max(float(np.median(light.mean(2))), 1e-3), 0.4, 3.0) ** 0.7
+    gain = np.clip(0.17 / max(float(np.median(light.mean(2))), 1e-3), 0.3, 4.0)
     image = (np.clip(light * gain, 0, 1) ** (1 / 2.2) * 255).astype(np.float32)
     grey = image @ np.array([0.299, 0.587, 0.114])
     chroma = np.abs(image - grey[:, :, None]).mean()
-    return saturated(image, float(np.clip(22 / max(chroma, 1.0), 0.4, 2.5) ** 0.7))
+    return saturated(image, float(np.clip(22 / max(chroma, 1.0), 0.3, 3.0)))
 
 
 def saturated(image: npt.NDArray[Any], gain: float) -> Pixels:
@@ -205,11 +208,11 @@ def make_scene(
         else part
         for part in (toned, damaged)
     )
-    height, width = pixels.shape[:2]
     return pixels, {
         "photo": path.name,
         "chain": chain,
-        "fidelity": fidelity(clean, pixels, [(0, 0, height, width)])[0].tolist(),
+        "fidelity": _fidelity(clean, pixels),
+        "detail": _detail(larger, chain, reference.size, rng),
         "statistics": asdict(statistics(shown)),
         "degrees": degrees,
         "stops": stops,
@@ -222,6 +225,23 @@ def make_scene(
             "saturation": saturation,
         },
     }
+
+
+def _detail(
+    larger: Image.Image, chain: Chain, size: tuple[int, int], rng: np.random.Generator
+) -> list[float]:
+    """Fidelity, at a size, of the photo in its own tones after nothing but what blurs in the chain."""
+    blurred = np.asarray(larger)
+    for name, severity in chain:
+        if name in BLURRING:
+            blurred = DEGRADATIONS[name](blurred, severity, rng)
+    fitted = (part.resize(size, Image.Resampling.BICUBIC) for part in (larger, Image.fromarray(blurred)))
+    return _fidelity(*map(np.asarray, fitted))
+
+
+def _fidelity(reference: Pixels, pixels: Pixels) -> list[float]:
+    values: list[float] = fidelity(reference, pixels, [(0, 0, *pixels.shape[:2])])[0].tolist()
+    return values
 
 
 def _write_share(paths: list[Path], folder: Path, numbers: range, seed: int, areas: dict[int, float]) -> None:

@@ -61,24 +61,24 @@ FORMATS = {
 PIXELS = 600_000  # of a batch of lessons
 MOST = 8  # lessons in a batch
 BATCHES = 4  # in a step
-AFTER = 0.75  # share of the leg's outcome in the weights; the rest is what it started from
+AFTER = 0.5  # share of the leg's outcome in the weights; the rest is what it started from
 
 
 @dataclass(frozen=True)
 class Settings:
     """Optimiser and schedule; the schedule runs on the clock."""
 
-    minutes: float = 62.0
+    minutes: float = 90.0
     language_rate: float = 4e-4
-    merger_rate: float = 1e-4
+    merger_rate: float = 1.5e-4
     warm_up: int = 60  # steps
     weight_decay: float = 0.05
     clip: float = 1.0
     order: float = 3.0  # weight of the order within ladders
-    windows: float = 0.34  # shares of the batches
-    ladders: float = 0.10
+    windows: float = 0.32  # shares of the batches
+    ladders: float = 0.17
     whole_ladders: float = 0.06
-    lessons: float = 0.50
+    lessons: float = 0.45
     sizes: Sizes = (
         (112, 24, 0.30, 0.20), (224, 12, 0.40, 0.40), (448, 4, 0.15, 0.20), (WHOLE, 3, 0.15, 0.20),
     )  # fmt: skip
