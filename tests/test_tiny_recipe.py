@@ -72,25 +72,34 @@ def test_facts_lie_within_the_option_that_they_are_named_by(scenes: Any) -> None
         assert (abs(facts["degrees"]) >= 3) == (facts["attributes"]["level_shot"] == "no")
 
 
-def test_clarity_depends_on_what_blurs_and_on_noise_alone(scenes: Any, tmp_path: Path) -> None:
+def test_clarity_depends_on_what_blurs_and_on_noise_alone(scenes: Any) -> None:
     from degrade import BLURRING, GRAINS
-    from scene_labels import CLARITY, clarity, fit_quantiles, write_labels
+    from scene_labels import clarity, fit_quantiles
+
+    facts = [facts for _, facts in scenes]
+    usual = fit_quantiles(facts)["detail"]
+    sharp = [scene for scene in facts if not {name for name, _ in scene["chain"]} & (BLURRING | GRAINS)]
+    assert any(scene["chain"] for scene in sharp)
+    assert all(clarity(scene, usual) == 1 for scene in sharp), "a sharp photo that is bent or dark is sharp"
+    others = [clarity(scene, usual) for scene in facts if scene not in sharp]
+    assert 0 <= min(others) < 0.25
+    assert 0.75 < max(others) <= 1
+
+
+def test_scenes_near_the_border_of_two_clarities_are_told_apart(scenes: Any, tmp_path: Path) -> None:
+    from scene_labels import CLARITY, clarity, fit_quantiles, is_clear_cut, write_labels
 
     facts = [dict(facts, image=f"{number}.png") for number, (_, facts) in enumerate(scenes)]
     quantiles = fit_quantiles(facts)
-    for scene in facts:
-        names = {name for name, _ in scene["chain"]}
-        clear = clarity(scene, quantiles["detail"])
-        assert 0 <= clear <= 1
-        if not names & (BLURRING | GRAINS):
-            assert clear == 1, "a sharp photo that is dark, bent or pale is sharp"
-    write_labels(facts, quantiles, tmp_path / "labels.jsonl")
+    chosen = [scene for scene in facts if is_clear_cut(scene, quantiles)]
+    assert 0 < len(chosen) < len(facts)
+    write_labels(chosen, quantiles, tmp_path / "labels.jsonl")
     labels = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
-    assert 0 < len(labels) < len(facts), "those near a border are left out"
+    assert [label["image"] for label in labels] == [scene["image"] for scene in chosen]
     for label in labels:
         clear = clarity(label, quantiles["detail"])
         assert min(abs(clear - border) for border in list(CLARITY.values())[1:]) >= 0.05
-        assert 1 <= label["mos"] <= 5
+        assert CLARITY[label["attributes"]["image_clarity"]] <= clear
 
 
 def test_labels_can_be_made_into_conversations(scenes: Any, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What the facts of a scene are worth: its MOS and nine attributes, as `realqa build-cot` reads them.
 
 Tilt, exposure, saturation and integrity are what was done. Clarity is the rank of what blur, scale and
-compression left of the detail, noise counted half; scenes near the border between two of its classes are left
-out. Clutter, composition and eye-catching are ranks of image statistics (`saliency`), less what the damage
+compression left of the detail, noise counted half; `is_clear_cut` tells whether anybody could name its class.
+Clutter, composition and eye-catching are ranks of image statistics (`saliency`), less what the damage
 costs them. The MOS is the rank of the fidelity less a fixed price for what no full-reference metric prices.
 """
 
@@ -112,6 +112,5 @@ def fit_quantiles(scenes: list[Facts]) -> Quantiles:
 
 
 def write_labels(scenes: list[Facts], quantiles: Quantiles, file: Path) -> None:
-    """One label record a scene, without those whose clarity is doubtful."""
-    chosen = [scene for scene in scenes if is_clear_cut(scene, quantiles)]
-    file.write_text("".join(json.dumps(scene | label(scene, quantiles)) + "\n" for scene in chosen))
+    """One label record a scene."""
+    file.write_text("".join(json.dumps(scene | label(scene, quantiles)) + "\n" for scene in scenes))

@@ -25,7 +25,7 @@ from evaluate import correlations, known_attributes
 from labels import fit_ranks, read_records, scores
 from photos import split
 from PIL import Image
-from scene_labels import fit_quantiles, write_labels
+from scene_labels import fit_quantiles, is_clear_cut, write_labels
 from scenes import AREAS, write_scenes
 from together import Settings, finish
 
@@ -190,7 +190,7 @@ def _label_scenes(photos: Path, data: Path, work: Path, share: float) -> dict[st
     quantiles = fit_quantiles(made["seen"]) | {"fidelity": fit_ranks(read_records(data, "train"))}
     files = {name: work / name / "labels.jsonl" for name in made}
     for name, scenes in made.items():
-        write_labels(scenes, quantiles, files[name])
+        write_labels([scene for scene in scenes if is_clear_cut(scene, quantiles)], quantiles, files[name])
     return files
 
 
