@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Realqa
 from PIL import Image
 
 PHOTOS = [ROOT / "examples" / "photos" / f"{name}.jpg" for name in ("bee", "mountain", "dogs")]
@@ -102,16 +102,15 @@ def test_scenes_near_the_border_of_two_clarities_are_told_apart(scenes: Any, tmp
         assert CLARITY[label["attributes"]["image_clarity"]] <= clear
 
 
-def test_labels_can_be_made_into_conversations(scenes: Any, tmp_path: Path) -> None:
-    from scene_labels import fit_quantiles, label
+def test_labels_are_made_into_conversations(scenes: Any, tmp_path: Path, realqa_here: Realqa) -> None:
+    from scene_labels import fit_quantiles, write_labels
 
-    from realqa_cli.attributes import ATTRIBUTES
-
-    _, facts = scenes[0]
-    attributes = label(facts, fit_quantiles([facts for _, facts in scenes]))["attributes"]
-    for key, attribute in ATTRIBUTES.items():
-        if attribute.scored:
-            assert attribute.code(attributes[key]) is not None
+    facts = [dict(facts, image=str(PHOTOS[0])) for _, facts in scenes[:5]]
+    write_labels(facts, fit_quantiles([facts for _, facts in scenes]), tmp_path / "labels.jsonl")
+    made = realqa_here("build-cot", tmp_path / "labels.jsonl", "--formats", "cot-regular")
+    answers = [json.loads(line)["messages"][1]["content"] for line in made.out.splitlines()]
+    assert len(answers) == len(facts)
+    assert all("Image Clarity: " in answer and "Saturation: " in answer for answer in answers)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["pieces", "whole photos"])
@@ -121,9 +120,12 @@ def test_ladders_are_of_every_kind_of_damage_and_begin_with_the_least(whole: boo
 
     assert set(ladders.SHARES) == set(DEGRADATIONS) | set(TONES)
     assert sum(ladders.SHARES.values()) == pytest.approx(1)
-    rungs = ladders.ladder(PHOTOS[0], np.random.default_rng(0), whole)
-    assert len(rungs) == len(ladders.RUNGS)
-    assert all(side % 28 == 0 for side in rungs.shape[1:3])
+    for seed in range(5):
+        rungs = ladders.ladder(PHOTOS[0], np.random.default_rng(seed), whole)
+        assert len(rungs) == len(ladders.RUNGS)
+        assert all(side % 28 == 0 for side in rungs.shape[1:3])
+        slight, *_, ruin = (np.abs(rung - rungs[0].astype(float)).mean() for rung in rungs[1:])
+        assert 0 < slight < ruin
 
 
 @pytest.mark.parametrize("tones", [False, True], ids=["degradations", "changes of tone"])

@@ -307,8 +307,21 @@ NOISES = frozenset({"gaussian_noise", "shot_noise", "chroma_noise", "banding", "
 """Degradations that add structure instead of removing it; DSS is a poor judge of them."""
 DISPLACED = frozenset({"melt", "patchwork"})
 """Degradations that move things; a full-reference metric punishes that far more than an eye does."""
-BLURRING = frozenset({"gaussian_blur", "defocus", "motion_blur", "ringing", "denoise", "smear"})
-BLURRING |= {"rescale", "jpeg", "webp", "h264", "h265"}
+BLURRING = frozenset(
+    {
+        "gaussian_blur",
+        "defocus",
+        "motion_blur",
+        "ringing",
+        "rescale",
+        "jpeg",
+        "webp",
+        "h264",
+        "h265",
+        "denoise",
+        "smear",
+    }
+)
 """Degradations that take detail away."""
 GRAINS = frozenset({"gaussian_noise", "shot_noise", "chroma_noise"})
 """Degradations that lie over the detail and leave it there."""

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from inputs import QUESTION, Conversation, mask, patches, positions
+from inputs import Conversation, mask, patches, positions
 from labels import Record, scores
 from photos import fit, load
 from PIL import Image, ImageFilter
 from scipy import stats
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
+from realqa_cli import prompts
 from realqa_cli.attributes import ATTRIBUTES
 
 VALUES = torch.arange(100, 501) / 100
@@ -77,7 +78,8 @@ class Judge:
     def write(self, image: Image.Image, tokens: int = 24) -> str:
         """What plain greedy generation answers for a whole photo."""
         features = self.processor(images=image, return_tensors="pt")
-        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}
+        asked = {"type": "text", "text": prompts.DIRECT_QUESTION}
+        message = {"role": "user", "content": [{"type": "image"}, asked]}
         text = self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
         pads = int(features["image_grid_thw"][0].prod()) // 4
         ids = self.tokenizer(text.replace("<|image_pad|>", "<|image_pad|>" * pads), return_tensors="pt")

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from realqa_cli import prompts
+
 PATCH = 14
 MERGE = 2
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP, as in Qwen2-VL
 STD = (0.26862954, 0.26130258, 0.27577711)
-QUESTION = "Rate the aesthetics and quality of this image briefly."
-PREFIX = "The score of this image is "
 DIGITS = "0123456789"
 
 
@@ -40,7 +40,7 @@ def patches(images: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Tokens up to and including PREFIX for one image size; `answer` is where the assistant's turn begins."""
+    """Tokens up to the numeral for one image size; `answer` is where the assistant's turn begins."""
 
     ids: list[int]
     answer: int
@@ -48,18 +48,21 @@ class Prompt:
 
 
 class Conversation:
-    """The direct question as token ids, for one tokenizer."""
+    """The direct question about a subject as token ids, for one tokenizer."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, subject: prompts.Subject = "image") -> None:
         self.tokenizer = tokenizer
         self.digits = [self._single(digit) for digit in DIGITS]
         self.point = self._single(".")
         self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
         self.image_pad = tokenizer.convert_tokens_to_ids("<|image_pad|>")
-        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}
+        asked = prompts.about(prompts.DIRECT_QUESTION, subject)
+        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": asked}]}
         text = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
         question = tokenizer(text, add_special_tokens=False)["input_ids"]
-        whole = tokenizer(text + PREFIX + "3.99.", add_special_tokens=False)["input_ids"]
+        whole = tokenizer(text + prompts.direct_answer("3.99", subject), add_special_tokens=False)[
+            "input_ids"
+        ]
         numeral = [self.digits[3], self.point, self.digits[9], self.digits[9], self.point]
         if whole[-5:] != numeral or whole[: len(question)] != question:
             raise ValueError("the tokenizer does not keep every digit and the decimal point as one token")

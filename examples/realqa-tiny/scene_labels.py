@@ -41,8 +41,7 @@ PENALTY = {
 
 def quality_rank(scene: Facts, quantiles: npt.NDArray[np.float64]) -> float:
     """0 for the worst damage, 1 for none; see `labels`. quantiles: (KNOTS, 3) of the metrics."""
-    levels = np.linspace(0, 1, len(quantiles))
-    ranks = [float(np.interp(v, quantiles[:, m], levels)) for m, v in enumerate(scene["fidelity"])]
+    ranks = _ranks(scene["fidelity"], quantiles)
     names = {name for name, _ in scene["chain"]}
     if not names:
         return 1.0
@@ -53,11 +52,15 @@ def quality_rank(scene: Facts, quantiles: npt.NDArray[np.float64]) -> float:
 
 def clarity(scene: Facts, quantiles: npt.NDArray[np.float64]) -> float:
     """0 for the most blurred scene, 1 for a sharp one. quantiles: (KNOTS, 3) of the metrics."""
-    levels, clear = np.linspace(0, 1, len(quantiles)), 1.0
-    if _blurred(scene):
-        clear = float(np.mean([np.interp(v, quantiles[:, m], levels) for m, v in enumerate(scene["detail"])]))
+    clear = float(np.mean(_ranks(scene["detail"], quantiles))) if _blurred(scene) else 1.0
     grain = max((severity for name, severity in scene["chain"] if name in GRAINS), default=0.0)
     return min(clear, 1 - grain / 2)
+
+
+def _ranks(values: list[float], quantiles: npt.NDArray[np.float64]) -> list[float]:
+    """Of each metric's value among what is usual, 0 to 1."""
+    levels = np.linspace(0, 1, len(quantiles))
+    return [float(np.interp(value, quantiles[:, m], levels)) for m, value in enumerate(values)]
 
 
 def _blurred(scene: Facts) -> bool:

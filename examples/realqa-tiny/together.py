@@ -61,6 +61,7 @@ FORMATS = {
 PIXELS = 600_000  # of a batch of lessons
 MOST = 8  # lessons in a batch
 BATCHES = 4  # in a step
+VIDEOS = "windows as videos"  # so that the sentence is not forgotten for the other subject
 AFTER = 0.5  # share of the leg's outcome in the weights; the rest is what it started from
 
 
@@ -79,6 +80,7 @@ class Settings:
     ladders: float = 0.17
     whole_ladders: float = 0.06
     lessons: float = 0.45
+    videos: float = 0.1  # share of the windows that are asked for as if they were videos
     sizes: Sizes = (
         (112, 24, 0.30, 0.20), (224, 12, 0.40, 0.40), (448, 4, 0.15, 0.20), (WHOLE, 3, 0.15, 0.20),
     )  # fmt: skip
@@ -156,7 +158,7 @@ class Batches:
             weights = np.array([begin + progress * (end - begin) for _, _, begin, end in told.sizes])
             side, count, _, _ = told.sizes[int(rng.choice(len(weights), p=weights / weights.sum()))]
             images, values = self._windows.draw(side, count, rng)
-            return Batch("windows", images, values)
+            return Batch(VIDEOS if rng.random() < told.videos else "windows", images, values)
         images = next(self._ladders[kind == 3])
         return Batch("whole ladders" if kind == 3 else "ladders", images)
 
@@ -207,8 +209,9 @@ class Sight:
 class Learner:
     """Losses of batches, with gradients."""
 
-    def __init__(self, model: Any, talk: Conversation, lessons: Lessons, settings: Settings) -> None:
-        self._model, self._talk, self._lessons, self._settings = model, talk, lessons, settings
+    def __init__(self, model: Any, tokenizer: Any, lessons: Lessons, settings: Settings) -> None:
+        self._model, self._lessons, self._settings = model, lessons, settings
+        self._of_images, self._of_videos = Conversation(tokenizer), Conversation(tokenizer, "video")
         self._sight = Sight(model.model.visual)
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, float]:
@@ -220,7 +223,8 @@ class Learner:
                 return self._lessons.loss(self._model, batch), told
             blank = np.full(len(batch.content), 3.0, np.float32)  # of ladders only the order counts
             values = blank if batch.values is None else batch.values
-            loss, expected = step_loss(self._model, self._talk, batch.content, values, WindowSettings(), rng)
+            talk = self._of_videos if batch.kind == VIDEOS else self._of_images
+            loss, expected = step_loss(self._model, talk, batch.content, values, WindowSettings(), rng)
             if batch.values is not None:
                 return loss, float(np.corrcoef(expected.detach().numpy(), values)[0, 1])
             falls = expected.detach().reshape(-1, len(ladders.RUNGS)).diff(dim=1) < 0
@@ -248,7 +252,7 @@ def finish(
     told = Lessons(lessons, trained, model)
     batches = Batches(Windows(records, fit_ranks(records)), told, photos, settings)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    train(lean(model), Conversation(tokenizer), told, batches, settings, checkpoint)
+    train(lean(model), tokenizer, told, batches, settings, checkpoint)
     after = model.state_dict()
     model.load_state_dict({name: before[name].lerp(after[name], AFTER) for name in after})
     for part in (model.config.text_config, model.config.vision_config):
@@ -260,10 +264,10 @@ def finish(
 
 
 def train(
-    model: Any, talk: Conversation, lessons: Lessons, batches: Batches, settings: Settings, checkpoint: Path
+    model: Any, tokenizer: Any, lessons: Lessons, batches: Batches, settings: Settings, checkpoint: Path
 ) -> dict[str, float]:
     """Trains in place; returns steps and minutes. Goes on from its last checkpoint."""
-    learner = Learner(model, talk, lessons, settings)
+    learner = Learner(model, tokenizer, lessons, settings)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(_groups(named, settings), betas=(0.9, 0.98))
     step, spent = 0, 0.0
