@@ -8,9 +8,10 @@ from pathlib import Path
 from benchmarks import samples
 from benchmarks.plain import Plain
 from benchmarks.timing import side_by_side, table
-from realqa_cli import models, prompts
+from realqa_cli import models
+from realqa_cli.domain import prompts
 from realqa_cli.errors import RealqaError
-from realqa_cli.score import Scorer
+from realqa_cli.steps.score.score import Scorer
 
 PLAIN = "`generate` of the same text"
 

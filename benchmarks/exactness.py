@@ -20,7 +20,7 @@ import test_tree as t  # noqa: E402  the tests' own brute force and small models
 from small_models import write  # noqa: E402
 
 from realqa_cli import models  # noqa: E402
-from realqa_cli.numerals import numerals  # noqa: E402
+from realqa_cli.domain.numerals import numerals  # noqa: E402
 
 
 def main() -> None:

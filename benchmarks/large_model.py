@@ -16,13 +16,14 @@ from PIL import Image
 from benchmarks import machine, operations, samples
 from benchmarks.plain import Plain
 from benchmarks.timing import Timed, side_by_side, table
-from realqa_cli import models, prompts
-from realqa_cli.backends import Ask, Loading
-from realqa_cli.backends.hf import HFBackend
-from realqa_cli.backends.lean import lean
-from realqa_cli.backends.preparing import preparer
-from realqa_cli.numerals import numerals
-from realqa_cli.pixels import fit
+from realqa_cli import models
+from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.hf.fused_ops import lean
+from realqa_cli.backends.hf.model import HFBackend
+from realqa_cli.backends.hf.processor import preparer
+from realqa_cli.domain import prompts
+from realqa_cli.domain.numerals import numerals
+from realqa_cli.media.resize import fit
 
 BOUND = 401_408
 ANSWER = 13

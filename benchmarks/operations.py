@@ -9,7 +9,7 @@ from typing import Any
 def vision(config: Any, patches: int, *, gates: bool = True) -> float:
     """Of a photo's patches through the vision tower of a Qwen2-VL or Qwen2.5-VL configuration.
 
-    gates: whether those of a Qwen2.5-VL do anything; see `realqa_cli.backends.onnx_graphs.ungated`.
+    gates: whether those of a Qwen2.5-VL do anything; see `realqa_cli.backends.onnx.graphs.ungated`.
     """
     seen = config.vision_config
     windowed = hasattr(seen, "window_size")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from realqa_cli import prompts
+from realqa_cli.domain import prompts
 
 
 class Plain:

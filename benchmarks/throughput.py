@@ -15,11 +15,11 @@ from benchmarks import machine, operations, samples
 from benchmarks.plain import Plain
 from benchmarks.timing import Timed, side_by_side, table
 from realqa_cli import models
-from realqa_cli.backends.onnx_graphs import ungated
+from realqa_cli.backends.onnx.graphs import ungated
 from realqa_cli.errors import RealqaError
-from realqa_cli.pixels import smart_resize
-from realqa_cli.score import Scorer
-from realqa_cli.sources import read_sources
+from realqa_cli.io.sources import read_sources
+from realqa_cli.media.resize import smart_resize
+from realqa_cli.steps.score.score import Scorer
 
 LOOP, BATCHED = "`generate`, photo by photo", "`generate`, batches of 8"
 PEAKS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from realqa_cli import Scorer
-from realqa_cli.cli.table import ScoreTable
-from realqa_cli.sources import read_sources
+from realqa_cli.cli.views.scores import ScoreTable
+from realqa_cli.io.sources import read_sources
 
 HERE = Path(__file__).parent
 WIDTH = 84

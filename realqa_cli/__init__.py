@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realqa_cli.domain.numerals import ScoreDistribution
     from realqa_cli.errors import ItemError, ModelError, RealqaError, UsageError
-    from realqa_cli.numerals import ScoreDistribution
-    from realqa_cli.score import Scorer, ScoreSettings
+    from realqa_cli.steps.score.score import Scorer, ScoreSettings
 
 __version__ = "0.1.0"
 
@@ -29,9 +29,9 @@ _HOMES = {
     "ItemError": "errors",
     "ModelError": "errors",
     "RealqaError": "errors",
-    "ScoreDistribution": "numerals",
-    "ScoreSettings": "score",
-    "Scorer": "score",
+    "ScoreDistribution": "domain.numerals",
+    "ScoreSettings": "steps.score.score",
+    "Scorer": "steps.score.score",
     "UsageError": "errors",
 }
 

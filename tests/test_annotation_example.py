@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from conftest import ROOT, environment
+from process import ROOT, environment
 
-from realqa_cli.attributes import ATTRIBUTES
+from realqa_cli.domain.attributes import ATTRIBUTES
 
 EXAMPLE = ROOT / "examples" / "annotation"
 

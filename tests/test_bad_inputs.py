@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from realqa_cli.media import ErrorType
+from realqa_cli.media.photo import ErrorType
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "bad_inputs"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
+from process import ROOT
 from small_models import write
 from torch.utils.flop_counter import FlopCounterMode
 

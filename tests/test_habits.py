@@ -13,11 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import networkx
 import pytest
 import typer
 
 from realqa_cli.cli.app import app
-from realqa_cli.score import ScoreSettings
+from realqa_cli.steps.score.score import ScoreSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "realqa_cli"
@@ -25,26 +26,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: tuple[set[str], ...] = (
     {"errors"},
-    {
-        "answers",
-        "attributes",
-        "instructions",
-        "levels",
-        "number_lists",
-        "numerals",
-        "metrics",
-        "patterns",
-        "prompts",
-    },
-    {"flow", "jsonl", "manifest", "records"},
-    {"containers", "datasets", "decoders", "frame_reader", "media", "pixels", "sources", "video"},
-    {"models", "readout", "batches"},
-    {"decoding", "backends", "loading", "asking"},
-    set(),  # the steps: every module that is not named here
+    {"domain"},
+    {"io", "media"},
+    {"models", "datasets"},
+    {"backends", "decoding"},
+    {"inference"},
+    {"steps"},
     {"cli"},
 )
-"""From the ground up; a module may import from its own layer and from those under it."""
-STEPS = LAYERS.index(set())
+"""The folders and modules at the top, lowest first; a module may import from its own layer and from those below."""
+TOP = {"__init__", "__main__"} | set[str]().union(*LAYERS)
 
 HEAVY = {
     "openpyxl",
@@ -64,7 +55,7 @@ HEAVY = {
 
 
 def name_of(module: Path) -> str:
-    """`score` for realqa_cli/score.py, `backends` for everything in realqa_cli/backends/."""
+    """`errors` for realqa_cli/errors.py, `backends` for everything in realqa_cli/backends/."""
     first = module.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
@@ -89,19 +80,58 @@ def commands() -> dict[str, Any]:
 
 
 def height(name: str) -> int:
-    return next((i for i, layer in enumerate(LAYERS) if name in layer), STEPS)
+    return next(i for i, layer in enumerate(LAYERS) if name in layer)
+
+
+def ours(module: Path) -> list[list[str]]:
+    """The realqa_cli modules that a module imports, each as its parts below the package."""
+    return [name.split(".")[1:] for name in imports(module) if name.startswith("realqa_cli.")]
+
+
+def test_the_top_of_the_package_has_ten_folders_and_the_two_modules_of_the_layout() -> None:
+    assert {name_of(module) for module in MODULES} == TOP
+    assert len(TOP - {"errors", "__init__", "__main__"}) == 10
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
 def test_imports_point_downwards(module: Path) -> None:
     if name_of(module) in {"__init__", "__main__"}:
         return
-    ours = {name_of(each) for each in MODULES} - {"__init__"}
-    for imported in imports(module):
-        package, _, rest = imported.partition(".")
-        inner = rest.split(".")[0]
-        if package == "realqa_cli" and inner in ours:
-            assert height(inner) <= height(name_of(module)), f"{name_of(module)} imports {inner} from above"
+    for parts in ours(module):
+        if parts[0] in TOP:
+            assert height(parts[0]) <= height(name_of(module)), (
+                f"{module}: imports {'.'.join(parts)} from above"
+            )
+
+
+@pytest.mark.parametrize(
+    "module", sorted((PACKAGE / "steps").rglob("*.py")), ids=lambda m: str(m.relative_to(PACKAGE))
+)
+def test_a_step_does_not_import_another_step(module: Path) -> None:
+    parts = module.relative_to(PACKAGE / "steps").parts
+    for imported in ours(module):
+        if len(parts) > 1 and imported[0] == "steps" and len(imported) > 1:
+            assert imported[1] == parts[0], (
+                f"{module} imports {'.'.join(imported)}: move what both need down a layer"
+            )
+
+
+def circles() -> list[list[str]]:
+    """Groups of modules that import each other, imports inside functions included."""
+    names = {
+        ".".join(m.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): m for m in MODULES
+    }
+    graph = networkx.DiGraph()
+    for name, module in names.items():
+        for parts in ours(module):
+            target = next((t for t in (".".join(parts), ".".join(parts[:-1])) if t in names), None)
+            if target and target != name:
+                graph.add_edge(name, target)
+    return [sorted(group) for group in networkx.strongly_connected_components(graph) if len(group) > 1]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles() == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
@@ -114,8 +144,8 @@ def test_every_module_says_what_it_is_and_has_a_name_that_means_something(module
 
 
 def test_the_vocabulary_knows_neither_torch_nor_files() -> None:
-    for name in LAYERS[1]:
-        found = {imported.split(".")[0] for imported in imports(PACKAGE / f"{name}.py")}
+    for name in (PACKAGE / "domain").glob("*.py"):
+        found = {imported.split(".")[0] for imported in imports(name)}
         assert not found & {"torch", "transformers", "pathlib", "os", "io", "PIL", "pydantic"}, name
 
 

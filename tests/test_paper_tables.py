@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import ROOT, environment
+from process import ROOT, environment
 
 PAPER = ROOT / "examples" / "paper"
 SCRIPTS = sorted(path for pattern in ("*table_*.py", "figure_*.py", "cot.py") for path in PAPER.glob(pattern))

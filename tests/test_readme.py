@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT, environment
+from process import ROOT, environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -29,9 +29,9 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from realqa_cli import models
-from realqa_cli.attributes import ATTRIBUTES
-from realqa_cli.self_label import Labeller, LabelSettings
-from realqa_cli.sources import Item
+from realqa_cli.domain.attributes import ATTRIBUTES
+from realqa_cli.io.sources import Item
+from realqa_cli.steps.self_label.self_label import Labeller, LabelSettings
 
 MODEL = "realqa-tiny"
 COMPOSED = f"Composed of {MODEL}'s classes, not written by it"

@@ -17,15 +17,15 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from realqa_cli import prompts
-from realqa_cli.attributes import ATTRIBUTES, LEVELS
-from realqa_cli.backends import Ask, Backend
-from realqa_cli.batches import open_items, through
+from realqa_cli.backends.base import Ask, Backend
 from realqa_cli.decoding.slots import Completed, complete
+from realqa_cli.domain import prompts
+from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS
 from realqa_cli.errors import ItemError
-from realqa_cli.loading import ModelSettings
-from realqa_cli.self_label import attributes_of
-from realqa_cli.sources import read_sources
+from realqa_cli.inference.batches import open_items, through
+from realqa_cli.inference.model_settings import ModelSettings
+from realqa_cli.io.sources import read_sources
+from realqa_cli.steps.self_label.self_label import attributes_of
 
 Question = tuple[str, list["str | prompts.Slot"]]
 

@@ -16,8 +16,8 @@ from typing import Any
 from tables import Figure, Row, Study, Table, parser, read
 from tiny import SAMPLES, make
 
-from realqa_cli import metrics
-from realqa_cli.attributes import ATTRIBUTES
+from realqa_cli.domain import metrics
+from realqa_cli.domain.attributes import ATTRIBUTES
 
 TABLE = Table("Fig. 1", "correlation of each attribute with the MOS", ("SRCC", "PLCC", "n"))
 METRICS = {"srcc": metrics.srcc, "plcc": metrics.plcc}

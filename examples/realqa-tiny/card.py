@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from realqa_cli.attributes import ATTRIBUTES
+from realqa_cli.domain.attributes import ATTRIBUTES
 
 _GROUPS = {
     "fitted, shipped": ("at the size the model sees", "shipped samples"),

@@ -23,8 +23,8 @@ from PIL import Image, ImageFilter
 from scipy import stats
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-from realqa_cli import prompts
-from realqa_cli.attributes import ATTRIBUTES
+from realqa_cli.domain import prompts
+from realqa_cli.domain.attributes import ATTRIBUTES
 
 VALUES = torch.arange(100, 501) / 100
 

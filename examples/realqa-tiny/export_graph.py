@@ -19,15 +19,8 @@ from typing import Any
 from drawing import RUNTIME, Drawing, floats, integers, truths
 from onnx import ModelProto
 
-from realqa_cli.backends import Unfit
-from realqa_cli.backends.onnx_graphs import (
-    ARCHITECTURE,
-    LANGUAGE,
-    UNGATED,
-    VISION,
-    architecture,
-    vision_size,
-)
+from realqa_cli.backends.base import Unfit
+from realqa_cli.backends.onnx.graphs import ARCHITECTURE, LANGUAGE, UNGATED, VISION, architecture, vision_size
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl")
 EPSILON = 1e-6  # of the vision towers' norms; it stands in no config.json

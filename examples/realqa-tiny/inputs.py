@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from realqa_cli import prompts
+from realqa_cli.domain import prompts
 
 PATCH = 14
 MERGE = 2

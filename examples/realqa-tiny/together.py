@@ -41,13 +41,13 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_window
 from windowed import windowed
 
 from realqa_cli import models
-from realqa_cli.backends import Loading
-from realqa_cli.backends.lean import lean
-from realqa_cli.training import conversations
-from realqa_cli.training.lessons import Lessons as Told
-from realqa_cli.training.objectives import Setup
-from realqa_cli.training.objectives.next_token import NextToken
-from realqa_cli.training.rows import on_cpu
+from realqa_cli.backends.base import Loading
+from realqa_cli.backends.hf.fused_ops import lean
+from realqa_cli.inference.teacher_forcing import conversations
+from realqa_cli.inference.teacher_forcing.data_spec import Lessons as Told
+from realqa_cli.inference.teacher_forcing.rows import on_cpu
+from realqa_cli.steps.train.objectives.next_token import NextToken
+from realqa_cli.steps.train.objectives.objective import Setup
 
 # Shares of the lessons, and by what the sum over an answer's words is divided; free wording counts less.
 FORMATS = {

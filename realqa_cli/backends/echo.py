@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL.Image import Resampling
 
-from realqa_cli import prompts
-from realqa_cli.backends import Ask, Loading
+from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.domain import prompts
+from realqa_cli.domain.numerals import Floats, write
+from realqa_cli.media.resize import within
+from realqa_cli.media.video import Fit
 from realqa_cli.models import ModelSource
-from realqa_cli.numerals import Floats, write
-from realqa_cli.pixels import within
-from realqa_cli.video import Fit
 
 _SPREAD = 0.3
 _FRAME = 128 * 128  # area of a video's frame in pixels

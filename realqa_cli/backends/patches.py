@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from realqa_cli.pixels import fit
+from realqa_cli.media.resize import fit
 
 Patches = npt.NDArray[np.float32]
 """(patches, channels * frames * patch * patch), the four of a merged token one after the other."""

@@ -104,7 +104,7 @@ def annotate(
     quiet: o.Quiet = False,
 ) -> int:
     """Have a model behind a server label photos with the ten attributes; no reply is paid twice."""
-    from realqa_cli.cli.annotating import Order
+    from realqa_cli.cli.annotate_modes import Order
     from realqa_cli.cli.delivery import Wanted
 
     chosen = d.selection(dataset, split, columns)

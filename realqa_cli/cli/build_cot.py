@@ -18,7 +18,7 @@ from realqa_cli.cli.console import Talk
 from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from realqa_cli.build_cot import Builder
+    from realqa_cli.steps.build_cot.build_cot import Builder
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -140,11 +140,11 @@ def build_cot(
     quiet: o.Quiet = False,
 ) -> int:
     """Make training conversations of labels: direct answers, and chains of thought that end in the score."""
-    from realqa_cli.build_cot import Builder, BuildSettings
-    from realqa_cli.cli.rewrites import Rewrites, of_rewriting
+    from realqa_cli.cli.build_cot_rewrite import Rewrites, of_rewriting
     from realqa_cli.cli.sinks import JsonLines
-    from realqa_cli.joins import STDIN, read_labels, read_rows
-    from realqa_cli.jsonl import Appender
+    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.io.labels import STDIN, read_labels, read_rows
+    from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
 
     talk = Talk(quiet or bool(context.obj))
     if overwrite and output is None:

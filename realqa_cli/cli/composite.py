@@ -17,12 +17,12 @@ import typer
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Talk
 from realqa_cli.errors import UsageError
-from realqa_cli.jsonl import dump_line
+from realqa_cli.io.jsonl import dump_line
 
 if TYPE_CHECKING:
-    from realqa_cli.composite import CompositeSettings
-    from realqa_cli.weighing.sample import Sample
-    from realqa_cli.weighing.weights_file import Weights
+    from realqa_cli.steps.composite.composite import CompositeSettings
+    from realqa_cli.steps.composite.feedback import Sample
+    from realqa_cli.steps.composite.weights_file import Weights
 
 FIT_EXAMPLES = """[b]Examples[/b]
 
@@ -92,14 +92,14 @@ def fit(
     quiet: o.Quiet = False,
 ) -> int:
     """Learn what each attribute is worth from labels with a feedback field, by partial least squares."""
-    from realqa_cli import composite as step
+    from realqa_cli.steps.composite import composite as step
 
     talk = Talk(quiet or bool(context.obj))
     settings = o.settings_of(context, step.CompositeSettings)
     settings.check()
     _check_output(output, overwrite)
     if plot is not None:
-        from realqa_cli.evaluation import scatter
+        from realqa_cli.cli.views import scatter
 
         scatter.check(plot)
     sample = _sample(labels, feedback, settings, talk)
@@ -107,7 +107,7 @@ def fit(
     if output is not None:
         weights.write(output)
     if plot is not None:
-        from realqa_cli.weighing import picture
+        from realqa_cli.cli.views import weights_plot as picture
 
         picture.draw(weights, plot)
     _show(weights, json=json)
@@ -127,12 +127,12 @@ def apply(
     quiet: o.Quiet = False,
 ) -> int:
     """Add `composite`, the weighted sum of the attributes, to each label; in the unit of the feedback."""
-    from realqa_cli import composite as step
     from realqa_cli.cli.delivery import Wanted
     from realqa_cli.cli.sinks import JsonLines
-    from realqa_cli.joins import read_rows
-    from realqa_cli.jsonl import Appender
-    from realqa_cli.weighing.weights_file import read_weights
+    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.io.labels import read_rows
+    from realqa_cli.steps.composite import composite as step
+    from realqa_cli.steps.composite.weights_file import read_weights
 
     talk = Talk(quiet or bool(context.obj))
     Wanted(output, not no_resume, overwrite, sources=(labels,)).check()
@@ -183,8 +183,8 @@ def _check_output(output: Path | None, overwrite: bool) -> None:
 def _sample(
     labels: Sequence[str], feedback: str | None, settings: "CompositeSettings", talk: Talk
 ) -> "Sample":
-    from realqa_cli.joins import STDIN, read_labels, read_rows
-    from realqa_cli.weighing.sample import read_sample
+    from realqa_cli.io.labels import STDIN, read_labels, read_rows
+    from realqa_cli.steps.composite.feedback import read_sample
 
     if feedback == STDIN or list(labels).count(STDIN) > 1:
         raise UsageError("standard input is for one file of labels", where=STDIN)
@@ -212,7 +212,7 @@ def _tell_left_out(sample: "Sample", talk: Talk) -> int:
 def _show(weights: "Weights", *, json: bool) -> None:
     """The coefficients: a table where a person looks on, else JSON Lines."""
     from realqa_cli.cli.sinks import JsonLines
-    from realqa_cli.cli.weights_table import lines_of, print_weights
+    from realqa_cli.cli.views.weights import lines_of, print_weights
 
     if not json and sys.stdout.isatty():
         print_weights(weights)

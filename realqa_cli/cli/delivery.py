@@ -13,17 +13,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from realqa_cli.cli.console import Bar, Talk
-from realqa_cli.cli.runs import read_runs, write_runs
 from realqa_cli.cli.sinks import Best, Clear, JsonLines, Nothing, Sink
 from realqa_cli.datasets import Selection
 from realqa_cli.datasets.items import items as items_of
 from realqa_cli.errors import UsageError
-from realqa_cli.jsonl import Appender, read_lines, write_atomic
-from realqa_cli.manifest import Manifest
-from realqa_cli.sources import Item, count_sources, read_sources
+from realqa_cli.io.jsonl import Appender, read_lines, write_atomic
+from realqa_cli.io.manifest import Manifest
+from realqa_cli.io.run_files import read_runs, write_runs
+from realqa_cli.io.sources import Item, count_sources, read_sources
 
 if TYPE_CHECKING:
-    from realqa_cli.report import Report
+    from realqa_cli.cli.views.report import Report
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
 
 def _report() -> "Report":
     """A new one; its libraries are loaded for those only who want one."""
-    from realqa_cli.report import Report
+    from realqa_cli.cli.views.report import Report
 
     return Report(_path_of)
 

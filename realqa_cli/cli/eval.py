@@ -16,9 +16,9 @@ from realqa_cli.cli.console import Talk
 from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from realqa_cli.evaluate import EvalSettings
-    from realqa_cli.evaluation.predictions import Sample
-    from realqa_cli.joins import Join, Row
+    from realqa_cli.io.labels import Join, Row
+    from realqa_cli.steps.evaluate.evaluate import EvalSettings
+    from realqa_cli.steps.evaluate.predictions import Sample
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -90,13 +90,13 @@ def eval(
     quiet: o.Quiet = False,
 ) -> int:
     """Measure how well predictions agree with people: correlations with intervals, and what is missing."""
-    from realqa_cli.evaluate import EvalSettings
+    from realqa_cli.steps.evaluate.evaluate import EvalSettings
 
     talk = Talk(quiet or bool(context.obj))
     settings = o.settings_of(context, EvalSettings)
     settings.check()
     _check(predictions, labels, compare, plot, attributes)
-    from realqa_cli.joins import read_labels
+    from realqa_cli.io.labels import read_labels
 
     chosen = d.selection(dataset, split, columns, of=labels, remedy="name it by --labels")
     join = read_labels(labels, chosen) if labels else None
@@ -119,7 +119,7 @@ def _check(
         if file is not None and option == "--compare" and file == predictions:
             raise UsageError("is the same file as the predictions", where=option)
     if plot is not None:
-        from realqa_cli.evaluation import scatter
+        from realqa_cli.cli.views import scatter
 
         scatter.check(plot)
 
@@ -132,8 +132,8 @@ def _score_lines(
     plot: Path | None,
     talk: Talk,
 ) -> Iterator[dict[str, Any]]:
-    from realqa_cli import evaluate
-    from realqa_cli.evaluation.predictions import read_sample
+    from realqa_cli.steps.evaluate import evaluate
+    from realqa_cli.steps.evaluate.predictions import read_sample
 
     sample = read_sample(_rows(predictions, join), join)
     _tell(sample, predictions, talk, join)
@@ -145,7 +145,7 @@ def _score_lines(
         _tell(other, compare, talk, again)
         yield from evaluate.compare(sample, other, compare, settings)
     if plot is not None:
-        from realqa_cli.evaluation import scatter
+        from realqa_cli.cli.views import scatter
 
         figures = {line["metric"]: line for line in evaluate.evaluate(sample, _plain(settings))}
         parts = [
@@ -162,7 +162,7 @@ def _plain(settings: "EvalSettings") -> "EvalSettings":
 
 
 def _rows(predictions: str, join: "Join | None") -> "Iterable[Row]":
-    from realqa_cli.joins import read_rows
+    from realqa_cli.io.labels import read_rows
 
     rows = read_rows(predictions)
     return join.within(rows) if join else rows
@@ -180,7 +180,7 @@ def _tell(sample: "Sample", name: str, talk: Talk, join: "Join | None") -> None:
 def _attribute_lines(
     predictions: str, join: "Join | None", settings: "EvalSettings", talk: Talk
 ) -> Iterator[dict[str, Any]]:
-    from realqa_cli.evaluation.attribute_table import measure, read_table
+    from realqa_cli.steps.evaluate.attribute_table import measure, read_table
 
     table = read_table(_rows(predictions, join), join)
     for note in join.notes() if join else ():
@@ -190,8 +190,8 @@ def _attribute_lines(
 
 def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Talk) -> int:
     """Prints every line and says what kept the run from being whole; the exit code."""
-    from realqa_cli.cli.measures import MeasureTable
     from realqa_cli.cli.sinks import JsonLines
+    from realqa_cli.cli.views.metrics import MeasureTable
 
     sink = JsonLines(lambda: None) if json or not sys.stdout.isatty() else MeasureTable()
     rows, reasons = 0, []

@@ -64,8 +64,8 @@ def ncm(
 
 
 def _of_logs(log: Sequence[Path], plot: Path | None, talk: Talk) -> list[dict[str, Any]]:
-    from realqa_cli.evaluation import scatter
-    from realqa_cli.training import ncm_log
+    from realqa_cli.cli.views import scatter
+    from realqa_cli.steps.ncm import log as ncm_log
 
     if plot is not None:
         scatter.check(plot)
@@ -79,8 +79,8 @@ def _of_logs(log: Sequence[Path], plot: Path | None, talk: Talk) -> list[dict[st
 
 
 def _of_model(files: Sequence[Path], context: typer.Context, talk: Talk) -> dict[str, Any]:
-    from realqa_cli import ncm as step
-    from realqa_cli.training import conversations
+    from realqa_cli.inference.teacher_forcing import conversations
+    from realqa_cli.steps.ncm import ncm as step
 
     settings = o.settings_of(context, step.NcmSettings)
     data = conversations.read(files)

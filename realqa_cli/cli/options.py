@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from realqa_cli.backends.server_settings import ServerSettings
+    from realqa_cli.backends.server.settings import ServerSettings
 
 MODEL, SCORING, SERVER, OUTPUT = "Model", "Scoring", "Server", "Input and output"
 
@@ -71,7 +71,7 @@ def _flag(name: str) -> str:
 
 def server_of(context: typer.Context, url: str, model: str | None) -> "ServerSettings":
     """The settings of the server at `url` from the options that concern one; see `settings_of`."""
-    from realqa_cli.backends.server_settings import ServerSettings
+    from realqa_cli.backends.server.settings import ServerSettings
 
     names = ("api_key_env", "concurrency", "retries", "timeout")
     given = {name: context.params[name] for name in names if context.params.get(name) is not None}

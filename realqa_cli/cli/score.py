@@ -70,7 +70,7 @@ def score(
 ) -> int:
     """Score photos and videos: how good each is, how sure the model is, what else it could have said."""
     from realqa_cli.cli.delivery import Wanted, run
-    from realqa_cli.score import ScoreSettings, open_scorer
+    from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
     chosen = d.selection(dataset, split, columns)
     wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
@@ -81,6 +81,6 @@ def score(
 
 def _table(clear: Clear) -> Sink:
     """The table, whose libraries are not loaded for those who want JSON Lines."""
-    from realqa_cli.cli.table import ScoreTable
+    from realqa_cli.cli.views.scores import ScoreTable
 
     return ScoreTable(clear)

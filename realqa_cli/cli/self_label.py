@@ -54,7 +54,7 @@ def self_label(
 ) -> int:
     """Label photos and videos with the ten attributes, and say how sure the model is of each."""
     from realqa_cli.cli.delivery import Wanted, run
-    from realqa_cli.self_label import Labeller, LabelSettings
+    from realqa_cli.steps.self_label.self_label import Labeller, LabelSettings
 
     chosen = d.selection(dataset, split, columns)
     wanted = Wanted(output, not no_resume, overwrite, sources=sources, dataset=chosen)

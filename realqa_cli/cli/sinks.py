@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from realqa_cli.jsonl import dump_line
+from realqa_cli.io.jsonl import dump_line
 
 Record = Mapping[str, Any]
 Clear = Callable[[], None]

@@ -15,12 +15,12 @@ import typer
 
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Bar, Talk
-from realqa_cli.cli.runs import read_runs, write_runs
 from realqa_cli.errors import UsageError
+from realqa_cli.io.run_files import read_runs, write_runs
 
 if TYPE_CHECKING:
-    from realqa_cli.jsonl import Appender
-    from realqa_cli.sort_probe import Probe, ProbeSettings, Speaker
+    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.steps.sort_probe.sort_probe import Probe, ProbeSettings, Speaker
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -87,9 +87,9 @@ def sort_probe(
 ) -> int:
     """Test whether models can sort decimals, without which they could hardly predict scores."""
     from realqa_cli.cli.sinks import JsonLines
-    from realqa_cli.cli.sorting_table import SortingTable
-    from realqa_cli.jsonl import Appender
-    from realqa_cli.sort_probe import ProbeSettings
+    from realqa_cli.cli.views.sorting import SortingTable
+    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.steps.sort_probe.sort_probe import ProbeSettings
 
     if json and table:
         raise UsageError(
@@ -123,8 +123,8 @@ def _probe(
     bar: Bar,
 ) -> dict[str, Any]:
     """One model's row; the model is gone when this returns."""
-    from realqa_cli.jsonl import read_lines
-    from realqa_cli.sort_probe import Probe
+    from realqa_cli.io.jsonl import read_lines
+    from realqa_cli.steps.sort_probe.sort_probe import Probe
 
     speaker = open_speaker()
     with speaker.closing:
@@ -154,8 +154,8 @@ def _note(probe: "Probe", file: Path | None, talk: Talk) -> None:
 
 def _local(context: typer.Context) -> list[Callable[[], "Speaker"]]:
     """What opens each model in this process, once all are known to be possible. Raises UsageError."""
-    from realqa_cli import sort_probe as step
-    from realqa_cli.loading import ModelSettings
+    from realqa_cli.inference.model_settings import ModelSettings
+    from realqa_cli.steps.sort_probe import sort_probe as step
 
     names = context.params["model"] or [os.environ.get("REALQA_MODEL") or ModelSettings.model]
     revisions = context.params["revision"] or []
@@ -175,7 +175,7 @@ def _local(context: typer.Context) -> list[Callable[[], "Speaker"]]:
 
 def _served(context: typer.Context) -> list[Callable[[], "Speaker"]]:
     """What opens each of a server's models. Raises UsageError for options that concern local ones."""
-    from realqa_cli import sort_probe as step
+    from realqa_cli.steps.sort_probe import sort_probe as step
 
     for name in ("revision", "trust_remote_code", "device", "dtype", "quantize", "batch_size"):
         if context.params[name]:

@@ -143,8 +143,8 @@ def train(
     quiet: o.Quiet = False,
 ) -> int:
     """Train a scorer on conversations; the folder it makes is a model for every other command."""
-    from realqa_cli import train as step
-    from realqa_cli.training.settings import TrainSettings
+    from realqa_cli.steps.train import train as step
+    from realqa_cli.steps.train.settings import TrainSettings
 
     first = os.environ.get("RANK", "0") == "0"
     talk = Talk(quiet or bool(context.obj) or not first)

@@ -15,9 +15,9 @@ from typing import Any
 from realqa_cli.datasets import COLUMNS
 from realqa_cli.datasets.contents import Dataset, Entry, Kind
 from realqa_cli.datasets.layout import Shelf, find_shelf
-from realqa_cli.datasets.tables import SUBJECTS, SUFFIXES, Table, TableRow, read_range
 from realqa_cli.errors import UsageError
-from realqa_cli.media import VIDEO_SUFFIXES
+from realqa_cli.io.tables import SUBJECTS, SUFFIXES, Table, TableRow, read_range
+from realqa_cli.media.photo import VIDEO_SUFFIXES
 
 USUAL: Mapping[str, Sequence[str]] = {"mos_range": ("mos_range",), "split": ("split", "set")}
 FOLDERS = (".", "images", "videos")

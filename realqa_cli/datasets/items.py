@@ -6,7 +6,7 @@ from pathlib import Path
 
 from realqa_cli.datasets.contents import Dataset, Entry
 from realqa_cli.errors import MediaError
-from realqa_cli.sources import Item
+from realqa_cli.io.sources import Item
 
 TRUTH_FIELD = "labels"
 """The field of a record that holds the true attributes, beside those that a model gives."""

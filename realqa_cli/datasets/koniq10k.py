@@ -9,8 +9,8 @@ from pathlib import Path
 
 from realqa_cli.datasets.contents import Dataset, Entry
 from realqa_cli.datasets.layout import find_shelf, find_table
-from realqa_cli.datasets.tables import Table
 from realqa_cli.errors import UsageError
+from realqa_cli.io.tables import Table
 
 SETS = "koniq10k_distributions_sets.csv"
 SCORES = "koniq10k_scores_and_distributions.csv"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from realqa_cli.datasets.contents import Dataset, Entry
 from realqa_cli.datasets.layout import find_shelf, find_table
-from realqa_cli.datasets.tables import Table, TableRow
+from realqa_cli.io.tables import Table, TableRow
 
 TABLE = "KoNViD_1k_attributes.csv"
 FOLDERS = ("KoNViD_1k_videos",)

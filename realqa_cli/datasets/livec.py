@@ -12,8 +12,8 @@ from typing import Any
 
 from realqa_cli.datasets.contents import Dataset, Entry
 from realqa_cli.datasets.layout import find_shelf, find_table
-from realqa_cli.datasets.tables import TableRow
 from realqa_cli.errors import UsageError
+from realqa_cli.io.tables import TableRow
 
 IMAGES, MOS, DEVIATION = "AllImages_release.mat", "AllMOS_release.mat", "AllStdDev_release.mat"
 FOLDERS = ("Images",)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realqa_cli.answers import labelled_score, told_attributes
-from realqa_cli.datasets import sharegpt
 from realqa_cli.datasets.contents import Dataset, Entry, Kind
+from realqa_cli.domain.parsing import labelled_score, told_attributes
 from realqa_cli.errors import RecordError, UsageError
+from realqa_cli.io import sharegpt
 
 RANGES = ([1, 10], [0, 10])
 

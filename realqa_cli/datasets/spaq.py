@@ -7,7 +7,7 @@ from pathlib import Path
 
 from realqa_cli.datasets.contents import Dataset, Entry
 from realqa_cli.datasets.layout import find_shelf, find_table
-from realqa_cli.datasets.tables import Table
+from realqa_cli.io.tables import Table
 
 SCORES = "MOS and Image attribute scores.xlsx"
 ATTRIBUTES = ("Brightness", "Colorfulness", "Contrast", "Noisiness", "Sharpness")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from realqa_cli.backends import Ask, Tells
-from realqa_cli.prompts import Slot
+from realqa_cli.backends.base import Ask, Tells
+from realqa_cli.domain.prompts import Slot
 
 _FREE_TOKENS = 96
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realqa_cli.numerals import TokenTrie
+from realqa_cli.domain.numerals import TokenTrie
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from realqa_cli.domain.prompts import SLOTS
 from realqa_cli.errors import ModelError
-from realqa_cli.prompts import SLOTS
 
 FILE = "realqa.json"
 

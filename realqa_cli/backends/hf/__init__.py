@@ -1,0 +1,1 @@
+"""The hf backend: models run by transformers in this process."""

@@ -1,0 +1,131 @@
+"""Answers to questions without photos, by any model that transformers has: of language or of vision too.
+
+Only the tokenizer and its chat template are asked, so that no image processor has to work and no photo has
+to be shown. Models that come with code of their own are the matter of remote_code.py.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.chat_templates import require_template
+from realqa_cli.backends.hf.adapters import attach
+from realqa_cli.backends.hf.model import greedy
+from realqa_cli.backends.hf.weights import device_named, load_model, quiet
+from realqa_cli.errors import ModelError
+from realqa_cli.io.manifest import folder_digest, versions
+from realqa_cli.models import ModelSource
+
+Kind = Literal["AutoModelForImageTextToText", "AutoModelForCausalLM"]
+
+_BROKEN = "{'type': 'text'"  # what a template for plain texts makes of a message in parts
+
+
+def kind_of(config: Mapping[str, Any]) -> Kind | None:
+    """The class of transformers for a model's config.json; None where it has no such architecture."""
+    from transformers.models.auto import modeling_auto as known
+
+    name = config.get("model_type")
+    if name in known.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return "AutoModelForImageTextToText"
+    return "AutoModelForCausalLM" if name in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else None
+
+
+class TextBackend:
+    """Implements `Answers` for asks without photos."""
+
+    def __init__(self, model: Any, tokenizer: Any, source: ModelSource) -> None:
+        self.model, self.tokenizer, self.source = model, tokenizer, source
+
+    @classmethod
+    def load(cls, source: ModelSource, loading: Loading) -> "TextBackend":
+        """Loads model, adapter and tokenizer. Raises ModelError or UsageError."""
+        quiet()
+        config = json.loads((source.base / "config.json").read_text(encoding="utf-8"))
+        device = device_named(loading.device)
+        model = load_model(source, loading, device, kind_of(config) or "AutoModelForCausalLM")
+        if source.adapter is not None:
+            model = attach(model, source.adapter)
+        return cls(model.eval(), _tokenizer(source), source)
+
+    @torch.inference_mode()
+    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each ask; see `Answers`. Raises ModelError for photos."""
+        if any(ask.images for ask in asks):
+            raise ModelError("photos were given to a backend for text", where=self.source.name)
+        texts = [self._render(ask.question) + ask.prefix for ask in asks]
+        bos = self.tokenizer.bos_token  # templates that write it must not get a second one
+        made = self.tokenizer(
+            texts,
+            padding=True,
+            return_tensors="pt",
+            add_special_tokens=not (bos and texts[0].startswith(bos)),
+        ).to(self.model.device)
+        inputs = {name: made[name] for name in ("input_ids", "attention_mask")}
+        inputs["pad_token_id"] = self.tokenizer.pad_token_id
+        written = greedy(self.model, self.tokenizer, inputs, max_new_tokens, stop)
+        return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
+
+    def settings(self) -> Mapping[str, Any]:
+        """Digest of the weights, and the dtype."""
+        return {
+            "backend": "text",
+            "model": folder_digest(self.source.base),
+            "adapter": folder_digest(self.source.adapter) if self.source.adapter else None,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+
+    def environment(self) -> Mapping[str, Any]:
+        """Device and the versions of the libraries that compute."""
+        found = versions("torch", "transformers", "peft", "tokenizers")
+        return {"device": str(self.model.device), "versions": found}
+
+    def _render(self, question: str) -> str:
+        """The chat template's text up to the answer; some take messages in parts, some take plain ones."""
+        parts: list[Any] = [[{"type": "text", "text": question}], question]
+        for content in parts:
+            try:
+                text = self.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+                )
+            except (TypeError, ValueError, LookupError, AttributeError) as error:
+                failure: Exception = error
+                continue
+            if question in text and _BROKEN not in text:
+                return str(text)
+            failure = ValueError("it leaves out the question")
+        raise ModelError(f"its chat template does not work: {failure}", where=self.source.name) from failure
+
+
+def _tokenizer(source: ModelSource) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(source.base)
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"its tokenizer cannot be loaded: {reason}",
+            where=str(source.base),
+            remedy="check that the folder is whole",
+        ) from error
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = _processors_template(source.base)
+    require_template(tokenizer, source)
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _processors_template(folder: Path) -> str | None:
+    """The template of the model's processor, where older folders keep it."""
+    file = folder / "chat_template.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["chat_template"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

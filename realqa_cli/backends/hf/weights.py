@@ -1,0 +1,96 @@
+"""A model's weights, by transformers: on which device, in which dtype, quantized or not."""
+
+from typing import Any
+
+import torch
+
+from realqa_cli.backends.base import Loading
+from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.models import ModelSource
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def quiet() -> None:
+    """Keeps the libraries' bars and notices off stderr: what matters is raised or logged by us."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def device_named(name: str) -> torch.device:
+    """The device of that name, or the best one for "auto". Raises UsageError."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"no such device {name!r}", where="--device", remedy="use auto, cpu, cuda, cuda:N or mps"
+        ) from error
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(device.type, False):
+        raise UsageError(
+            f"this machine has no {device.type} device", where="--device", remedy="use --device auto"
+        )
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        name = {"cpu": "float32", "cuda": "bfloat16", "mps": "float16"}[device.type]
+    if name not in _DTYPES:
+        raise UsageError(f"unknown dtype {name!r}", where="--dtype", remedy=f"use auto, {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def load_model(
+    source: ModelSource, loading: Loading, device: torch.device, kind: str = "AutoModelForImageTextToText"
+) -> Any:
+    """The model's weights on the device, by transformers' auto class `kind`. Raises ModelError."""
+    import transformers
+    from safetensors import SafetensorError
+
+    options: dict[str, Any] = {
+        "dtype": _dtype(loading.dtype, device),
+        "use_safetensors": True,
+        "trust_remote_code": loading.trust_remote_code,
+        "output_loading_info": True,
+    }
+    if loading.attention != "auto":
+        options["attn_implementation"] = loading.attention
+    if loading.quantize:
+        options |= {
+            "quantization_config": _quantization(loading.quantize, device),
+            "device_map": {"": device},
+        }
+    try:
+        loaded: Any = getattr(transformers, kind).from_pretrained(source.base, **options)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"cannot be loaded: {reason}",
+            where=str(source.base),
+            remedy="check that the folder is whole and of a supported architecture",
+        ) from error
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"lacks {len(missing)} weights, the first of them {missing[0]}",
+            where=str(source.base),
+            remedy="copy the whole model again",
+        )
+    return model if loading.quantize else model.to(device)
+
+
+def _quantization(name: str, device: torch.device) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if device.type != "cuda":
+        raise UsageError("needs a CUDA device", where="--quantize", remedy="leave it out on this machine")
+    if name not in {"4bit", "8bit"}:
+        raise UsageError(f"unknown quantization {name!r}", where="--quantize", remedy="use 4bit or 8bit")
+    return BitsAndBytesConfig(
+        load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=torch.bfloat16
+    )

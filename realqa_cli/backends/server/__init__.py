@@ -1,0 +1,1 @@
+"""The server backend: a model behind an OpenAI-compatible server."""

@@ -1,0 +1,1 @@
+"""Vocabulary and numbers of the method: no torch, no files."""

@@ -1,1 +1,0 @@
-"""The parts of `realqa eval`: rows of predictions, the table of attributes, the scatter plot."""

@@ -1,0 +1,1 @@
+"""How items go through a model: opened ahead, batched by size, kept in order."""

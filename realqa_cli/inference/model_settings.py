@@ -1,0 +1,77 @@
+"""The options that every step with a local model shares, and what they lead to: a loaded backend."""
+
+from dataclasses import dataclass
+
+from realqa_cli import models
+from realqa_cli.backends import base as backends
+from realqa_cli.backends.base import Backend, Loading
+from realqa_cli.errors import UsageError
+from realqa_cli.models import ModelSource
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which model, how it is loaded, and how much of it works at once. None leaves the choice open.
+
+    jpeg_draft: whether JPEGs are decoded at a fraction of their size that the pixel bounds leave enough of.
+    batch_size: photos a forward pass.  min_pixels, max_pixels: bounds of the area a photo is resized to.
+    """
+
+    model: str = models.BUNDLED[0]
+    adapter: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    backend: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    quantize: str | None = None
+    batch_size: int = 4
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    jpeg_draft: bool = False
+
+    def check(self) -> None:
+        """Raises UsageError for a number that makes no sense."""
+        for name in ("batch_size", "min_pixels", "max_pixels"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise UsageError(f"must be at least 1, not {count}", where=f"--{name.replace('_', '-')}")
+
+    def find(self) -> ModelSource:
+        """The model's parts on disk. Raises ModelError."""
+        return models.find(
+            self.model,
+            adapter=self.adapter,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def load(self, source: ModelSource, *, min_pixels: int | None, max_pixels: int | None) -> Backend:
+        """The backend with the model, at the settled pixel bounds. Raises UsageError or ModelError."""
+        return backends.load(
+            self.backend,
+            source,
+            Loading(
+                device=self.device,
+                dtype=self.dtype,
+                quantize=self.quantize,
+                min_pixels=min_pixels,
+                max_pixels=max_pixels,
+                trust_remote_code=self.trust_remote_code,
+            ),
+        )
+
+
+def enough_of(settings: ModelSettings, backend: Backend) -> int | None:
+    """The pixels of which a JPEG may be decoded, at least; None where all are wanted. Raises UsageError."""
+    if not settings.jpeg_draft:
+        return None
+    enough = backend.settings().get("max_pixels")
+    if enough is None:
+        raise UsageError("needs a model with pixel bounds", where="--jpeg-draft", remedy="leave it out")
+    return int(enough)
+
+
+def drafts(settings: ModelSettings) -> dict[str, bool]:
+    """For a manifest: that JPEGs were not decoded whole."""
+    return {"jpeg_draft": True} if settings.jpeg_draft else {}

@@ -1,0 +1,1 @@
+"""Records and files: JSON Lines, tables, manifests, sources, and how files fail and are resumed."""

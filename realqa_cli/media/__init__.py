@@ -1,0 +1,1 @@
+"""Photos and videos: recognized by content, decoded safely, resized."""

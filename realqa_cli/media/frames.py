@@ -1,0 +1,214 @@
+"""Single frames out of a video file, by seeking: what PyAV is needed for.
+
+One pass over the packets, without decoding, tells the frames that there really are (headers lie about their
+number). A frame is then reached from the keyframe before it. AVI files keep no times for their frames and are
+decoded from the start.
+
+Knows nothing of which frames are wanted, or of models.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from PIL import Image
+
+from realqa_cli.errors import MediaError, RealqaError
+from realqa_cli.media import containers
+from realqa_cli.media import photo as media
+from realqa_cli.media.resize import check_ratio
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# By the first four numbers of the display matrix: what a point's x and y count for its new x and its new y.
+_TURNS = {
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+}
+
+
+@contextmanager
+def reading(path: Path, name: str) -> "Iterator[FrameReader]":
+    """A reader of the file's frames.
+
+    What goes wrong inside is a `MediaError`: missing, empty, unreadable, unsupported, broken or too-large.
+    """
+    with media.opened(path) as (file, size):
+        try:
+            with _open(file, size, name) as container:
+                yield _reader(container, _pictures(container, name), name)
+        except RealqaError:
+            raise
+        except MemoryError as error:
+            raise MediaError("too large to decode; scale it down", type="too-large", where=name) from error
+        except Exception as error:
+            # As with photos: hostile bytes make decoders raise nearly anything, and each is one failed item.
+            reason = getattr(error, "strerror", None) or error
+            raise _broken(f"it cannot be decoded ({reason})", name) from error
+
+
+@dataclass
+class FrameReader:
+    """Finds frames, in ascending order; others need a new reader.
+
+    times: of all frames, in seconds from the first.  seconds: how long the video is.
+    decoded: how many frames had to be decoded so far.
+    stamps: the times in units of the stream.  keys: the stamps of the keyframes.
+    """
+
+    container: "InputContainer"
+    stream: "VideoStream"
+    name: str
+    times: Sequence[float]
+    seconds: float
+    stamps: Sequence[int]
+    keys: Sequence[int]
+    decoded: int = 0
+    _flow: "Iterator[VideoFrame] | None" = None
+    _shown: "VideoFrame | None" = None  # the last one at or before the wanted time
+    _ahead: "VideoFrame | None" = None  # the one after it, where it had to be decoded
+    _reached: float = field(default=-math.inf)
+
+    def frame(self, index: int) -> Image.Image:
+        """The frame on the screen at the time of the index-th, upright and RGB.
+
+        Raises `MediaError` (broken) where it is missing or damaged.
+        """
+        stamp = self.stamps[index]
+        key = self.keys[max(bisect_right(self.keys, stamp) - 1, 0)] if self.keys else self.stamps[0]
+        if self._flow is None or key > self._reached:
+            self._seek(key)
+        found = self._forward(stamp)
+        if found is None and key > self.stamps[0]:  # it landed too late: an odd index
+            self._seek(self.stamps[0])
+            found = self._forward(stamp)
+        if found is None or found.is_corrupt:
+            state = "missing" if found is None else "damaged"
+            raise _broken(f"the frame at {self.times[index]:.2f} s is {state}", self.name)
+        return _upright(found, self.name)
+
+    def _seek(self, stamp: int) -> None:
+        self.container.seek(stamp, stream=self.stream)
+        self._flow, self._shown, self._ahead = self._decode(), None, None
+
+    def _decode(self) -> "Iterator[VideoFrame]":
+        for frame in self.container.decode(self.stream):
+            self.decoded += 1
+            yield frame
+
+    def _forward(self, stamp: int) -> "VideoFrame | None":
+        assert self._flow is not None
+        self._reached = stamp
+        while self._shown is None or self._time(self._shown) < stamp:
+            self._ahead = self._ahead or next(self._flow, None)
+            if self._ahead is None:
+                return None  # the end came before
+            if self._time(self._ahead) > stamp:
+                return self._shown
+            self._shown, self._ahead = self._ahead, None
+        return self._shown
+
+    def _time(self, frame: "VideoFrame") -> int:
+        if frame.pts is None:
+            raise _broken("its frames have no times", self.name)
+        return int(frame.pts)
+
+
+class _CountingReader(FrameReader):
+    """For containers without times: frames are counted from the start, and stamps are those counts."""
+
+    def _seek(self, stamp: int) -> None:
+        super()._seek(self.stream.start_time or 0)
+
+    def _decode(self) -> "Iterator[VideoFrame]":
+        for count, frame in enumerate(super()._decode()):
+            frame.pts = count
+            yield frame
+
+
+@contextmanager
+def _open(file: BinaryIO, size: int, name: str) -> "Iterator[InputContainer]":
+    """The file's container, opened by its one demuxer, so that playlists and the like are never followed."""
+    import av
+
+    container = containers.recognise(file)
+    if container is None:
+        remedy = "realqa reads MP4, MOV, MKV, WebM and AVI"
+        raise MediaError("not a video of a known format", type="unsupported", where=name, remedy=remedy)
+    if containers.promised_size(file, container, size) > size:
+        raise _broken("the end of the file is missing", name)
+    file.seek(0)
+    with av.open(file, "r", format=container, metadata_errors="replace", buffer_size=2**18) as opened:
+        yield opened
+
+
+def _pictures(container: "InputContainer", name: str) -> "VideoStream":
+    """The stream of moving pictures; the cover of a song is none."""
+    from av.stream import Disposition
+
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        what = "there are no pictures in this file" + (", only sound" if container.streams.audio else "")
+        raise MediaError(what, type="unsupported", where=name, remedy="give videos or photos")
+    codec: Any = streams[0].codec_context
+    if codec is None:
+        remedy = "convert it to H.264"
+        raise MediaError("its codec is not known", type="unsupported", where=name, remedy=remedy)
+    if codec.width * codec.height > media.MAX_PIXELS:
+        what = f"{codec.width} x {codec.height} pixels are over the limit of {media.MAX_PIXELS:,}"
+        raise MediaError(what, type="too-large", where=name, remedy="scale it down")
+    return streams[0]
+
+
+def _reader(container: "InputContainer", stream: "VideoStream", name: str) -> FrameReader:
+    """A reader that knows the times of all frames, from one pass over the packets."""
+    stamps: list[int] = []
+    keys: list[int] = []
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise _broken("it is cut off or damaged", name)
+        if packet.pts is None or packet.is_discard:
+            continue
+        stamps.append(packet.pts)
+        if packet.is_keyframe:
+            keys.append(packet.pts)
+    if not stamps:
+        raise _broken("there are no frames in it", name)
+    if container.format.name == "avi":
+        rate, counts = float(stream.average_rate or 25), range(len(stamps))
+        times = [i / rate for i in counts]
+        return _CountingReader(container, stream, name, times, len(times) / rate, counts, [0])
+    stamps.sort()
+    unit = float(stream.time_base or 1)
+    times = [(stamp - stamps[0]) * unit for stamp in stamps]
+    pace = times[-1] / (len(times) - 1) if len(times) > 1 else float(stream.duration or 0) * unit
+    return FrameReader(container, stream, name, times, times[-1] + pace, stamps, sorted(keys))
+
+
+def _upright(frame: Any, name: str) -> Image.Image:
+    """The frame as an RGB image, turned as the container says."""
+    check_ratio(frame.width, frame.height, name)
+    image: Image.Image = frame.to_image()
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    a, b, _, c, d, *_ = (round(n / 65_536) for n in memoryview(matrix).cast("B").cast("i"))
+    turn = _TURNS.get((a, b, c, d))
+    return image if turn is None else image.transpose(turn)
+
+
+def _broken(what: str, name: str) -> MediaError:
+    remedy = "replace it by an intact copy"
+    return MediaError(f"this video is broken: {what}", type="broken", where=name, remedy=remedy)

@@ -1,0 +1,69 @@
+"""What a run would send and cost, without sending anything: from the photos' headers alone."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from realqa_cli.io.sources import Item
+from realqa_cli.media import photo as media
+from realqa_cli.steps.annotate.calls import REPLY
+from realqa_cli.steps.annotate.photos import Known, estimate, identify
+from realqa_cli.steps.annotate.prices import Price, shape
+from realqa_cli.steps.annotate.settings import AnnotateSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to be asked. cost_usd: expected; most_usd: if every reply were of the longest.
+
+    done: photos that have their label or reply.  failed: those that cannot be read.
+    """
+
+    model: str
+    images: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    most_usd: float | None
+    done: int
+    failed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The record that is printed."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        cost = "at a price that is unknown (--prices tells it)"
+        if self.cost_usd is not None:
+            cost = f"about {self.cost_usd:.2f} USD, {self.most_usd:.2f} at most"
+        done = f"; {self.done} done before" if self.done else ""
+        failed = f"; {self.failed} failed" if self.failed else ""
+        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out"
+        photos = f"{self.images} photos to ask {self.model} about"
+        return f"{photos}: {tokens}, {cost}{done}{failed}; nothing was sent"
+
+
+def plan(
+    items: Iterable[Item],
+    settings: AnnotateSettings,
+    model: str,
+    price: Price | None,
+    done: Callable[[Known], bool],
+) -> Plan:
+    """Counts what a run would ask. Photos with the same bytes are asked about once."""
+    rule = price.image if price else None
+    seen: set[str] = set()
+    tokens = before = failed = 0
+    for known in map(identify, items):
+        area = 0 if known.error or known.item.path is None else media.photo_area(known.item.path)
+        if known.content is None or not area:
+            failed += 1
+        elif done(known) or known.content in seen:
+            before += 1
+        else:
+            seen.add(known.content)
+            tokens += estimate(shape(min(area, settings.max_pixels)), settings, rule)
+    images = len(seen)
+    cost = price.tokens(tokens, images * REPLY) if price else None
+    most = price.tokens(tokens, images * settings.max_tokens) if price else None
+    return Plan(model, images, tokens, images * REPLY, cost, most, before, failed)

@@ -1,0 +1,1 @@
+"""The step `realqa build-cot`: label records in, training conversations out."""

@@ -1,0 +1,1 @@
+"""The step `realqa eval`: predictions in, one record per metric out."""

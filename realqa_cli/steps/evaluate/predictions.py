@@ -1,0 +1,141 @@
+"""What a file of predictions says of each image: a score and its MOS, or why there is none.
+
+Two kinds of rows are read: realqa's own records (`score`, `mos`) and those of the paper's release,
+`generated_predictions.jsonl` (texts `predict` and `label`). Nothing is dropped and nothing guessed: a row
+that gives no number is kept and says whether its answer is unparsed or something is missing.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from realqa_cli.domain.parsing import labelled_score, predicted_score
+from realqa_cli.errors import ItemError, RecordError, UsageError
+from realqa_cli.io.labels import Join, Row
+from realqa_cli.io.records import ImageRecord
+
+Problem = Literal["", "unparsed", "missing"]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A row's score, on `scale`, and MOS, on `mos_range`, as far as they are known; else the `problem`."""
+
+    row: Row
+    score: float | None = None
+    mos: float | None = None
+    scale: Range | None = None
+    mos_range: Range | None = None
+    problem: Problem = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The predictions of a file, one an image.
+
+    repeated: rows that a later row of the same image replaced.  unjoined: images of the labels without a row.
+    """
+
+    predictions: tuple[Prediction, ...]
+    repeated: int = 0
+    unjoined: int = 0
+
+    @property
+    def pairs(self) -> list[Prediction]:
+        """Those with a score and a MOS."""
+        return [prediction for prediction in self.predictions if not prediction.problem]
+
+    def count(self, problem: Problem) -> int:
+        """How many predictions have this problem."""
+        return sum(prediction.problem == problem for prediction in self.predictions)
+
+
+def read_sample(rows: Iterable[Row], labels: Join | None = None) -> Sample:
+    """All predictions; `labels` give the MOS of their images. Raises UsageError where scales are mixed."""
+    kept, repeated = latest(rows)
+    found = tuple(read(row, labels) for row in kept)
+    for what, ranges in (
+        ("MOS", {p.mos_range for p in found if not p.problem}),
+        ("scores", {p.scale for p in found if not p.problem}),
+    ):
+        if len(ranges) > 1:
+            known = " and ".join(sorted(f"{r[0]:g}-{r[1]:g}" if r else "an unknown one" for r in ranges))
+            remedy = "evaluate each data set and each model by itself"
+            raise UsageError(f"the {what} are on different scales, {known}", where=_file(kept), remedy=remedy)
+    return Sample(found, repeated, labels.unused if labels is not None else 0)
+
+
+def _file(rows: Iterable[Row]) -> str | None:
+    return next((row.where.rpartition(":")[0] for row in rows), None)
+
+
+def latest(rows: Iterable[Row]) -> tuple[list[Row], int]:
+    """One row an image, and how many were replaced: results replace errors, the last result the others."""
+    kept: dict[str, Row] = {}
+    repeated = 0
+    for row in rows:
+        key = row.path or row.where
+        earlier = kept.get(key)
+        if earlier is not None and row.failed and not earlier.failed:
+            continue
+        repeated += earlier is not None and not earlier.failed
+        kept[key] = row
+    return list(kept.values()), repeated
+
+
+def read(row: Row, labels: Join | None = None) -> Prediction:
+    """The prediction of one row."""
+    if row.error:
+        return Prediction(row, problem="unparsed")
+    if row.failed:
+        return Prediction(row, problem="missing")
+    given = row.record.get("predict" if released(row) else "score")
+    score = predicted_score(given) if released(row) else _number(given)
+    mos, mos_range = _truth(row, labels)
+    problem: Problem = ""
+    if score is None:
+        problem = "missing" if given is None else "unparsed"
+    elif mos is None:
+        problem = "missing"
+    return Prediction(row, score, mos, _pair(row.record.get("scale")), mos_range, problem)
+
+
+def released(row: Row) -> bool:
+    """Whether the row is of the release's file and not a record of ours."""
+    return "predict" in row.record and not {"score", "attributes"} & row.record.keys()
+
+
+def _truth(row: Row, labels: Join | None) -> tuple[float | None, Range | None]:
+    """The MOS of the labels where they have the image, else the row's own."""
+    if labels is not None:
+        try:
+            joined = labels.find(row).record
+        except ItemError:
+            joined = {}
+        if joined.get("mos") is not None:
+            return _mos(joined)
+    return (labelled_score(row.record.get("label")), None) if released(row) else _mos(row.record)
+
+
+def _mos(record: Mapping[str, Any]) -> tuple[float | None, Range | None]:
+    try:
+        known = ImageRecord.parse({key: record.get(key) for key in ("mos", "mos_range")})
+    except RecordError:
+        return None, None
+    return _number(known.mos), known.mos_range
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    with suppress(OverflowError):  # an int beyond all floats
+        return float(value)
+    return None
+
+
+def _pair(value: object) -> Range | None:
+    numbers = [_number(v) for v in value] if isinstance(value, list) and len(value) == 2 else [None]
+    low, high = numbers[0], numbers[-1]
+    return (low, high) if low is not None and high is not None and low < high else None

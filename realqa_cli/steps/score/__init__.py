@@ -1,0 +1,1 @@
+"""The step `realqa score`: photos and videos in, score records out."""

@@ -1,0 +1,34 @@
+"""The value of a regression head (paper Sec. 4.6): a score, and nothing that could be said about it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from realqa_cli.backends.base import Ask
+from realqa_cli.domain import prompts
+from realqa_cli.errors import ItemError
+from realqa_cli.io.records import ScoreRecord
+from realqa_cli.media.video import Sight
+from realqa_cli.steps.score.method import Found, Means
+
+
+class Regression:
+    """Implements `Method`."""
+
+    record = ScoreRecord
+    decode = None
+    prompt = {"question": prompts.DIRECT_QUESTION}  # noqa: RUF012
+
+    def __init__(self, means: Means) -> None:
+        self.means = means
+
+    def read(self, images: Sequence[Sight]) -> list[Found]:
+        """See `Method`."""
+        asks = [Ask.about(image, prompts.DIRECT_QUESTION) for image in images]
+        return [self._found(share) for share in self.means.backend.values(asks).tolist()]
+
+    def _found(self, share: float) -> Found:
+        if share != share:
+            return ItemError("the model gave no value (NaN)", type="model", remedy="try --dtype float32")
+        low, high = self.means.readout.scale
+        unknown: dict[str, Any] = dict.fromkeys(("mode", "std", "interval", "mass", "text"))
+        return {"score": low + share * (high - low), **unknown}

@@ -1,0 +1,148 @@
+"""The step `realqa self-label`: photos and videos in, one record each with the ten attributes out, in order.
+
+The model that has learnt the attributes labels photos by itself (paper Sec. 3.3, between the two
+stages). Classes and integer scores are chosen among their options by exact probability, so a label
+is well formed for any photo and any weights; only reasons are generated.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from realqa_cli import __version__
+from realqa_cli.backends.base import Ask, decode_of, frame_fit, photo_fit, remembering
+from realqa_cli.decoding.freeform import untold, write_forms
+from realqa_cli.decoding.slots import Completed, Filled, complete
+from realqa_cli.domain import prompts
+from realqa_cli.domain.grammar import one_of
+from realqa_cli.errors import ItemError, UsageError
+from realqa_cli.inference.batches import Done, Opening, Photo, find_items, watcher
+from realqa_cli.inference.model_handle import AskSettings
+from realqa_cli.inference.model_settings import drafts, enough_of
+from realqa_cli.io.manifest import Manifest
+from realqa_cli.io.records import LabelRecord, error_line
+from realqa_cli.io.sources import Item
+from realqa_cli.media.video import Sampling, Sight
+from realqa_cli.models.realqa_json import RealqaJson
+
+log = logging.getLogger("realqa")
+
+
+@dataclass(frozen=True)
+class LabelSettings(AskSettings):
+    """`reasons`: whether free text is generated too, where the model was trained to give it.
+
+    frames, fps: which frames of a video are looked at (video.Sampling).
+    """
+
+    reasons: bool = False
+    frames: int | None = None
+    fps: float | None = None
+
+
+class Labeller:
+    """A loaded model that turns photos into attribute records."""
+
+    def __init__(self, settings: LabelSettings) -> None:
+        """Loads the model. Raises UsageError, also where reasons are asked of a model that gives none."""
+        settings.check()
+        self.settings = settings
+        sampling = Sampling(settings.frames, settings.fps)
+        sampling.check()
+        self._asked = settings.asked()
+        scorer = self._asked.scorer or RealqaJson()
+        self.form = form_of(self._asked.scorer, reasons=settings.reasons)
+        self._backend = self._asked.load(
+            min_pixels=settings.min_pixels or scorer.min_pixels,
+            max_pixels=settings.max_pixels or scorer.max_pixels,
+            weigh=True,
+        )
+        self.decode = decode_of(self._backend, "exact")
+        watch = watcher(sampling, frame_fit(self._backend), remedy="use a model of the Qwen-VL families")
+        self._opening = Opening(watch, photo_fit(self._backend), enough_of(settings, self._backend))
+        self.manifest = Manifest(
+            "self-label",
+            {
+                "prompt": {"question": prompts.MIX_QUESTION, "form": list(self.form)},
+                "video": sampling.settings(),
+                **self._backend.settings(),
+                **drafts(settings),
+            },
+            {**self._asked.environment(self._backend), "realqa": __version__},
+        )
+
+    def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
+        """One JSON-ready record for each item, in order; an item that is `done` yields nothing."""
+        found = find_items(items, done, self._opening)
+        for photo, outcome in self._asked.through(self._backend, found, self._ask):
+            try:
+                if isinstance(outcome, ItemError):
+                    raise outcome
+                yield self._line(photo, outcome)
+            except ItemError as error:
+                yield error_line(photo.item, error, content=photo.content, instead_of=LabelRecord)
+
+    def _line(self, photo: Photo, found: Completed) -> dict[str, Any]:
+        if not found.slots:
+            what = f"the answer tells no attribute: {found.text[:120]!r}"
+            raise ItemError(what, type="unparsed", where=photo.item.name)
+        left_out = untold(found, self.form)
+        return LabelRecord.of(
+            photo.item,
+            attributes=attributes_of(found.slots),
+            **({"unparsed": left_out} if left_out else {}),
+            annotator={"model": self.manifest.environment["model"]},
+            **({} if self.decode == "greedy" else {"confidence": confidence_of(found.slots)}),
+            refined=False,
+            run=self.manifest.run,
+            content=photo.content,
+        ).to_line()
+
+    def _ask(self, images: Sequence[Sight]) -> list[Completed]:
+        asks = [Ask.about(image, prompts.MIX_QUESTION) for image in images]
+        if self.decode == "greedy":
+            return write_forms(self._backend, asks, self.form, one_of([prompts.REGULAR_END]))
+        return complete(
+            remembering(self._backend), asks, prompts.regular_form(self.form), prompts.REGULAR_END
+        )
+
+
+def form_of(scorer: RealqaJson | None, *, reasons: bool) -> tuple[str, ...]:
+    """The slots that the model was trained to fill, in its order; without `reasons` those with options.
+
+    A model that does not say so is asked for everything with options, with a warning. Raises
+    UsageError for reasons where the model was not trained to give any.
+    """
+    trained = scorer.form if scorer is not None else None
+    if trained is None:
+        log.warning("the model does not say that it was trained on attributes: its labels may be guesses")
+        trained = prompts.arrange(prompts.SLOTS)
+    elif reasons and not any(prompts.SLOTS[key].free for key in trained):
+        raise UsageError(
+            "the model was trained without reasons",
+            where="--reasons",
+            remedy="leave it out or use another model",
+        )
+    return tuple(key for key in trained if reasons or not prompts.SLOTS[key].free)
+
+
+def attributes_of(slots: Mapping[str, Filled]) -> dict[str, Any]:
+    """The record's `attributes` from filled slots: parts of one attribute are put together."""
+    found: dict[str, Any] = {}
+    for key, filled in slots.items():
+        attribute, _, part = key.partition(".")
+        if part:
+            found.setdefault(attribute, {})[part] = filled.value
+        else:
+            found[attribute] = filled.value
+    return found
+
+
+def confidence_of(slots: Mapping[str, Filled]) -> dict[str, float]:
+    """How sure the model is of each attribute that was chosen among options, 0 to 1."""
+    return {
+        prompts.SLOTS[key].attribute.key: filled.confidence
+        for key, filled in slots.items()
+        if filled.confidence is not None
+    }

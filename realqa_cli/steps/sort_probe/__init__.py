@@ -1,0 +1,1 @@
+"""The step `realqa sort-probe`: how well a model sorts decimals."""

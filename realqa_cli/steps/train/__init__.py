@@ -1,0 +1,1 @@
+"""The step `realqa train`: conversations in, a model folder out."""

@@ -1,0 +1,1 @@
+"""Training objectives: next-token prediction, regression, levels."""

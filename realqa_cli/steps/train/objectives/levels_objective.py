@@ -1,0 +1,50 @@
+"""Next-token prediction of a word instead of a number (Q-Align; paper Tab. 10): the objective `levels`.
+
+The direct answers become "The quality of this image is good."; the question stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from realqa_cli.domain import levels, prompts
+from realqa_cli.inference.teacher_forcing.collator import on_scale
+from realqa_cli.inference.teacher_forcing.conversations import Conversation
+from realqa_cli.steps.train.objectives.next_token import NextToken
+from realqa_cli.steps.train.objectives.objective import Setup
+
+Scale = tuple[float, float]
+
+
+class Levels(NextToken):
+    """Implements `Objective`."""
+
+    told: Mapping[str, Any] = {
+        "prompts": {
+            "question": prompts.DIRECT_QUESTION,
+            "prefix": prompts.LEVEL_PREFIX,
+            "end": prompts.LEVEL_END,
+        }
+    }
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.scale = setup.lessons.scale
+
+    def check(self, conversations: Sequence[Conversation]) -> list[int]:
+        """See `Objective`."""
+        return super().check([in_words(conversation, self.scale) for conversation in conversations])
+
+    def collate(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
+        """See `Objective`."""
+        return super().collate([in_words(conversation, self.scale) for conversation in conversations])
+
+
+def in_words(conversation: Conversation, scale: Scale) -> Conversation:
+    """A direct answer with the level of its label, which is exact where the line has one, for its number."""
+    answer, numeral = conversation.turns[-1][1].strip(), conversation.numeral
+    assert numeral is not None, "only direct answers are asked for"
+    video = answer.startswith(prompts.about(prompts.DIRECT_PREFIX, "video"))
+    word = levels.word_of(on_scale(conversation, numeral, scale), *scale)
+    said = prompts.level_answer(word, "video" if video else "image")
+    return replace(conversation, turns=(*conversation.turns[:-1], ("assistant", said)))

@@ -1,1 +1,0 @@
-"""How much each attribute weighs: partial least squares, the file of weights, and their picture."""

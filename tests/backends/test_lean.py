@@ -1,0 +1,96 @@
+"""Faster forms of a model's parts: the same results, gradients and all."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from process import ROOT
+from small_models import write
+from transformers import AutoModelForImageTextToText
+from transformers.activations import QuickGELUActivation
+
+from realqa_cli.backends.hf.fused_ops import lean
+
+GRID = torch.tensor([[1, 18, 22], [1, 8, 12]])
+"""Two photos; the first has windows of several sizes."""
+
+
+@pytest.fixture(params=["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "ungated"])
+def model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if request.param == "ungated":
+        monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
+        from windowed import windowed
+
+        return windowed(write(tmp_path / "model", "qwen2_vl"))
+    folder = write(tmp_path / "model", request.param)
+    return AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+
+
+def features(model: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    torch.manual_seed(1)
+    side = model.config.vision_config.patch_size
+    patches = torch.randn(int(GRID.prod(dim=1).sum()), 3 * 2 * side * side)
+    found: torch.Tensor = model.to(dtype).model.visual(patches.to(dtype), grid_thw=GRID).pooler_output
+    return found.float()
+
+
+def test_a_model_sees_the_same(model: Any) -> None:
+    with torch.inference_mode():
+        before = features(model)
+        torch.testing.assert_close(features(lean(model)), before, rtol=1e-5, atol=1e-5)
+
+
+def test_it_sees_the_same_in_half_precision(model: Any) -> None:
+    with torch.inference_mode():
+        before, half = features(model), features(model, torch.bfloat16)
+        error = (half - before).abs().max()
+        assert (features(lean(model), torch.bfloat16) - before).abs().max() < 2 * error
+
+
+def test_gradients_are_the_same(model: Any) -> None:
+    features(model).square().sum().backward()
+    before = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad(set_to_none=True)
+    features(lean(model)).square().sum().backward()
+    after = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert all(not after[name].any() for name in after.keys() - before.keys())
+    for name, gradient in after.items():
+        torch.testing.assert_close(gradient, before[name], rtol=1e-3, atol=1e-3)
+
+
+def test_the_other_branch_of_a_gated_mlp_is_left_out_where_it_is_always_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
+    from windowed import windowed
+
+    ungated, asked = windowed(write(tmp_path / "model", "qwen2_vl")), []
+    for block in ungated.model.visual.blocks:
+        block.mlp.up_proj.register_forward_hook(lambda *_: asked.append("other branch"))
+    features(lean(ungated))
+    assert asked == []
+
+
+def test_an_adapter_on_that_branch_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
+    from windowed import windowed
+
+    plain = windowed(write(tmp_path / "model", "qwen2_vl"))
+    adapted: Any = inject_adapter_in_model(LoraConfig(target_modules=["up_proj"]), plain)
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name and "visual" in name:
+                weight.normal_()
+        before = features(adapted)
+        torch.testing.assert_close(features(lean(adapted)), before, rtol=1e-5, atol=1e-5)
+
+
+def test_the_quick_gelu_keeps_its_input() -> None:
+    activation = lean(torch.nn.Sequential(QuickGELUActivation()))
+    values = torch.linspace(-6, 6, 101)
+    with torch.inference_mode():
+        found = activation(values)
+    assert torch.equal(values, torch.linspace(-6, 6, 101))
+    torch.testing.assert_close(found, values * torch.sigmoid(1.702 * values))

@@ -1,0 +1,72 @@
+"""Scoring on a Ray cluster: the records of a run without it, in their order. Starts Ray once, for real."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from process import Ran, Realqa, environment
+
+from realqa_cli.backends.server.settings import ServerSettings
+from realqa_cli.errors import UsageError
+from realqa_cli.steps.score.score import ScoreSettings, open_scorer
+
+TWO_WORKERS = "import sys; from realqa_cli import cli, ray_engine; ray_engine.CPUS = 1; sys.exit(cli.main(sys.argv[1:]))"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_a_cluster_gives_the_records_of_this_process(bundled: Ran, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    local = bundled.records
+    out.write_text(
+        "".join(json.dumps(record) + "\n" for record in local[:1])
+    )  # done before, by a run without Ray
+    (tmp_path / "out.jsonl.run.json").write_text(
+        json.dumps({"runs": {local[0]["run"]: manifest_of(bundled)}})
+    )
+    command = ["score", photos, tmp_path / "missing.jpg", "--distribution", "--engine", "ray", "-o", out]
+    ran = subprocess.run(
+        [sys.executable, "-c", TWO_WORKERS, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0"),
+        timeout=300,
+    )
+    assert ran.returncode == 1, ran.stderr
+    assert ran.stdout == ""
+    assert f"{len(local) + 1} items: {len(local) - 1} scored, 1 done before, 1 failed" in ran.stderr
+    *records, missing = [json.loads(line) for line in out.read_text().splitlines()]
+    assert missing["error"]["type"] == "missing"
+    assert [record["image"] for record in records] == [record["image"] for record in local]
+    for record, here in zip(records, local, strict=True):
+        assert record.keys() == here.keys()
+        assert record["run"] == here["run"]
+        assert record["score"] == pytest.approx(here["score"], abs=1e-5)
+
+
+def manifest_of(ran: Ran) -> dict[str, object]:
+    found: dict[str, object] = json.loads(next(line for line in ran.err.splitlines() if line.startswith("{")))
+    return found
+
+
+def test_without_ray_there_is_one_clear_line(photos: Path, realqa: Realqa, tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text("raise ImportError('no ray')")
+    clean = environment()
+    clean["PYTHONPATH"] = f"{tmp_path}:{clean['PYTHONPATH']}"
+    ran = realqa("score", photos, "--engine", "ray", env=clean)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.said == ["realqa: --engine ray: Ray is not installed; pip install 'realqa[ray]'"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (ScoreSettings(engine="dask"), "unknown value 'dask'; use one of: local, ray"),
+        (ScoreSettings(engine="ray", server=ServerSettings("http://x/v1")), "spreads models, not requests"),
+    ],
+)
+def test_engines_that_make_no_sense_are_refused(settings: ScoreSettings, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        open_scorer(settings)

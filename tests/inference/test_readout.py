@@ -1,0 +1,113 @@
+"""How a model is read out: what decides scale, digits and pixels, and what is said about it."""
+
+import logging
+
+import pytest
+from PIL import Image
+
+from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.inference.readout import resolve
+from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.steps.score.score import ScoreSettings
+
+TRAINED = RealqaJson(scale=(1, 5), digits=2, min_pixels=1000, max_pixels=2000)
+
+
+def test_the_models_own_settings_are_used_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    found = resolve(TRAINED, ScoreSettings())
+    assert (found.scale, found.digits, found.min_pixels, found.max_pixels) == ((1, 5), 2, 1000, 2000)
+    assert found.numerals[:2] == ("1.0", "1.1")
+    assert not caplog.records
+
+
+def test_an_option_wins_and_the_contradiction_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    found = resolve(TRAINED, ScoreSettings(digits=3, max_pixels=5000))
+    assert (found.digits, found.max_pixels) == (3, 5000)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "digits 3 instead of 2, max pixels 5000 instead of 2000" in record.getMessage()
+
+
+def test_what_nobody_says_is_assumed_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    assert resolve(None, ScoreSettings()).scale == (1, 5)
+    assert "assuming scale 1-5 and digits 3" in caplog.text
+    caplog.clear()
+    assert resolve(None, ScoreSettings(scale=(1, 10), digits=1)).numerals[-1] == "9"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("objective", "own"), [("ntp", "direct"), ("levels", "levels"), ("regression", "regression")]
+)
+def test_a_model_is_read_out_by_the_method_that_it_was_trained_for(objective: str, own: str) -> None:
+    assert resolve(RealqaJson(objective=objective), ScoreSettings()).method == own
+
+
+def test_levels_are_read_out_of_any_model_that_writes_text_and_need_no_numerals() -> None:
+    found = resolve(TRAINED, ScoreSettings(method="levels", scale=(0, 100)))
+    assert (found.method, found.scale, found.numerals) == ("levels", (0, 100), ())
+
+
+@pytest.mark.parametrize(
+    ("objective", "method", "said"),
+    [
+        (
+            "regression",
+            "direct",
+            "--method: the model was trained with the objective 'regression', not for the method direct; "
+            "leave it out, or use regression",
+        ),
+        ("levels", "cot", "objective 'levels', not for the method cot; leave it out, or use levels"),
+        (
+            "ntp",
+            "regression",
+            "was not trained for the method regression; leave it out, or use direct or cot or levels",
+        ),
+    ],
+)
+def test_a_method_that_contradicts_the_model_is_refused(objective: str, method: str, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        resolve(RealqaJson(objective=objective), ScoreSettings(method=method))
+
+
+@pytest.mark.parametrize("objective", ["levels", "regression"])
+def test_greedy_decoding_is_for_numbers_alone(objective: str) -> None:
+    with pytest.raises(UsageError, match="--decode greedy: goes with --method direct only"):
+        resolve(RealqaJson(objective=objective), ScoreSettings(decode="greedy"))
+
+
+def test_without_numerals_no_digits_are_assumed(caplog: pytest.LogCaptureFixture) -> None:
+    resolve(None, ScoreSettings(method="levels"))
+    (record,) = caplog.records
+    assert record.getMessage() == "the model has no realqa.json: assuming scale 1-5 (see --scale)"
+
+
+@pytest.mark.parametrize("settings", [{"scale": (0, 100)}, {"digits": 4}, {"preset": "other"}])
+def test_what_cannot_be_read_out_is_a_usage_error(settings: dict) -> None:
+    with pytest.raises(UsageError):
+        resolve(TRAINED, ScoreSettings(**settings))
+
+
+def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numerals() -> None:
+    found = resolve(RealqaJson(), ScoreSettings(preset="realqa-release"))
+    assert (found.min_pixels, found.max_pixels) == (200_704, 401_408)
+    assert "3.9" in found.numerals
+    assert "3.90" not in found.numerals
+    photo = Image.effect_noise((1024, 1024), 90).convert("RGB")
+    small = found.prepare(photo)
+    assert small.size == (512, 512)
+    assert small.tobytes() == photo.resize((512, 512), Image.Resampling.NEAREST).tobytes()
+    assert found.prepare(small) is small
+
+
+def test_the_release_preset_looks_at_small_frames_twice_a_second_unless_told_otherwise() -> None:
+    found = resolve(RealqaJson(), ScoreSettings(preset="realqa-release"))
+    frame = Image.effect_noise((1280, 720), 90).convert("RGB")
+    assert found.prepare_frame(frame).size == (170, 96)
+    assert found.sampling(None, None).settings() == {"frames": 64, "fps": 2}
+    assert found.sampling(5, None).settings() == {"frames": 5, "fps": None}
+    plain = resolve(RealqaJson(), ScoreSettings())
+    assert plain.prepare_frame(frame) is frame
+    assert plain.sampling(None, None).settings() == {"frames": 8, "fps": None}
+    with pytest.raises(UsageError, match="--frames"):
+        plain.sampling(0, None)

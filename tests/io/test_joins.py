@@ -1,0 +1,147 @@
+"""Two files about the same images find each other: by path, then by unique file name, never by guessing."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realqa_cli.errors import ItemError, UsageError
+from realqa_cli.io.labels import Join, Row, read_rows
+
+
+def write(file: Path, *records: dict[str, Any] | str) -> str:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records), encoding="utf-8"
+    )
+    return str(file)
+
+
+def join(file: str) -> Join:
+    return Join(read_rows(file), name=file)
+
+
+def rows(file: str) -> list[Row]:
+    return list(read_rows(file))
+
+
+def test_paths_in_a_file_are_seen_from_its_folder_then_from_here(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for photo in ("data/a.jpg", "b.jpg"):
+        Path(photo).parent.mkdir(exist_ok=True)
+        Path(photo).touch()
+    file = write(Path("data/x.jsonl"), *({"image": name} for name in ("a.jpg", "b.jpg", "nowhere.jpg")))
+    assert [row.named for row in rows(file)] == ["data/a.jpg", "b.jpg", "data/nowhere.jpg"]
+    assert rows(file)[1].path == os.path.realpath("b.jpg")
+
+
+def test_the_same_image_is_found_whatever_the_way_to_it(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "photos" / "a.jpg")
+    truth = join(write(tmp_path / "photos" / "mos.jsonl", {"image": "a.jpg", "mos": 3}))
+    for named in ("photos/a.jpg", str(tmp_path / "photos" / "a.jpg"), "photos/../photos/a.jpg", "link.jpg"):
+        (row,) = rows(write(tmp_path / "labels.jsonl", {"image": named}))
+        assert truth.find(row).record["mos"] == 3
+
+
+def test_a_unique_file_name_will_do_and_one_that_is_not_is_ambiguous(tmp_path: Path) -> None:
+    names = ["x/a.jpg", "x/b.jpg", "y/b.jpg"]
+    truth = join(write(tmp_path / "mos.jsonl", *({"image": name, "mos": 1} for name in names)))
+    a, b, c = rows(write(tmp_path / "labels.jsonl", *({"image": f"z/{n}.jpg"} for n in "abc")))
+    assert truth.find(a).record["image"] == "x/a.jpg"
+    with pytest.raises(ItemError, match=r"2 images in .* are called b\.jpg") as error:
+        truth.find(b)
+    assert error.value.type == "ambiguous"
+    with pytest.raises(ItemError, match="not in") as error:
+        truth.find(c)
+    assert error.value.type == "unmatched"
+    assert truth.unused == 2
+
+
+def test_two_images_cannot_share_one_row(tmp_path: Path) -> None:
+    truth = join(write(tmp_path / "mos.jsonl", {"image": "a.jpg", "mos": 1}))
+    first, second = rows(write(tmp_path / "l.jsonl", {"image": "x/a.jpg"}, {"image": "y/a.jpg"}))
+    assert truth.find(first) == truth.find(first)
+    with pytest.raises(ItemError, match="both go with"):
+        truth.find(second)
+
+
+def test_later_rows_replace_earlier_ones_and_failed_ones_say_nothing(tmp_path: Path) -> None:
+    failed = {"image": "a.jpg", "error": {"type": "x", "message": "y"}}
+    file = write(tmp_path / "mos.jsonl", {"image": "a.jpg", "mos": 1}, {"image": "a.jpg", "mos": 2}, failed)
+    truth = join(file)
+    assert truth.find(rows(file)[0]).record["mos"] == 2
+    assert (truth.repeated, len(truth)) == (1, 1)
+
+
+def test_a_csv_file_gives_the_same_rows(tmp_path: Path) -> None:
+    file = tmp_path / "mos.CSV"
+    file.write_text(
+        '\ufeffImage,MOS,mos_range,note\na.jpg,3.5,1-5,fine\nb.jpg,,,\nc.jpg,2,"[0, 100]",\n',
+        encoding="utf-8",
+    )
+    a, b, c = rows(str(file))
+    assert a.record == {
+        "Image": "a.jpg",
+        "image": "a.jpg",
+        "MOS": "3.5",
+        "mos": 3.5,
+        "mos_range": [1, 5],
+        "note": "fine",
+    }
+    assert "mos" not in b.record
+    assert c.record["mos_range"] == [0, 100]
+    assert a.where == f"{file}:2"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name2,mos\na.jpg,1\n", "no column 'image' among: name2, mos"),
+        ("image,mos\na.jpg,good\n", "'good' is no number"),
+        ("image,mos\na.jpg,nan\n", "'nan' is no number"),
+        ("image,mos,mos_range\na.jpg,1,5-1\n", "'5-1' is no range"),
+        ("image,mos\n", "holds no records"),
+        ("", "no column 'image'"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "mos.csv"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=words.replace("[", r"\[")):
+        list(read_rows(str(file)))
+
+
+def test_a_bad_line_is_a_row_with_an_error_and_in_a_join_it_is_refused(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "x.jsonl", {"image": "a.jpg"}, "no json", {"image": 3}, {"other": 1}, {"image": "\0"}
+    )
+    first, second, third, fourth, fifth = rows(file)
+    assert (first.error, fourth.error, fourth.named) == (None, None, None)
+    assert second.error is not None
+    assert third.error is not None
+    assert fifth.error is not None
+    assert second.name == f"{file}:2"
+    with pytest.raises(UsageError, match=r"x\.jsonl:2"):
+        join(file)
+    with pytest.raises(UsageError, match="names no image"):
+        join(write(tmp_path / "y.jsonl", {"other": 1}))
+
+
+def test_standard_input_and_files_of_any_name_are_json_lines(tmp_path: Path) -> None:
+    (row,) = read_rows("-", stdin=io.StringIO('{"video": "v.mp4"}\n'))
+    assert (row.named, row.kind, row.where) == ("v.mp4", "video", "<stdin>:1")
+    assert rows(write(tmp_path / "labels.txt", {"images": ["a.jpg"]}))[0].named == str(tmp_path / "a.jpg")
+
+
+def test_missing_and_empty_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        list(read_rows(str(tmp_path / "none.jsonl")))
+    with pytest.raises(UsageError, match="cannot be read as CSV"):
+        list(read_rows(str(tmp_path / "none.csv")))
+    with pytest.raises(UsageError, match="holds no records"):
+        list(read_rows(write(tmp_path / "empty.jsonl")))

@@ -1,0 +1,373 @@
+"""Sources: what a command line's words stand for, in which order, and what is wrong with them."""
+
+import io
+import json
+import os
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realqa_cli.errors import UsageError
+from realqa_cli.io import sources
+from realqa_cli.io.jsonl import dump_line
+from realqa_cli.io.sources import Item, count_sources, read_sources
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test works in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"x")
+
+
+def write(name: str, *records: dict[str, Any] | str) -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    lines = (record if isinstance(record, str) else dump_line(record) for record in records)
+    Path(name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return name
+
+
+def read(*given: str, stdin: str = "") -> list[Item]:
+    return list(read_sources(given, stdin=io.StringIO(stdin)))
+
+
+def names(*given: str) -> list[str]:
+    return [item.name for item in read(*given)]
+
+
+def error_of(item: Item) -> dict[str, str]:
+    assert item.error is not None
+    assert item.path is None
+    return item.error.as_field()
+
+
+# Files
+
+
+def test_files_come_in_the_order_given_under_the_names_given() -> None:
+    touch("b.jpg", "a.jpg", "folder/c.png")
+    assert read("b.jpg", "./a.jpg", "folder/c.png", "b.jpg") == [
+        Item(0, "b.jpg", Path("b.jpg")),
+        Item(1, "./a.jpg", Path("a.jpg")),
+        Item(2, "folder/c.png", Path("folder/c.png")),
+        Item(3, "b.jpg", Path("b.jpg")),
+    ]
+
+
+def test_a_missing_file_is_an_error_in_its_place() -> None:
+    touch("a.jpg", "c.jpg")
+    first, missing, last = read("a.jpg", "b.jpg", "c.jpg")
+    assert (first.error, last.error) == (None, None)
+    assert (missing.index, missing.name) == (1, "b.jpg")
+    assert error_of(missing) == {"type": "missing", "message": "b.jpg: no such file; check the path"}
+
+
+def test_a_file_of_any_other_suffix_is_tried_as_a_photo() -> None:
+    touch("photo", "photo.dat")
+    assert [(item.kind, item.error) for item in read("photo", "photo.dat")] == [("image", None)] * 2
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.MKV", "a.webm", "a.mov", "a.avi", "a.m4v"])
+def test_videos_are_known_by_their_suffix(name: str) -> None:
+    touch(name)
+    assert [item.kind for item in read(name)] == ["video"]
+
+
+def test_a_path_that_cannot_exist_is_left_to_the_reader() -> None:
+    (item,) = read("x" * 300)
+    assert (item.path, item.error) == (Path("x" * 300), None)
+
+
+# Folders
+
+
+def test_a_folder_gives_photos_and_videos_below_it_in_code_point_order() -> None:
+    inside = [
+        "B.JPG",
+        "a/2.heic",
+        "a/10.png",
+        "a-b.webp",
+        "a.mp4",
+        "c.TIFF",
+        ".hidden.avif",
+        "ä.bmp",
+        "z/.y/x.gif",
+    ]
+    touch(*(f"photos/{name}" for name in inside), "photos/notes.txt", "photos/list.jsonl", "photos/noext")
+    expected = sorted(f"photos/{name}" for name in inside)
+    assert names("photos") == expected
+    assert names("photos/") == expected
+    assert expected[0] == "photos/.hidden.avif"
+    assert (
+        expected.index("photos/a-b.webp")
+        < expected.index("photos/a/10.png")
+        < expected.index("photos/a/2.heic")
+    )
+
+
+def test_every_suffix_counts_in_any_case() -> None:
+    suffixes = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"]
+    touch(
+        *(f"photos/a.{suffix}" for suffix in suffixes), *(f"photos/b.{suffix.upper()}" for suffix in suffixes)
+    )
+    assert len(names("photos")) == 2 * len(suffixes)
+
+
+def test_links_to_folders_are_followed_once_and_make_no_loop() -> None:
+    touch("photos/a/1.jpg", "elsewhere/2.jpg")
+    os.symlink("..", "photos/a/up")
+    os.symlink(".", "photos/self")
+    os.symlink("a", "photos/Alias")  # sorts first, but the real folder's name is kept
+    os.symlink(os.path.abspath("elsewhere"), "photos/link")
+    assert names("photos") == ["photos/a/1.jpg", "photos/link/2.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    touch("photos/a/1.jpg", "photos/b/2.jpg")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if path.endswith("a"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(sources.os, "scandir", refuse)  # the tests may run as root, whom no mode stops
+    locked, photo = read("photos")
+    assert error_of(locked)["type"] == "unreadable"
+    assert (locked.name, photo.name) == ("photos/a", "photos/b/2.jpg")
+
+
+def test_file_names_that_are_not_utf_8_are_found() -> None:
+    name = os.fsdecode(b"photos/\xff.jpg")
+    touch(name)
+    (item,) = read("photos")
+    assert item.name == name
+    assert item.path is not None
+    assert item.path.read_bytes() == b"x"
+
+
+# JSON Lines
+
+
+def test_other_fields_of_a_record_pass_through() -> None:
+    touch("a.jpg")
+    write("in.jsonl", {"mos": 3.5, "image": "a.jpg", "nested": {"x": [1]}, "error": None})
+    assert read("in.jsonl") == [Item(0, "a.jpg", Path("a.jpg"), {"mos": 3.5, "nested": {"x": [1]}})]
+
+
+def test_paths_are_seen_from_the_folder_of_the_file() -> None:
+    touch("data/photos/a.jpg", "photos/a.jpg")
+    write("data/in.jsonl", {"image": "photos/a.jpg"})
+    assert read("data/in.jsonl") == [Item(0, "data/photos/a.jpg", Path("data/photos/a.jpg"))]
+
+
+def test_paths_that_lead_nowhere_from_there_are_seen_from_the_current_folder() -> None:
+    touch("photos/a.jpg")
+    write("results/scores.jsonl", {"image": "photos/a.jpg", "score": 3.9})
+    assert read("results/scores.jsonl") == [Item(0, "photos/a.jpg", Path("photos/a.jpg"), {"score": 3.9})]
+
+
+def test_a_name_that_means_the_same_file_from_here_is_kept(here: Path) -> None:
+    touch("photos/a.jpg")
+    write("other/in.jsonl", {"image": str(here / "photos/a.jpg")})
+    os.symlink(here / "photos", here / "other/photos")
+    write("other/linked.jsonl", {"image": "photos/a.jpg"})
+    assert names("other/in.jsonl", "other/linked.jsonl") == [str(here / "photos/a.jpg"), "photos/a.jpg"]
+
+
+def test_the_names_that_come_out_can_be_fed_in_again_from_the_current_folder() -> None:
+    touch("data/photos/a.jpg")
+    write("data/in.jsonl", {"image": "photos/a.jpg"})
+    write("results/out.jsonl", *({"image": name} for name in names("data/in.jsonl")))
+    write("out.jsonl", *({"image": name} for name in names("results/out.jsonl")))
+    assert [item.path for item in read("out.jsonl")] == [Path("data/photos/a.jpg")]
+
+
+def test_a_record_whose_photo_is_missing_keeps_its_name_and_fields() -> None:
+    write("data/in.jsonl", {"image": "a.jpg", "mos": 3})
+    (item,) = read("data/in.jsonl")
+    assert (item.name, item.fields) == ("a.jpg", {"mos": 3})
+    assert error_of(item) == {"type": "missing", "message": "data/a.jpg: no such file; check the path"}
+
+
+def test_records_of_videos_and_of_one_image_in_a_list_are_taken() -> None:
+    touch("a.mp4", "a.jpg")
+    write("in.jsonl", {"video": "a.mp4", "image": None}, {"images": ["a.jpg"], "messages": []})
+    video, image = read("in.jsonl")
+    assert (video.kind, video.name, video.fields) == ("video", "a.mp4", {})
+    assert (image.kind, image.name) == ("image", "a.jpg")
+    assert image.fields == {"images": ["a.jpg"], "messages": []}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"mos": 3},
+        {"image": None},
+        {"image": ""},
+        {"image": 3},
+        {"image": ["a.jpg"]},
+        {"images": []},
+        {"images": ["a.jpg", "b.jpg"]},
+        {"image": "a.jpg", "video": "a.mp4"},
+    ],
+    ids=json.dumps,
+)
+def test_a_record_that_is_not_about_one_thing_is_an_error(record: dict[str, Any]) -> None:
+    touch("a.jpg", "b.jpg", "a.mp4")
+    write("in.jsonl", record)
+    (item,) = read("in.jsonl")
+    assert item.name == "in.jsonl:1"
+    assert error_of(item)["type"] == "record"
+    assert "in.jsonl:1: no image or video, or several" in error_of(item)["message"]
+
+
+def test_an_unreadable_line_is_an_error_that_names_it_and_the_run_goes_on() -> None:
+    touch("a.jpg")
+    write("in.jsonl", {"image": "a.jpg"}, "", "oops", {"image": "a.jpg"})
+    first, error, last = read("in.jsonl")
+    assert (first.name, error.name, last.name) == ("a.jpg", "in.jsonl:3", "a.jpg")
+    assert error_of(error)["type"] == "record"
+    assert error_of(error)["message"].startswith("in.jsonl:3: no JSON object")
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ({"type": "missing", "message": "it was gone"}, {"type": "missing", "message": "it was gone"}),
+        ("it was gone", {"type": "failed", "message": "it was gone"}),
+        ({}, {"type": "failed", "message": "an earlier step failed"}),
+    ],
+)
+def test_an_item_that_failed_earlier_stays_failed_with_its_own_words(
+    field: Any, expected: dict[str, str]
+) -> None:
+    touch("a.jpg")
+    write("in.jsonl", {"image": "a.jpg", "mos": 3, "error": field})
+    (item,) = read("in.jsonl")
+    assert (item.name, item.fields) == ("a.jpg", {"mos": 3})
+    assert error_of(item) == expected
+
+
+def test_file_urls_are_paths_and_others_are_not_fetched(here: Path) -> None:
+    touch("a b.jpg")
+    write("in.jsonl", {"image": f"file://{here}/a%20b.jpg"}, {"image": "https://example.org/a.jpg"})
+    local, remote = read("in.jsonl")
+    assert (local.name, local.path) == (f"{here}/a b.jpg", here / "a b.jpg")
+    assert remote.name == "https://example.org/a.jpg"
+    assert error_of(remote)["type"] == "unsupported"
+    assert "download it first" in error_of(remote)["message"]
+
+
+def test_a_url_on_the_command_line_is_an_error_item() -> None:
+    (item,) = read("https://example.org/a.jpg")
+    assert error_of(item)["type"] == "unsupported"
+
+
+# Standard input
+
+
+def test_standard_input_is_json_lines_seen_from_the_current_folder() -> None:
+    touch("a.jpg", "b.jpg")
+    first, error, last = read("-", "b.jpg", stdin='{"image": "a.jpg", "mos": 3}\noops\n')
+    assert first == Item(0, "a.jpg", Path("a.jpg"), {"mos": 3}, live=True)
+    assert error.name == "<stdin>:2"
+    assert last == Item(2, "b.jpg", Path("b.jpg"))
+
+
+def test_standard_input_is_read_line_by_line() -> None:
+    def endless() -> Iterator[str]:
+        while True:
+            yield '{"image": "a.jpg"}\n'
+
+    touch("a.jpg")
+    items = read_sources(["-"], stdin=endless())  # type: ignore[arg-type]
+    assert [next(items).index for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_long_file_is_never_held_in_memory() -> None:
+    touch("a.jpg")
+    write("in.jsonl", *({"image": "a.jpg", "text": "x" * 10_000} for _ in range(500)))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_sources(["in.jsonl"])) == 500
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000  # of 5 MB
+    finally:
+        tracemalloc.stop()
+
+
+# Wrong usage
+
+
+def usage_error(*given: str, **options: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        read_sources(given, **options)  # before the first item is asked for
+    return str(caught.value)
+
+
+def test_no_sources_are_wrong_usage() -> None:
+    assert "no sources" in usage_error()
+
+
+def test_a_folder_without_photos_is_wrong_usage_even_as_the_last_source() -> None:
+    touch("a.jpg", "folder/notes.txt")
+    message = usage_error("a.jpg", "folder")
+    assert message.startswith(
+        "folder: there are no photos or videos in this folder; realqa looks for .avi .avif"
+    )
+
+
+def test_a_json_lines_file_that_does_not_exist_is_wrong_usage() -> None:
+    touch("a.jpg")
+    assert (
+        usage_error("a.jpg", "in.jsonl")
+        == "in.jsonl: cannot be read (No such file or directory); check the path"
+    )
+
+
+def test_standard_input_cannot_be_given_twice() -> None:
+    assert "twice" in usage_error("-", "-")
+
+
+def test_a_limit_below_one_is_wrong_usage() -> None:
+    touch("a.jpg")
+    assert usage_error("a.jpg", limit=0).startswith("--limit: ")
+
+
+def test_sources_that_hold_nothing_at_all_are_wrong_usage() -> None:
+    write("in.jsonl", "", " ")
+    with pytest.raises(UsageError, match="hold no records"):
+        read("in.jsonl", "-", stdin="\n")
+
+
+def test_an_empty_json_lines_file_beside_others_is_fine() -> None:
+    touch("a.jpg")
+    write("in.jsonl")
+    assert names("in.jsonl", "a.jpg") == ["a.jpg"]
+
+
+# How many
+
+
+def test_a_limit_stops_early_and_across_sources() -> None:
+    touch("a.jpg", "photos/b.jpg", "photos/c.jpg")
+    items = list(read_sources(["a.jpg", "photos"], limit=2))
+    assert [item.name for item in items] == ["a.jpg", "photos/b.jpg"]
+
+
+def test_the_count_is_the_number_of_items() -> None:
+    touch("a.jpg", "photos/b.jpg", "photos/c.jpg")
+    write("in.jsonl", {"image": "a.jpg"}, "", "oops", {"image": "b.jpg"})
+    given = ["a.jpg", "missing.jpg", "photos", "in.jsonl"]
+    assert count_sources(given) == len(read(*given)) == 7
+    assert count_sources(given, limit=3) == 3
+    assert count_sources([*given, "-"]) is None

@@ -1,0 +1,133 @@
+"""The ledger: a reply is on disk before it is read, keyed by what it answers, and no two runs write it."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realqa_cli.errors import OutputError
+from realqa_cli.steps.annotate.ledger import Asked, Entry, Ledger, places
+
+ASKED = Asked("gpt-4o", "sha256:1", {"max_pixels": 100, "temperature": 0})
+PHOTO = f"sha256:{'ab' * 32}"
+KEY = ASKED.key(PHOTO)
+
+
+def reply(text: str) -> Mapping[str, Any]:
+    return {"choices": [{"message": {"content": text}}], "usage": {"prompt_tokens": 1}}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "labels.jsonl.replies.jsonl"
+
+
+def put(ledger: Ledger, turn: int, text: str, key: str = KEY) -> None:
+    ledger.put(key, turn, ASKED, PHOTO, Entry(reply(text), 0.25))
+
+
+def test_a_reply_is_in_the_file_as_soon_as_it_is_put(path: Path) -> None:
+    with Ledger(path) as ledger:
+        put(ledger, 0, "hello")
+        (line,) = map(json.loads, path.read_text().splitlines())
+    assert line == {
+        "key": KEY,
+        "turn": 0,
+        "content": PHOTO,
+        "model": "gpt-4o",
+        "prompt": "sha256:1",
+        "parameters": {"max_pixels": 100, "temperature": 0},
+        "cost_usd": 0.25,
+        "reply": reply("hello"),
+    }
+
+
+def test_a_later_run_finds_both_turns(path: Path) -> None:
+    with Ledger(path) as ledger:
+        put(ledger, 0, "first")
+        put(ledger, 1, "second")
+        assert ledger.fresh(KEY)
+    with Ledger(path) as ledger:
+        assert ledger.get(KEY, 0) == Entry(reply("first"), 0.25)
+        assert ledger.get(KEY, 1) == Entry(reply("second"), 0.25)
+        assert ledger.get("another", 0) is None
+        assert not ledger.fresh(KEY)
+        assert [entry.cost for _, entry in ledger.entries()] == [0.25, 0.25]
+
+
+def test_a_new_first_reply_makes_the_old_second_one_void(path: Path) -> None:
+    with Ledger(path) as ledger:
+        put(ledger, 0, "first")
+        put(ledger, 1, "second")
+        put(ledger, 0, "anew")
+        assert ledger.get(KEY, 1) is None
+    with Ledger(path) as ledger:
+        assert ledger.get(KEY, 0) == Entry(reply("anew"), 0.25)
+        assert ledger.get(KEY, 1) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Asked("gpt-4o-mini", "sha256:1", ASKED.parameters),
+        Asked("gpt-4o", "sha256:2", ASKED.parameters),
+        Asked("gpt-4o", "sha256:1", {"max_pixels": 101, "temperature": 0}),
+    ],
+    ids=["model", "prompt", "parameters"],
+)
+def test_whatever_decides_a_reply_is_in_its_key(other: Asked) -> None:
+    assert other.key(PHOTO) != KEY
+    assert other.key(PHOTO)[:40] == KEY[:40], "the photo can be seen in it"
+    assert ASKED.key(f"sha256:{'cd' * 32}") != KEY
+    assert len(KEY) <= 64, "what batch services take as an id"
+
+
+def test_a_line_that_a_kill_cut_short_is_mended_and_costs_only_itself(path: Path) -> None:
+    with Ledger(path) as ledger:
+        put(ledger, 0, "first")
+        put(ledger, 0, "other", "k2")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    with Ledger(path) as ledger:
+        assert "incomplete last line" in str(ledger.repaired)
+        assert ledger.get(KEY, 0) is not None
+        assert ledger.get("k2", 0) is None
+        put(ledger, 0, "other", "k2")
+    assert path.read_bytes() == whole
+
+
+def test_two_runs_cannot_pay_into_one_ledger(path: Path) -> None:
+    with Ledger(path), pytest.raises(OutputError, match="another run is writing this file"), Ledger(path):
+        pass
+
+
+def test_a_closed_ledger_takes_nothing(path: Path) -> None:
+    with Ledger(path) as ledger:
+        pass
+    with pytest.raises(OutputError, match="is closed"):
+        put(ledger, 0, "late")
+
+
+def test_a_file_of_something_else_is_not_touched(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("hello\n")
+    with pytest.raises(OutputError, match="this is no record"), Ledger(path):
+        pass
+    assert path.read_text() == "hello\n"
+
+
+def test_numbers_that_are_no_json_become_null(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.put(KEY, 0, ASKED, PHOTO, Entry({"choices": [], "logprob": -math.inf}))
+        assert ledger.get(KEY, 0) == Entry({"choices": [], "logprob": None})
+
+
+def test_looking_into_a_ledger_neither_creates_nor_locks_it(path: Path) -> None:
+    assert places(path) == {}
+    assert not path.parent.exists()
+    with Ledger(path) as ledger:
+        put(ledger, 0, "first")
+        assert places(path) == {(KEY, 0): 0}

@@ -1,0 +1,304 @@
+"""The paper's baselines: they train, save, load and score like next-token prediction, and resume to the bit."""
+
+import gc
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_conversations import cot, direct, load, photo, write_direct, write_lines
+from process import environment
+from safetensors.numpy import load_file
+from small_models import write
+from small_training import SMALL, _one_thread, log_of, settings  # noqa: F401  (pytest finds the fixture by its name)
+
+from realqa_cli import Scorer
+from realqa_cli.backends.base import Ask
+from realqa_cli.backends.hf.regression_head import FILE
+from realqa_cli.cli import main
+from realqa_cli.domain import levels, prompts
+from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.inference.teacher_forcing import conversations
+from realqa_cli.inference.teacher_forcing.data_spec import Lessons
+from realqa_cli.media.photo import open_photo
+from realqa_cli.models import find
+from realqa_cli.steps.train.objectives import levels_objective as in_levels
+from realqa_cli.steps.train.objectives.objective import Setup, make
+from realqa_cli.steps.train.train import train
+
+BASELINES = ["levels", "regression"]
+CONTRACT = {"score", "mode", "std", "interval", "mass", "scale", "method", "decode", "text", "run"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_direct(tmp_path_factory.mktemp("data"), 12)
+
+
+@pytest.fixture(scope="module")
+def learnt(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a run that had enough steps to learn the twelve photos, by objective; made once."""
+    folder = tmp_path_factory.mktemp("learnt")
+
+    def of(objective: str) -> Path:
+        if not (folder / objective).exists():
+            how = settings(base, objective=objective, tuning="full", epochs=16, learning_rate=5e-3)
+            train([data], folder / objective, how)
+        return folder / objective
+
+    return of
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    """All of a folder: adapter or model, and head."""
+    files = sorted(folder.glob("*.safetensors"))
+    return {f"{file.stem} {name}": value for file in files for name, value in load_file(file).items()}
+
+
+def scores(folder: Path, data: Path) -> list[float]:
+    records = Scorer(str(folder)).score([data.parent / f"{i}.png" for i in range(12)])
+    return [record["score"] for record in records]
+
+
+def stop_at(step: int) -> Callable[[Mapping[str, Any], int], None]:
+    """Watches a run, and interrupts it there."""
+
+    def watch(record: Mapping[str, Any], steps: int) -> None:
+        if record["step"] == step:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+@pytest.mark.parametrize("objective", BASELINES)
+class TestBoth:
+    def test_what_was_learnt_is_scored_without_an_option(
+        self, objective: str, learnt: Callable[[str], Path], data: Path
+    ) -> None:
+        folder = learnt(objective)
+        told = json.loads((folder / "realqa.json").read_text())
+        assert (told["objective"], told["scale"]) == (objective, [1.0, 5.0])
+        truth = [1 + 3.9 * i / 11 for i in range(12)]
+        assert np.corrcoef(scores(folder, data), truth)[0, 1] > 0.8
+        losses = [line["loss"] for line in log_of(folder)]
+        assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 2
+
+    def test_the_metric_of_numbers_is_null_in_the_log(
+        self, objective: str, learnt: Callable[[str], Path]
+    ) -> None:
+        for line in log_of(learnt(objective)):
+            assert line["ncm"] is line["ncm_star"] is line["ncm_star_release"] is None
+            assert line["samples_per_second"] > 0
+
+    def test_an_adapter_leaves_the_eyes_alone_where_it_is_told_to_and_is_trained_on(
+        self, objective: str, base: Path, data: Path, tmp_path: Path
+    ) -> None:
+        how = {"objective": objective, "max_steps": 2, "learning_rate": 1e-2, "lora_rank": 4}
+        train([data], tmp_path / "one", settings(base, freeze_vision=True, **how))
+        assert not [name for name in weights(tmp_path / "one") if "visual" in name]
+        train([data], tmp_path / "two", settings(tmp_path / "one", **how))
+        assert json.loads((tmp_path / "two" / "realqa.json").read_text())["base_model"] == str(base)
+        assert scores(tmp_path / "two", data) != scores(tmp_path / "one", data)
+
+    def test_it_begins_with_new_weights_where_it_is_told_to(
+        self, objective: str, learnt: Callable[[str], Path], data: Path, tmp_path: Path
+    ) -> None:
+        how = settings(
+            learnt(objective), objective=objective, tuning="scratch", max_steps=1, learning_rate=1e-9
+        )
+        train([data], tmp_path / "run", how)
+        before, after = weights(learnt(objective)), weights(tmp_path / "run")
+        assert before.keys() == after.keys()
+        assert all(not np.array_equal(before[name], after[name]) for name in before if before[name].ndim > 1)
+
+    def test_conversations_without_a_direct_answer_are_left_out_aloud(
+        self, objective: str, base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("WARNING", "realqa")
+        lines = [direct(photo(tmp_path, 0), "3.98"), *[cot("0.png", "3.98")] * 2]
+        file = write_lines(tmp_path / "c.jsonl", lines)
+        account = train([file], tmp_path / "run", settings(base, objective=objective, max_steps=1))
+        assert account["conversations"] == 1
+        assert (
+            f"2 of 3 conversations have no direct answer, from which the objective {objective}" in caplog.text
+        )
+        with pytest.raises(UsageError, match=r"c\.jsonl: no conversation has a direct answer"):
+            train([write_lines(file, lines[1:])], tmp_path / "none", settings(base, objective=objective))
+
+    def test_only_its_own_kind_goes_on_from_it(
+        self, objective: str, learnt: Callable[[str], Path], data: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError, match=f"the model was trained with the objective '{objective}'"):
+            train([data], tmp_path / "run", settings(learnt(objective)))
+
+
+class TestLevels:
+    def test_the_answer_is_a_word_of_the_exact_label(self, base: Path, tmp_path: Path) -> None:
+        lines = [direct(photo(tmp_path, 0), "3.40", mos=3.4049), direct("0.png", "3.40")]
+        read = conversations.read([write_lines(tmp_path / "c.jsonl", lines)])
+        setup = Setup(load(base).prepares, Lessons((1, 5), 3, None, {}), 2048, takes_mask=True)
+        batch = make("levels", setup).collate(read)
+        labels = [row[row >= 0] for row in batch["labels"]]
+        said = setup.prepares.tokenizer.batch_decode(labels, skip_special_tokens=True)
+        assert said == ["The quality of this image is good.", "The quality of this image is fair."]
+        assert not batch["spots"]
+
+    def test_a_video_stays_one(self, tmp_path: Path) -> None:
+        line = direct(photo(tmp_path, 0), "4.90")
+        line["messages"][1]["content"] = "The score of this video is 4.90."
+        (read,) = conversations.read([write_lines(tmp_path / "c.jsonl", [line])])
+        assert in_levels.in_words(read, (1, 5)).turns[-1][1] == "The quality of this video is excellent."
+
+    def test_a_record_holds_every_word_and_the_number_that_they_come_to(
+        self, learnt: Callable[[str], Path], data: Path
+    ) -> None:
+        (record,) = Scorer(str(learnt("levels")), distribution=True).score([data.parent / "11.png"])
+        assert record.keys() >= CONTRACT
+        assert [*record["levels"]] == [*levels.WORDS]
+        shares = np.array([*record["levels"].values()])
+        assert shares.sum() == pytest.approx(1)
+        assert record["score"] == pytest.approx(float(shares @ levels.values(1, 5)))
+        best = levels.WORDS[int(shares.argmax())]
+        assert record["text"] == f"The quality of this image is {best}."
+        assert record["mode"] == 5 - levels.WORDS.index(best)
+        assert (record["method"], record["decode"]) == ("levels", "exact")
+        assert 0 < record["mass"] <= 1
+        assert record["distribution"][-1][0] == 5
+
+    def test_the_words_have_the_probability_of_plain_forward_passes(self, base: Path, data: Path) -> None:
+        backend = load(base)
+        (record,) = Scorer(str(base), method="levels", scale=(1, 5)).score([data.parent / "1.png"])
+        image = open_photo(data.parent / "1.png")
+        begun = backend.prepares.render(prompts.DIRECT_QUESTION, 1) + prompts.LEVEL_PREFIX
+        before = len(backend.prepares.encode([begun])[0])
+        totals = []
+        for word in levels.WORDS:
+            prompt = backend.prepares.batch([begun + word], [[image]])
+            with torch.inference_mode():
+                logs = backend.model(**prompt.forward_inputs()).logits.float().log_softmax(-1)[0]
+            count = len(backend.prepares.encode([begun + word])[0]) - before
+            ids = prompt.ids_B_T[0, -count:]
+            totals.append(sum(float(logs[-count - 1 + i, token]) for i, token in enumerate(ids)))
+        expected = np.exp(np.array(totals) - np.logaddexp.reduce(totals))
+        assert [*record["levels"].values()] == pytest.approx(expected.tolist(), rel=1e-4)
+        assert record["mass"] == pytest.approx(float(np.exp(totals).sum()), rel=1e-4)
+
+
+class TestRegression:
+    def test_a_record_holds_a_score_and_no_more(self, learnt: Callable[[str], Path], data: Path) -> None:
+        (record,) = Scorer(str(learnt("regression"))).score([data.parent / "3.png"])
+        assert record.keys() >= CONTRACT
+        unknown = ("mode", "std", "interval", "mass", "decode", "text")
+        assert [record[name] for name in unknown] == [None] * len(unknown)
+        assert (record["method"], record["scale"]) == ("regression", [1.0, 5.0])
+
+    def test_scoring_sees_what_training_saw_in_any_company(
+        self, learnt: Callable[[str], Path], data: Path
+    ) -> None:
+        backend = load(learnt("regression"))
+        read = conversations.read([data])
+        setup = Setup(backend.prepares, Lessons((1, 5), 3, None, {}), 2048, takes_mask=True)
+        objective = make("regression", setup)
+        batch = objective.collate(read)
+        assert batch["labels"].tolist() == pytest.approx([0.975 * i / 11 for i in range(12)], abs=0.003)
+        asks = [Ask(prompts.DIRECT_QUESTION, (open_photo(one.images[0]),)) for one in read]
+        together = backend.values(asks)
+        alone = [float(backend.values([ask])[0]) for ask in asks]
+        assert together == pytest.approx(alone, abs=1e-5)
+        error = ((together - batch["labels"].numpy()) ** 2).sum()
+        trained = objective.fit(backend.model, find(str(learnt("regression"))), afresh=False)
+        assert objective.loss(trained, batch).total.item() == pytest.approx(error, rel=1e-4)
+
+    def test_the_weights_stay_a_model_that_writes_and_the_head_lies_beside_them(
+        self, learnt: Callable[[str], Path], base: Path
+    ) -> None:
+        from transformers import AutoModelForImageTextToText
+
+        assert {*load_file(learnt("regression") / FILE)} == {"weight", "bias"}
+        old, new = (AutoModelForImageTextToText.from_pretrained(f) for f in (base, learnt("regression")))
+        assert torch.equal(old.lm_head.weight, new.lm_head.weight)
+
+    def test_a_folder_without_its_head_is_one_line(
+        self, learnt: Callable[[str], Path], data: Path, tmp_path: Path
+    ) -> None:
+        folder = shutil.copytree(learnt("regression"), tmp_path / "copy")
+        (folder / FILE).unlink()
+        with pytest.raises(
+            ModelError, match=f"{FILE}: its regression head cannot be loaded: .*; copy the whole"
+        ):
+            Scorer(str(folder))
+
+    @pytest.mark.parametrize("tuning", ["lora", "full"])
+    def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
+        self, tuning: str, base: Path, data: Path, tmp_path: Path
+    ) -> None:
+        how = settings(
+            base, objective="regression", tuning=tuning, max_steps=12, save_steps=4, learning_rate=1e-2
+        )
+        train([data], tmp_path / "whole", how)
+        with pytest.raises(KeyboardInterrupt):
+            train([data], tmp_path / "stopped", how, watch=stop_at(7))
+        gc.collect()  # the lock goes with the run
+        train([data], tmp_path / "stopped", how, resume=True)
+        whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+        assert whole.keys() == stopped.keys()
+        assert not [name for name in whole if not np.array_equal(whole[name], stopped[name])]
+
+    def test_other_families_learn_it_too(self, data: Path, tmp_path: Path) -> None:
+        base = write(tmp_path / "llava", "llava", merges_digits=True)
+        how = settings(base, objective="regression", max_steps=2, min_pixels=None, max_pixels=None)
+        train([data], tmp_path / "run", how)
+        assert all(1 <= score <= 5 for score in scores(tmp_path / "run", data))
+
+    def test_two_processes_give_the_weights_of_one(self, base: Path, data: Path, tmp_path: Path) -> None:
+        how = {"objective": "regression", "tuning": "full", "max_steps": 3, "learning_rate": 1e-3}
+        train([data], tmp_path / "one", settings(base, **how))
+        more = {**SMALL, **how, "accumulate": 1, "model": base, "output": tmp_path / "two"}
+        given = [str(part) for name, value in more.items() for part in (f"--{name.replace('_', '-')}", value)]
+        launcher = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "realqa_cli", "train", str(data)]
+        env = environment(OMP_NUM_THREADS="1")
+        ran = subprocess.run(
+            [sys.executable, "-m", *launcher, *given], env=env, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+        assert max(float(np.abs(one[name] - two[name]).max()) for name in one) < 1e-4
+
+
+@pytest.mark.parametrize("verb", ["score", "train", "ncm"])
+def test_the_commands_refuse_a_contradiction_in_one_line(
+    verb: str, learnt: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {
+        "score": [str(data.parent / "1.png"), "--method", "direct"],
+        "train": [str(data), "--output", str(tmp_path / "run")],
+        "ncm": [str(data)],
+    }
+    assert main([verb, *given[verb], "--model", str(learnt("regression"))]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the model was trained with the objective 'regression'" in line
+
+
+def test_records_of_a_baseline_are_evaluated_as_they_are(
+    learnt: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [{"image": f"{i}.png", "mos": 1 + i / 3} for i in range(12)]
+    write_lines(data.parent / "photos.jsonl", lines)
+    for objective in BASELINES:
+        preds = tmp_path / f"{objective}.jsonl"
+        given = [str(data.parent / "photos.jsonl"), "--model", str(learnt(objective)), "-o", str(preds)]
+        assert main(["score", *given]) == 0
+        assert main(["eval", str(preds), "--metric", "srcc", "--json"]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        assert (json.loads(line)["n"], json.loads(line)["unparsed"]) == (12, 0)
