@@ -47,9 +47,7 @@ def parts(effort: Effort, device: str) -> dict[str, tuple[str, Callable[[], str]
 
         title = "A model of Qwen2-VL-2B's dimensions"
         batches = list(effort.batches)
-        return {
-            "large": (title, lambda: large.measure(effort.rounds, batches, "cuda", large.TEXT, large.VISION))
-        }
+        return {"large": (title, lambda: large.measure(effort.rounds, batches, "cuda", large.TEXT, large.VISION))}
     from benchmarks import chains, scaling, throughput
 
     return {

@@ -21,9 +21,7 @@ from killing import CONCURRENCY, Toll, kill_round, make_photos
 
 def main() -> int:
     """Prints a line a round and the sum; 1 where the bound is broken."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--photos", type=int, default=400, help="in a round")
     parser.add_argument("--longest", type=float, default=1.0, help="seconds until a kill, at most")

@@ -62,9 +62,7 @@ def _run(command: list[str]) -> float:
     """The processor seconds of a run."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with open(os.devnull, "wb") as nowhere:
-        subprocess.run(
-            command, check=True, cwd=ROOT, stdout=nowhere, stderr=nowhere, preexec_fn=_on_few_cores
-        )
+        subprocess.run(command, check=True, cwd=ROOT, stdout=nowhere, stderr=nowhere, preexec_fn=_on_few_cores)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -17,13 +17,13 @@ from benchmarks import machine, operations, samples
 from benchmarks.plain import Plain
 from benchmarks.timing import Timed, side_by_side, table
 from realqa_cli import models
-from realqa_cli.backends.base import Ask, Loading
-from realqa_cli.backends.hf.fused_ops import lean
+from realqa_cli.backends.base import LoadOptions, Prompt
+from realqa_cli.backends.hf.fused_ops import fuse_operations
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.backends.hf.processor import preparer
+from realqa_cli.backends.hf.processor import load_processor
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import numerals
-from realqa_cli.media.resize import fit
+from realqa_cli.media.resize import resize_within_bounds
 
 BOUND = 401_408
 ANSWER = 13
@@ -61,17 +61,15 @@ def made(device: str, text: dict[str, Any], vision: dict[str, Any]) -> tuple[HFB
         model: Any = AutoModelForImageTextToText.from_config(config, dtype=dtype).eval()
     model.generation_config.pad_token_id = ends["pad_token_id"]
     model.generation_config.eos_token_id = None  # random weights never end an answer
-    loading = Loading(device=device, min_pixels=12_544, max_pixels=BOUND)
-    return HFBackend(model, preparer(source, loading, model), source), model
+    loading = LoadOptions(device=device, min_pixels=12_544, max_pixels=BOUND)
+    return HFBackend(model, load_processor(source, loading, model), source), model
 
 
-def measure(
-    rounds: int, batches: list[int], device: str, text: dict[str, Any], vision: dict[str, Any]
-) -> str:
+def measure(rounds: int, batches: list[int], device: str, text: dict[str, Any], vision: dict[str, Any]) -> str:
     """The section as Markdown: `text` and `vision` are the dimensions, `TEXT` and `VISION` the real ones."""
     backend, model = made(device, text, vision)
     plain = Plain.__new__(Plain)  # with the parts at hand
-    plain.model, plain.tokenizer, plain.images = model, backend.prepares.tokenizer, backend.prepares.images
+    plain.model, plain.tokenizer, plain.images = model, backend.processor.tokenizer, backend.processor.images
     plain.tokenizer.padding_side = "left"
     embed = model.model.visual.patch_embed
     shown = _photos(max(batches))
@@ -82,7 +80,7 @@ def measure(
         machine.wait(device)
 
     def scored(batch: int) -> None:
-        lean(model)
+        fuse_operations(model)
         _score(backend, shown, batch)
         machine.wait(device)
 
@@ -100,14 +98,14 @@ def _photos(count: int) -> list[Image.Image]:
     with tempfile.TemporaryDirectory() as folder:
         files = sorted(samples.large(Path(folder) / "photos", count).glob("*.jpg"))
         opened = [Image.open(file).convert("RGB") for file in files]
-    return [fit(photo, factor=28, min_pixels=12_544, max_pixels=BOUND) for photo in opened]
+    return [resize_within_bounds(photo, factor=28, min_pixels=12_544, max_pixels=BOUND) for photo in opened]
 
 
 def _score(backend: HFBackend, shown: list[Image.Image], batch: int) -> None:
     texts = numerals(3, 1, 5)
     for start in range(0, len(shown), batch):
         part = shown[start : start + batch]
-        asks = [Ask.about(photo, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for photo in part]
+        asks = [Prompt.about(photo, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for photo in part]
         backend.log_probs(asks, texts, prompts.DIRECT_END)
 
 

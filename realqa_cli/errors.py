@@ -45,9 +45,7 @@ class OutputError(UsageError):
 class ItemError(RealqaError):
     """One item failed. `type` is the short stable word that stands in the record's `error.type`."""
 
-    def __init__(
-        self, what: str, *, type: str = "failed", where: str | None = None, remedy: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, type: str = "failed", where: str | None = None, remedy: str | None = None) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.type = type
 

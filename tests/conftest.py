@@ -35,9 +35,7 @@ def realqa() -> Realqa:
 
 
 @pytest.fixture
-def realqa_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Realqa:
+def realqa_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Realqa:
     """The same in this process, where starting it would take longest; with a data folder of its own."""
     from realqa_cli.cli import main
 

@@ -111,8 +111,6 @@ def test_odd_modes_are_not_washed_out(outcomes: dict[str, list[str | int]], name
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_swaps_the_sides_where_it_should(
-    outcomes: dict[str, list[str | int]], orientation: int
-) -> None:
+def test_orientation_swaps_the_sides_where_it_should(outcomes: dict[str, list[str | int]], orientation: int) -> None:
     _, width, height, _ = outcomes[f"synthetic/exif_orient{orientation}.jpg"]
     assert (width, height) == ((320, 240) if orientation < 5 else (240, 320))

@@ -40,9 +40,7 @@ def test_the_operations_of_a_language_part_are_those_that_torch_counts(tmp_path:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(input_ids=torch.ones(1, 50, dtype=torch.long), logits_to_keep=7)
     masked = 2 * text.num_hidden_layers * 50 * 50 * text.hidden_size  # eager attention computes that half too
-    assert counter.get_total_flops() == pytest.approx(
-        operations.language(model.config, 50, 7) + masked, rel=0.01
-    )
+    assert counter.get_total_flops() == pytest.approx(operations.language(model.config, 50, 7) + masked, rel=0.01)
 
 
 def eager(folder: Path) -> Any:

@@ -99,28 +99,20 @@ def test_imports_point_downwards(module: Path) -> None:
         return
     for parts in ours(module):
         if parts[0] in TOP:
-            assert height(parts[0]) <= height(name_of(module)), (
-                f"{module}: imports {'.'.join(parts)} from above"
-            )
+            assert height(parts[0]) <= height(name_of(module)), f"{module}: imports {'.'.join(parts)} from above"
 
 
-@pytest.mark.parametrize(
-    "module", sorted((PACKAGE / "steps").rglob("*.py")), ids=lambda m: str(m.relative_to(PACKAGE))
-)
+@pytest.mark.parametrize("module", sorted((PACKAGE / "steps").rglob("*.py")), ids=lambda m: str(m.relative_to(PACKAGE)))
 def test_a_step_does_not_import_another_step(module: Path) -> None:
     parts = module.relative_to(PACKAGE / "steps").parts
     for imported in ours(module):
         if len(parts) > 1 and imported[0] == "steps" and len(imported) > 1:
-            assert imported[1] == parts[0], (
-                f"{module} imports {'.'.join(imported)}: move what both need down a layer"
-            )
+            assert imported[1] == parts[0], f"{module} imports {'.'.join(imported)}: move what both need down a layer"
 
 
 def circles() -> list[list[str]]:
     """Groups of modules that import each other, imports inside functions included."""
-    names = {
-        ".".join(m.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): m for m in MODULES
-    }
+    names = {".".join(m.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): m for m in MODULES}
     graph = networkx.DiGraph()
     for name, module in names.items():
         for parts in ours(module):
@@ -210,9 +202,7 @@ def packages(lines: list[str]) -> set[str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = packages(project["dependencies"])
-    optional = packages(
-        [line for extra in project.get("optional-dependencies", {}).values() for line in extra]
-    )
+    optional = packages([line for extra in project.get("optional-dependencies", {}).values() for line in extra])
     homes = metadata.packages_distributions()
     tops = {name.split(".")[0] for module in MODULES for name in imports(module)}
     foreign = tops - set(sys.stdlib_module_names) - {"realqa_cli"}

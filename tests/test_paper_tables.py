@@ -68,9 +68,7 @@ def test_published_numbers_stand_in_the_paper(script: ModuleType) -> None:
         for row in table.published:
             for cell in row.cells:
                 forms = (
-                    [[f"{cell:.3f}"], [f"{cell:.2f}"]]
-                    if isinstance(cell, float)
-                    else [re.findall(NUMBER, cell or "")]
+                    [[f"{cell:.3f}"], [f"{cell:.2f}"]] if isinstance(cell, float) else [re.findall(NUMBER, cell or "")]
                 )
                 assert any(known.issuperset(form) for form in forms), (row.name, cell)
 

@@ -22,17 +22,13 @@ PROJECT = 1
 
 def write_export(tasks: Path, refinements: Path, export: Path) -> None:
     """tasks: of `realqa annotate --to label-studio`.  export: what `--from label-studio` reads."""
-    exported = [
-        _exported(number, task) for number, task in enumerate(json.loads(tasks.read_text("utf-8")), 1)
-    ]
+    exported = [_exported(number, task) for number, task in enumerate(json.loads(tasks.read_text("utf-8")), 1)]
     by_name = {Path(task["data"]["realqa"][0]["image"]).name: task for task in exported}
     for number, refinement in enumerate(json.loads(refinements.read_text("utf-8")), 1):
         task = by_name[refinement["image"]]
         task["annotations"].append(_annotation(number, task, refinement))
         task["total_annotations"] += 1
-    for (
-        task
-    ) in exported:  # the export has the predictions' ids only; an annotation holds the one it began with
+    for task in exported:  # the export has the predictions' ids only; an annotation holds the one it began with
         task["predictions"] = [prediction["id"] for prediction in task["predictions"]]
     export.write_text(json.dumps(exported, indent=1), encoding="utf-8")
 
@@ -41,8 +37,7 @@ def _exported(number: int, task: Task) -> Task:
     """A task after its import."""
     fields = {"task": number, "project": PROJECT, "created_at": _time(0), "updated_at": _time(0)}
     predictions = [
-        {"id": 10 * number + place, **fields, **prediction}
-        for place, prediction in enumerate(task["predictions"])
+        {"id": 10 * number + place, **fields, **prediction} for place, prediction in enumerate(task["predictions"])
     ]
     return {
         "id": number,

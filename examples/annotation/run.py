@@ -33,12 +33,8 @@ PRICES = {MODEL: {"input": 0.8, "output": 3.2}}
 
 def main() -> None:
     """Everything in order; the table last."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--work", type=Path, metavar="FOLDER", help="keep what is made (default: a temporary folder)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep what is made (default: a temporary folder)")
     work = parser.parse_args().work
     if find_spec("realqa_cli") is None:
         sys.exit("realqa is not installed: pip install .")
@@ -108,9 +104,7 @@ def realqa(work: Path, *arguments: str) -> None:
 
 def table(records: list[dict[str, Any]], clicks: dict[str, float]) -> str:
     """What was found, one line a photo, the best first."""
-    lines = [
-        ("photo", "composite", "invented CTR", "composition", "eye-catching", "clarity", "a person changed")
-    ]
+    lines = [("photo", "composite", "invented CTR", "composition", "eye-catching", "clarity", "a person changed")]
     for record in sorted(records, key=lambda record: -record["composite"]):
         said = record["attributes"]
         lines.append(
@@ -126,8 +120,7 @@ def table(records: list[dict[str, Any]], clicks: dict[str, float]) -> str:
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 

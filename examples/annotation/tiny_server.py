@@ -31,7 +31,7 @@ from tokenizers import Tokenizer
 from realqa_cli import models
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.io.sources import Item
-from realqa_cli.steps.self_label.self_label import Labeller, LabelSettings
+from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
 
 MODEL = "realqa-tiny"
 COMPOSED = f"Composed of {MODEL}'s classes, not written by it"
@@ -49,7 +49,7 @@ class TinyModel:
     """realqa-tiny behind a lock: one photo at a time, whoever asks."""
 
     def __init__(self) -> None:
-        self._labeller = Labeller(LabelSettings(model=MODEL, batch_size=1))
+        self._labeller = SelfLabeler(LabelSettings(model=MODEL, batch_size=1))
         self._words = Tokenizer.from_file(str(models.path(MODEL) / "tokenizer.json"))
         self._lock = threading.Lock()
 

@@ -35,9 +35,7 @@ TINY_SETS = {"quality": "quality", "aesthetics": "aesthetics", "composite": "mos
 def main() -> None:
     """Trains a model on each set, scores one test set by all and prints."""
     options = parser(__doc__)
-    options.add_argument(
-        "--train", action="append", default=[], metavar="NAME=LABELS.jsonl", help="may be repeated"
-    )
+    options.add_argument("--train", action="append", default=[], metavar="NAME=LABELS.jsonl", help="may be repeated")
     options.add_argument("--test", type=Path, metavar="LABELS.jsonl", help="labels to test on")
     options.add_argument("--method", choices=("direct", "cot"), help="cot; with --tiny direct")
     given = options.parse_args()
@@ -64,9 +62,7 @@ def main() -> None:
     if columns == list(TABLE.columns):
         print(TABLE.markdown([row], note=note))
     else:
-        print(
-            Table(TABLE.number, "measured on other sets than the paper's", columns).markdown([row], note=note)
-        )
+        print(Table(TABLE.number, "measured on other sets than the paper's", columns).markdown([row], note=note))
         print(TABLE.markdown([]))
 
 

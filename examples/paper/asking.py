@@ -17,12 +17,12 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from realqa_cli.backends.base import Ask, Backend
-from realqa_cli.decoding.slots import Completed, complete
+from realqa_cli.backends.base import Backend, Prompt
+from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import open_items, through
+from realqa_cli.inference.batches import open_items, run_batches
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.io.sources import read_sources
 from realqa_cli.steps.self_label.self_label import attributes_of
@@ -49,8 +49,8 @@ def ask_all(backend: Backend, images: Sequence[Image], asked: Sequence[Question]
     """The attributes of each image."""
     found: list[dict[str, object]] = [{} for _ in images]
     for question, form in asked:
-        answers: list[Completed] = complete(
-            backend, [Ask(question, (image,)) for image in images], form, prompts.REGULAR_END
+        answers: list[FilledForm] = fill_form(
+            backend, [Prompt(question, (image,)) for image in images], form, prompts.REGULAR_END
         )
         for record, answer in zip(found, answers, strict=True):
             record |= attributes_of(answer.slots)
@@ -59,9 +59,7 @@ def ask_all(backend: Backend, images: Sequence[Image], asked: Sequence[Question]
 
 def main() -> None:
     """Prints a record an image."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--model", required=True)
     parser.add_argument("--granularity", choices=("attributes", "levels", "mix"), default="mix")
@@ -70,7 +68,7 @@ def main() -> None:
     given = parser.parse_args()
     settings = ModelSettings(model=given.model, batch_size=given.batch_size)
     source = settings.find()
-    bounds = source.scorer
+    bounds = source.config
     backend = settings.load(
         source,
         min_pixels=bounds.min_pixels if bounds else None,
@@ -78,7 +76,7 @@ def main() -> None:
     )
     asked = list(questions(given.granularity, given.order))
     items = open_items(read_sources([str(given.labels)]))
-    for photo, answer in through(items, given.batch_size, lambda images: ask_all(backend, images, asked)):
+    for photo, answer in run_batches(items, given.batch_size, lambda images: ask_all(backend, images, asked)):
         if isinstance(answer, ItemError):
             sys.exit(str(answer))
         print(json.dumps({**photo.item.fields, "image": photo.item.name, "attributes": answer}))

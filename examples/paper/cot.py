@@ -42,9 +42,7 @@ def main() -> None:
     options = parser(__doc__)
     add_data(options)
     options.add_argument("--cot-epochs", type=int, help="epochs with CoT (6; with --tiny 2)")
-    options.add_argument(
-        "--formats", default="direct,cot,cot-regular", help="conversations of the third model"
-    )
+    options.add_argument("--formats", default="direct,cot,cot-regular", help="conversations of the third model")
     given = options.parse_args()
     study, files = Study(given), data(given)
     epochs = given.cot_epochs or COT_EPOCHS[study.tiny]

@@ -79,9 +79,7 @@ def draw(rows: list[Row], path: Path) -> None:
     from matplotlib.figure import Figure as Canvas
 
     shown = [
-        (row.name, row.cells[0])
-        for row in rows
-        if isinstance(row.cells[0], Figure) and row.cells[0].value is not None
+        (row.name, row.cells[0]) for row in rows if isinstance(row.cells[0], Figure) and row.cells[0].value is not None
     ]
     canvas = Canvas(figsize=(6.4, 0.6 + 0.36 * len(shown)), dpi=160, layout="constrained")
     axes = canvas.subplots()

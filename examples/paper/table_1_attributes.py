@@ -56,9 +56,7 @@ def main() -> None:
     options = parser(__doc__)
     add_data(options)
     options.add_argument("--server", metavar="URL", help="an OpenAI-compatible server, ending in /v1")
-    options.add_argument(
-        "--server-model", action="append", default=[], metavar="NAME", help="may be repeated"
-    )
+    options.add_argument("--server-model", action="append", default=[], metavar="NAME", help="may be repeated")
     options.add_argument("--annotate-options", default="", help="more options for realqa annotate")
     given = options.parse_args()
     study, files = Study(given), data(given)

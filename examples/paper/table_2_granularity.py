@@ -81,9 +81,7 @@ def ask(images: Path, model: Path, granularity: str, order: str) -> Path:
             "--model",
             str(model),
         ]
-        done = subprocess.run(
-            [*command, "--granularity", granularity, "--order", order], stdout=subprocess.PIPE
-        )
+        done = subprocess.run([*command, "--granularity", granularity, "--order", order], stdout=subprocess.PIPE)
         if done.returncode:
             sys.exit(done.returncode)
         output.write_bytes(done.stdout)
@@ -94,9 +92,7 @@ def each(figures: dict[str, dict[str, Figure]]) -> str:
     """SRCC of every attribute, a row a model."""
     keys = [name for name in next(iter(figures.values())) if name.startswith("srcc of ")]
     table = Table("Beside it", "SRCC of every attribute", [key.removeprefix("srcc of ") for key in keys])
-    return table.markdown(
-        Row(name, [Figure(found[key].value) for key in keys]) for name, found in figures.items()
-    )
+    return table.markdown(Row(name, [Figure(found[key].value) for key in keys]) for name, found in figures.items())
 
 
 if __name__ == "__main__":

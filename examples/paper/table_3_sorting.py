@@ -34,9 +34,7 @@ MODELS = ("llava-1.5", "mplug-owl2", "qwen2-vl-2b", "minicpm-v2.5", "internvl2",
 
 def main() -> None:
     """Asks every model and prints."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--tiny", action="store_true", help="a few trials of the bundled model")
     options.add_argument("--model", action="append", metavar="NAME", help="may be repeated; the paper's six")
     options.add_argument("--server", metavar="URL", help="an OpenAI-compatible server that has the models")
@@ -53,9 +51,7 @@ def main() -> None:
         more = [*server, *shlex.split(given.probe_options), "--transcripts", transcripts, "--json"]
         for line in realqa("sort-probe", "--model", model, "--trials", trials, *more):
             cells = [Figure(line[name]) for name in TABLE.columns]
-            rows.append(
-                Row(f"{line['model']} ({line['unparsed']} of {line['trials']} without a list)", cells)
-            )
+            rows.append(Row(f"{line['model']} ({line['unparsed']} of {line['trials']} without a list)", cells))
     print(TABLE.markdown(rows, note=f"Measured on {trials} trials; the transcripts are in {given.work}."))
 
 

@@ -52,9 +52,7 @@ def main() -> None:
     lines = realqa("ncm", *logs, "--plot", plot, "--json")
     print(TABLE.markdown(rows_of(lines), note=f"Measured from {study.model}. Fig. 4 is {plot}."))
     for folder in folders:
-        (held,) = realqa(
-            "ncm", study.conversations("test", files.test, "--formats", "direct"), "--model", folder
-        )
+        (held,) = realqa("ncm", study.conversations("test", files.test, "--formats", "direct"), "--model", folder)
         told = f"NCM {held['ncm']:.2f}, NCM* {held['ncm_star']:.2f}, n = {held['n']}"
         print(f"{folder.name}, on the test set: {told}")
 

@@ -22,9 +22,7 @@ from pathlib import Path
 from tables import Row, Study, Table, parser, read
 from tiny import SAMPLES, damage, make, opinion
 
-SEEN = frozenset(
-    ("rescale", "gaussian_blur", "defocus", "motion_blur", "ringing", "jpeg", "webp", "h264", "h265")
-)
+SEEN = frozenset(("rescale", "gaussian_blur", "defocus", "motion_blur", "ringing", "jpeg", "webp", "h264", "h265"))
 NOISY = frozenset(("gaussian_noise", "shot_noise", "chroma_noise", "denoise", "oversharpen", "banding"))
 UNSEEN = NOISY | {"melt", "smear", "checkerboard", "patchwork"}
 TINY_SETS = {"damage as in training": SEEN, "other damage": UNSEEN}
@@ -34,11 +32,7 @@ TABLES = {
     7: Table(
         "Tab. 7",
         "quality: trained on KonIQ-10k",
-        tuple(
-            f"{data} {metric}"
-            for data in ("KonIQ-10k", "SPAQ", "LIVE Challenge")
-            for metric in ("SRCC", "PLCC")
-        ),
+        tuple(f"{data} {metric}" for data in ("KonIQ-10k", "SPAQ", "LIVE Challenge") for metric in ("SRCC", "PLCC")),
         (
             Row("HyperIQA", (0.906, 0.917, 0.788, 0.791, 0.749, 0.772)),
             Row("CLIP-IQA+", (0.895, 0.909, 0.864, 0.866, 0.805, 0.832)),
@@ -77,9 +71,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--table", type=int, choices=(7, 8), default=7)
     options.add_argument("--train", type=Path, metavar="LABELS.jsonl", help="labels to train on")
-    options.add_argument(
-        "--test", action="append", default=[], metavar="NAME=LABELS.jsonl", help="may be repeated"
-    )
+    options.add_argument("--test", action="append", default=[], metavar="NAME=LABELS.jsonl", help="may be repeated")
     options.add_argument("--cot-epochs", type=int, help="epochs with CoT (6; with --tiny 2)")
     given = options.parse_args()
     study = Study(given)
@@ -95,11 +87,7 @@ def main() -> None:
     epochs = given.cot_epochs or (2 if study.tiny else 6)
     rows = [row_of(study, "direct", train, tests, given.table, "direct", 2),
             row_of(study, "cot", train, tests, given.table, "direct,cot,cot-regular", epochs)]  # fmt: skip
-    print(
-        tables_of(
-            given.table, list(tests), rows, f"Measured from {study.model}; 95 % intervals of the bootstrap."
-        )
-    )
+    print(tables_of(given.table, list(tests), rows, f"Measured from {study.model}; 95 % intervals of the bootstrap."))
 
 
 def row_of(

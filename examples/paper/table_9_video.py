@@ -142,8 +142,7 @@ def film(path: Path, photo: Image, damage: Damage, crf: int) -> None:
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for number in range(count):
             left, top = (
-                round(number / (count - 1) * (whole - part))
-                for whole, part in zip(photo.size, size, strict=True)
+                round(number / (count - 1) * (whole - part)) for whole, part in zip(photo.size, size, strict=True)
             )
             window = photo.crop((left, top, left + size[0], top + size[1]))
             container.mux(stream.encode(av.VideoFrame.from_image(damage(window, number))))

@@ -21,8 +21,7 @@ from typing import Any
 
 TINY_MODEL = "realqa-tiny"
 TINY_TRAINING = (
-    "--tuning full --learning-rate 2e-4 --epochs 2 --batch-size 8 --accumulate 1"
-    " --min-pixels 12544 --max-pixels 50176"
+    "--tuning full --learning-rate 2e-4 --epochs 2 --batch-size 8 --accumulate 1 --min-pixels 12544 --max-pixels 50176"
 )
 """For the bundled model: small images and few steps, so that a run takes a minute of one core."""
 REAL_MODEL = "qwen2-vl-7b"
@@ -116,9 +115,7 @@ class Study:
         realqa("build-cot", labels, *options, "-o", output, "--overwrite")
         return output
 
-    def train(
-        self, name: str, conversations: Path, *options: object, model: str | Path | None = None
-    ) -> Path:
+    def train(self, name: str, conversations: Path, *options: object, model: str | Path | None = None) -> Path:
         """`realqa train`: the model's folder. Options given here win over those of the command line."""
         output = self.work / name
         if (output / "train.done").exists():
@@ -186,20 +183,12 @@ def realqa(*arguments: object) -> list[dict[str, Any]]:
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The options that all scripts have."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--tiny", action="store_true", help="a small run on the bundled model and made scenes")
-    made.add_argument(
-        "--photos", type=Path, help="with --tiny: the photos of the scenes (default: the samples)"
-    )
-    made.add_argument(
-        "--scenes", type=int, default=96, help="with --tiny: scenes to train on; a third as many to test"
-    )
+    made.add_argument("--photos", type=Path, help="with --tiny: the photos of the scenes (default: the samples)")
+    made.add_argument("--scenes", type=int, default=96, help="with --tiny: scenes to train on; a third as many to test")
     made.add_argument("--model", help=f"the model at the start ({REAL_MODEL}; with --tiny {TINY_MODEL})")
-    made.add_argument(
-        "--work", type=Path, default=Path("paper-runs"), help="folder of everything that is made"
-    )
+    made.add_argument("--work", type=Path, default=Path("paper-runs"), help="folder of everything that is made")
     made.add_argument("--score-options", metavar="TEXT", help="more options for realqa score and self-label")
     made.add_argument("--groups", metavar="FIELD", help="resample groups of this field for the intervals")
     made.add_argument("--bootstrap", type=int, default=1000, help="resamples of the intervals")

@@ -73,11 +73,7 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
 
     A file that is named like another with an underscore and a word (bee_blurred.jpg) is a copy of it.
     """
-    photos = {
-        path.stem: path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png")
-    }
+    photos = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png")}
     own = [p for stem, p in photos.items() if not any(stem.startswith(f"{other}_") for other in photos)]
     own.sort(key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
     first = max(1, round(len(own) * TEST_SHARE))

@@ -57,9 +57,7 @@ def main() -> None:
             seconds = time.process_time() - begun
             srcc, plcc = correlations(found, truth)
             work = operations(judge.model.config.vision_config, bound) / 1e9
-            print(
-                f"| {name} | {bound:,} | {srcc:.3f} | {plcc:.3f} | {seconds:.1f} | {work:.1f} |", flush=True
-            )
+            print(f"| {name} | {bound:,} | {srcc:.3f} | {plcc:.3f} | {seconds:.1f} | {work:.1f} |", flush=True)
 
 
 def operations(vision: Any, pixels: int) -> float:
@@ -70,9 +68,7 @@ def operations(vision: Any, pixels: int) -> float:
     seen = [patches if block in vision.fullatt_block_indexes else within for block in range(vision.depth)]
     blocks = sum(2 * patches * (4 * size**2 + 3 * size * inner + 2 * size * other) for other in seen)
     merged = 4 * size
-    return (
-        blocks + 2 * patches * size * 3 * 2 * 14**2 + patches / 2 * merged * (merged + vision.out_hidden_size)
-    )
+    return blocks + 2 * patches * size * 3 * 2 * 14**2 + patches / 2 * merged * (merged + vision.out_hidden_size)
 
 
 def _image(record: Record) -> Image.Image:

@@ -173,8 +173,7 @@ def ladders(judge: Judge, paths: list[Path], fitted: bool) -> dict[str, dict[str
     for path in paths:
         photo = fit(load(path)) if fitted else load(path)
         table[path.name] = {
-            name: [judge.score(damage(photo, level)) for level in levels]
-            for name, (damage, levels) in LADDERS.items()
+            name: [judge.score(damage(photo, level)) for level in levels] for name, (damage, levels) in LADDERS.items()
         }
     return table
 

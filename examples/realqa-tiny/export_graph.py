@@ -19,7 +19,7 @@ from typing import Any
 from drawing import RUNTIME, Drawing, floats, integers, truths
 from onnx import ModelProto
 
-from realqa_cli.backends.base import Unfit
+from realqa_cli.backends.base import UnsupportedModel
 from realqa_cli.backends.onnx.graphs import ARCHITECTURE, LANGUAGE, UNGATED, VISION, architecture, vision_size
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl")
@@ -174,5 +174,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, help="the model folder")
     try:
         export(parser.parse_args().folder)
-    except (ValueError, Unfit) as error:
+    except (ValueError, UnsupportedModel) as error:
         parser.error(str(error))

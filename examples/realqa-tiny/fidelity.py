@@ -23,9 +23,7 @@ Window = tuple[int, int, int, int]
 METRICS = ("dss", "mdsi", "haarpsi")
 
 
-def fidelity(
-    reference: npt.NDArray[np.uint8], degraded: npt.NDArray[np.uint8], windows: Sequence[Window]
-) -> Array:
+def fidelity(reference: npt.NDArray[np.uint8], degraded: npt.NDArray[np.uint8], windows: Sequence[Window]) -> Array:
     """Shape (windows, 3): DSS, 1 - MDSI, HaarPSI; each grows with fidelity and is 1 for identical windows."""
     pair = np.stack([reference, degraded]).astype(np.float32)
     columns = (_dss(pair, windows), _mdsi(pair, windows), _haarpsi(pair, windows))
@@ -103,8 +101,7 @@ def _worst(values: Array, share: float = 0.05) -> float:
 
 def _mdsi(pair: Array, windows: Sequence[Window]) -> Array:
     luma, hue_h, hue_m = (
-        _halve(_mix(pair, weights))
-        for weights in ((0.2989, 0.587, 0.114), (0.30, 0.04, -0.35), (0.34, -0.6, 0.17))
+        _halve(_mix(pair, weights)) for weights in ((0.2989, 0.587, 0.114), (0.30, 0.04, -0.35), (0.34, -0.6, 0.17))
     )
     fused = luma.mean(axis=0)
     a, b, f = (_gradient(x) for x in (luma[0], luma[1], fused))

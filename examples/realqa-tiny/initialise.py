@@ -126,9 +126,7 @@ def _patterns() -> tuple[npt.NDArray[np.float32], list[int]]:
     return (flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32), bands
 
 
-def _strength(
-    patterns: npt.NDArray[np.float32], images: list[npt.NDArray[np.uint8]]
-) -> npt.NDArray[np.float32]:
+def _strength(patterns: npt.NDArray[np.float32], images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
     """Root mean square of every pattern's response over the images' patches."""
     power, count = np.zeros(len(patterns)), 0
     for image in images:

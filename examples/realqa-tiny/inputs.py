@@ -60,9 +60,7 @@ class Conversation:
         message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": asked}]}
         text = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
         question = tokenizer(text, add_special_tokens=False)["input_ids"]
-        whole = tokenizer(text + prompts.direct_answer("3.99", subject), add_special_tokens=False)[
-            "input_ids"
-        ]
+        whole = tokenizer(text + prompts.direct_answer("3.99", subject), add_special_tokens=False)["input_ids"]
         numeral = [self.digits[3], self.point, self.digits[9], self.digits[9], self.point]
         if whole[-5:] != numeral or whole[: len(question)] != question:
             raise ValueError("the tokenizer does not keep every digit and the decimal point as one token")

@@ -40,9 +40,7 @@ def main() -> None:
     if not photos["train"]:
         raise SystemExit(f"{arguments.photos} holds no photos to train on")
 
-    write_shards(
-        photos["held_out"], data, arguments.held_out_items, name="held", processes=arguments.threads, seed=1
-    )
+    write_shards(photos["held_out"], data, arguments.held_out_items, name="held", processes=arguments.threads, seed=1)
     write_shards(photos["train"], data, arguments.items, name="train", processes=arguments.threads)
     records = read_records(data, "train")
     quantiles = fit_ranks(records)
@@ -80,12 +78,8 @@ def _arguments() -> argparse.Namespace:
         default=[leg.minutes for leg in train.LEGS],
         help="training time of each leg on the clock (default: as for the shipped model)",
     )
-    parser.add_argument(
-        "--items", type=int, default=15_400, help="degraded images to train on (default: 15400)"
-    )
-    parser.add_argument(
-        "--held-out-items", type=int, default=400, help="degraded images to test on (default: 400)"
-    )
+    parser.add_argument("--items", type=int, default=15_400, help="degraded images to train on (default: 15400)")
+    parser.add_argument("--held-out-items", type=int, default=400, help="degraded images to test on (default: 400)")
     parser.add_argument("--share", type=float, default=1.0, help="of the scenes of `teach` (default: 1)")
     parser.add_argument("--threads", type=int, default=2, help="processes for data, threads for training")
     parser.add_argument("--human-mos", type=Path, help="folder with labels.csv and images/, for judging only")

@@ -50,9 +50,7 @@ def split(folder: Path) -> dict[str, list[Path]]:
     }
 
 
-def fitted_size(
-    width: int, height: int, min_pixels: int = MIN_PIXELS, max_pixels: int = MAX_PIXELS
-) -> tuple[int, int]:
+def fitted_size(width: int, height: int, min_pixels: int = MIN_PIXELS, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height after Qwen2-VL's rule: multiples of 28, area within the bounds, aspect ratio kept."""
     fitted_width = round(width / GRID) * GRID
     fitted_height = round(height / GRID) * GRID
@@ -69,9 +67,7 @@ def fitted_size(
 
 def fit(photo: Image.Image, min_pixels: int = MIN_PIXELS, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The photo as the model sees it: RGB, bicubic, on the 28-pixel grid."""
-    return photo.convert("RGB").resize(
-        fitted_size(*photo.size, min_pixels, max_pixels), Image.Resampling.BICUBIC
-    )
+    return photo.convert("RGB").resize(fitted_size(*photo.size, min_pixels, max_pixels), Image.Resampling.BICUBIC)
 
 
 def load(path: Path) -> Image.Image:

@@ -86,9 +86,7 @@ def label(scene: Facts, quantiles: Quantiles) -> dict[str, Any]:
     wrong = (known["level_shot"] == "no") + CUT[known["subject_integrity"]]
     attributes = {
         "composition": {"score": int(np.clip(round(3 + 6 * place["composition"] - wrong), 1, 10))},
-        "eye_catching": {
-            "score": int(np.clip(round(4 * place["eye_catching"] + 5.5 * rank - penalty / 2), 1, 10))
-        },
+        "eye_catching": {"score": int(np.clip(round(4 * place["eye_catching"] + 5.5 * rank - penalty / 2), 1, 10))},
         "subject_clutter": CLUTTER[min(2, int(3 * place["subject_clutter"]))],
         "background_clutter": CLUTTER[min(2, int(3 * place["background_clutter"]))],
         "image_clarity": [option for option, least in CLARITY.items() if clear >= least][-1],

@@ -123,11 +123,7 @@ def hidden(image: Pixels, share: float, stranger: Pixels, rng: np.random.Generat
     if share == 0:
         return image
     salient = saliency(image)
-    return (
-        _cut(image, share, salient, rng)
-        if rng.random() < 0.5
-        else _cover(image, share, salient, stranger, rng)
-    )
+    return _cut(image, share, salient, rng) if rng.random() < 0.5 else _cover(image, share, salient, stranger, rng)
 
 
 def _cut(image: Pixels, share: float, salient: npt.NDArray[Any], rng: np.random.Generator) -> Pixels:
@@ -203,9 +199,7 @@ def make_scene(
     for name, severity in chain:
         damaged = DEGRADATIONS[name](damaged, severity, rng)
     clean, pixels = (
-        np.asarray(Image.fromarray(part).resize(reference.size, Image.Resampling.BICUBIC))
-        if zoom > 1
-        else part
+        np.asarray(Image.fromarray(part).resize(reference.size, Image.Resampling.BICUBIC)) if zoom > 1 else part
         for part in (toned, damaged)
     )
     return pixels, {
@@ -227,9 +221,7 @@ def make_scene(
     }
 
 
-def _detail(
-    larger: Image.Image, chain: Chain, size: tuple[int, int], rng: np.random.Generator
-) -> list[float]:
+def _detail(larger: Image.Image, chain: Chain, size: tuple[int, int], rng: np.random.Generator) -> list[float]:
     """Fidelity, at a size, of the photo in its own tones after nothing but what blurs in the chain."""
     blurred = np.asarray(larger)
     for name, severity in chain:
@@ -271,9 +263,7 @@ def write_scenes(
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     shares = [range(first, count, processes) for first in range(processes)]
-    workers = [
-        context.Process(target=_write_share, args=(paths, folder, share, seed, areas)) for share in shares
-    ]
+    workers = [context.Process(target=_write_share, args=(paths, folder, share, seed, areas)) for share in shares]
     for worker in workers:
         worker.start()
     for worker in workers:

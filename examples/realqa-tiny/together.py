@@ -41,13 +41,13 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_window
 from windowed import windowed
 
 from realqa_cli import models
-from realqa_cli.backends.base import Loading
-from realqa_cli.backends.hf.fused_ops import lean
+from realqa_cli.backends.base import LoadOptions
+from realqa_cli.backends.hf.fused_ops import fuse_operations
 from realqa_cli.inference.teacher_forcing import conversations
-from realqa_cli.inference.teacher_forcing.data_spec import Lessons as Told
-from realqa_cli.inference.teacher_forcing.rows import on_cpu
-from realqa_cli.steps.train.objectives.next_token import NextToken
-from realqa_cli.steps.train.objectives.objective import Setup
+from realqa_cli.inference.teacher_forcing.data_spec import DataSpec as Told
+from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu
+from realqa_cli.steps.train.objectives.next_token import NextTokenObjective
+from realqa_cli.steps.train.objectives.objective import ObjectiveSetup
 
 # Shares of the lessons, and by what the sum over an answer's words is divided; free wording counts less.
 FORMATS = {
@@ -99,26 +99,24 @@ class Batch:
     values: npt.NDArray[np.float32] | None = None
 
 
-class Lessons:
+class DataSpec:
     """Conversations of `realqa build-cot`, in batches of one format and of about one size."""
 
     def __init__(self, files: list[Path], folder: Path, model: Any) -> None:
         """folder: of the model that learns, for its tokenizer and settings."""
         found: dict[tuple[str, int], list[conversations.Conversation]] = defaultdict(list)
-        for line in conversations.read(files):
+        for line in conversations.read_conversations(files):
             found[line.format or "", _area(line.images[0])].append(line)
         counts: dict[str, int] = defaultdict(int)
         for (name, _), lines in found.items():
             counts[name] += len(lines)
         # Large photos come in smaller batches, so there are more of these.
-        weights = [
-            FORMATS[name][0] * len(lines) / counts[name] * area**0.5 for (name, area), lines in found.items()
-        ]
+        weights = [FORMATS[name][0] * len(lines) / counts[name] * area**0.5 for (name, area), lines in found.items()]
         self._groups, self._shares = [*found.values()], np.array(weights) / sum(weights)
-        prepares = on_cpu(models.find(str(folder)), Loading(min_pixels=12_544), model)
+        prepares = processor_on_cpu(models.find(str(folder)), LoadOptions(min_pixels=12_544), model)
         told = Told((1.0, 5.0), 3, None, {})
-        self._objective = NextToken(
-            Setup(prepares=prepares, lessons=told, max_length=4096, takes_mask=True, number_loss=1.0)
+        self._objective = NextTokenObjective(
+            ObjectiveSetup(processor=prepares, lessons=told, max_length=4096, takes_mask=True, number_loss=1.0)
         )
 
     def draw(self, rng: np.random.Generator) -> Batch:
@@ -139,7 +137,7 @@ class Lessons:
 class Batches:
     """All that is learnt from."""
 
-    def __init__(self, windows: Windows, lessons: Lessons, photos: list[Path], settings: Settings) -> None:
+    def __init__(self, windows: Windows, lessons: DataSpec, photos: list[Path], settings: Settings) -> None:
         """photos: for ladders."""
         self._windows, self._lessons, self._settings = windows, lessons, settings
         self._ladders = {
@@ -209,7 +207,7 @@ class Sight:
 class Learner:
     """Losses of batches, with gradients."""
 
-    def __init__(self, model: Any, tokenizer: Any, lessons: Lessons, settings: Settings) -> None:
+    def __init__(self, model: Any, tokenizer: Any, lessons: DataSpec, settings: Settings) -> None:
         self._model, self._lessons, self._settings = model, lessons, settings
         self._of_images, self._of_videos = Conversation(tokenizer), Conversation(tokenizer, "video")
         self._sight = Sight(model.model.visual)
@@ -249,10 +247,10 @@ def finish(
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".visual." not in name or ".merger." in name)
     records = read_records(data, "train")
-    told = Lessons(lessons, trained, model)
+    told = DataSpec(lessons, trained, model)
     batches = Batches(Windows(records, fit_ranks(records)), told, photos, settings)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    train(lean(model), tokenizer, told, batches, settings, checkpoint)
+    train(fuse_operations(model), tokenizer, told, batches, settings, checkpoint)
     after = model.state_dict()
     model.load_state_dict({name: before[name].lerp(after[name], AFTER) for name in after})
     for part in (model.config.text_config, model.config.vision_config):
@@ -264,7 +262,7 @@ def finish(
 
 
 def train(
-    model: Any, tokenizer: Any, lessons: Lessons, batches: Batches, settings: Settings, checkpoint: Path
+    model: Any, tokenizer: Any, lessons: DataSpec, batches: Batches, settings: Settings, checkpoint: Path
 ) -> dict[str, float]:
     """Trains in place; returns steps and minutes. Goes on from its last checkpoint."""
     learner = Learner(model, tokenizer, lessons, settings)

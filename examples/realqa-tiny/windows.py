@@ -119,9 +119,7 @@ def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
-def write_shard(
-    photos: list[Path], stem: Path, numbers: range, seed: int, deadline: float | None = None
-) -> None:
+def write_shard(photos: list[Path], stem: Path, numbers: range, seed: int, deadline: float | None = None) -> None:
     """Append items to a shard, after those that are already there, until the numbers or the time run out.
 
     deadline: seconds of `time.time()`.

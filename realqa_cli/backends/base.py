@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import Floats
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.pipeline import ALONE, Crew
-from realqa_cli.media.video import Clip, Fit, Sight
+from realqa_cli.inference.pipeline import SINGLE_THREAD, ThreadPlan
+from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("realqa")
 
 
-PhotoFit = Callable[["Image"], "Image"]
+PhotoTransform = Callable[["Image"], "Image"]
 """What becomes of a photo, upright and RGB, before it is asked about."""
 
 
 @dataclass(frozen=True)
-class Ask:
+class Prompt:
     """One question about some photos or a video, and how the answer is forced to begin.
 
     images: upright RGB photos, in the order in which the question sees them; may be empty.
@@ -46,7 +46,7 @@ class Ask:
     pattern: str = ""
 
     @classmethod
-    def about(cls, sight: Sight, question: str, prefix: str = "") -> "Ask":
+    def about(cls, sight: VisualInput, question: str, prefix: str = "") -> "Prompt":
         """An ask about one photo or video; texts that are written about an image get the word that fits."""
         subject = subject_of(sight)
         clip = sight if isinstance(sight, Clip) else None
@@ -54,18 +54,18 @@ class Ask:
         return cls(prompts.about(question, subject), images, prompts.about(prefix, subject), clip)
 
     @property
-    def seen(self) -> tuple[Sight, ...]:
+    def seen(self) -> tuple[VisualInput, ...]:
         """All that the question shows, in order."""
         return self.images if self.video is None else (*self.images, self.video)
 
 
-def subject_of(sight: Sight) -> prompts.Subject:
+def subject_of(sight: VisualInput) -> prompts.Subject:
     """What the prompts call it."""
     return "video" if isinstance(sight, Clip) else "image"
 
 
 @dataclass(frozen=True)
-class Loading:
+class LoadOptions:
     """How a backend is to load a model; `None` and "auto" leave the choice to the backend.
 
     min_pixels, max_pixels: bounds of the area in pixels that a photo is resized to.
@@ -95,14 +95,14 @@ class Loading:
         return least, most
 
 
-class Unfit(ModelError):
+class UnsupportedModel(ModelError):
     """The backend that starts fast cannot run the model, or not as asked; another may."""
 
 
 class Weighs(Protocol):
     """A backend that knows the probability of everything the model could have said."""
 
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) natural log of P(the answer goes on with continuation v | ask b and its prefix).
 
         The probabilities are the model's own, over everything it could say: those of a row sum to
@@ -114,7 +114,7 @@ class Weighs(Protocol):
 class Answers(Protocol):
     """A backend that writes text."""
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask, its prefix included, without special tokens.
 
         An answer may end as soon as `stop` was written; it may hold it and a little more.
@@ -144,7 +144,7 @@ def decode_of(backend: object, asked: str) -> str:
 class Remembers(Protocol):
     """A backend that can keep what it computed while more is asked about the same photos."""
 
-    def memory(self) -> Tells:
+    def prefix_cache(self) -> Tells:
         """The backend, as it answers alone, for asks about one batch after the other.
 
         As long as the asks are about the same photos, each costs only the text that is new in it.
@@ -154,13 +154,13 @@ class Remembers(Protocol):
 
 def remembering(backend: Tells) -> Tells:
     """The backend with a memory of its own for as long as the result lives; itself where it has none."""
-    return backend.memory() if isinstance(backend, Remembers) else backend
+    return backend.prefix_cache() if isinstance(backend, Remembers) else backend
 
 
 class Regresses(Protocol):
     """A backend whose model has a regression head."""
 
-    def values(self, asks: Sequence[Ask]) -> Floats:
+    def values(self, asks: Sequence[Prompt]) -> Floats:
         """(B,) what the head makes of each ask and its prefix, 0 to 1: a share of the scale."""
         ...
 
@@ -169,21 +169,21 @@ class Regresses(Protocol):
 class Watches(Protocol):
     """A backend that looks at videos, where its model can."""
 
-    def frame_fit(self) -> Fit | None:
+    def frame_transform(self) -> FrameTransform | None:
         """What is to become of a video's frames before they are asked about; None for a model of photos."""
         ...
 
 
-def frame_fit(backend: object) -> Fit | None:
+def frame_fit(backend: object) -> FrameTransform | None:
     """The backend's, None where it knows nothing of videos."""
-    return backend.frame_fit() if isinstance(backend, Watches) else None
+    return backend.frame_transform() if isinstance(backend, Watches) else None
 
 
 @runtime_checkable
 class Fits(Protocol):
     """A backend that tells in which size it sees photos, so that they can be made so ahead."""
 
-    def photo_fit(self) -> PhotoFit | None:
+    def photo_transform(self) -> PhotoTransform | None:
         """What becomes of a photo; asked about the result, the backend answers as about the photo."""
         ...
 
@@ -192,19 +192,19 @@ class Fits(Protocol):
 class Parallel(Protocol):
     """A backend that can be asked by several threads at once."""
 
-    def crew(self) -> Crew:
+    def thread_plan(self) -> ThreadPlan:
         """By how many, and what each has to do first."""
         ...
 
 
-def photo_fit(backend: object) -> PhotoFit | None:
+def photo_fit(backend: object) -> PhotoTransform | None:
     """The backend's, None where photos are to be left as they are."""
-    return backend.photo_fit() if isinstance(backend, Fits) else None
+    return backend.photo_transform() if isinstance(backend, Fits) else None
 
 
-def crew(backend: object) -> Crew:
+def crew(backend: object) -> ThreadPlan:
     """The backend's, one thread where it says nothing."""
-    return backend.crew() if isinstance(backend, Parallel) else ALONE
+    return backend.thread_plan() if isinstance(backend, Parallel) else SINGLE_THREAD
 
 
 class Backend(Weighs, Answers, Regresses, Protocol):
@@ -228,7 +228,7 @@ BACKENDS = {
 """Backend name to "module:class"; each class has `load(source, loading)`."""
 
 
-def load(name: str, source: "ModelSource", loading: Loading) -> Backend:
+def load(name: str, source: "ModelSource", loading: LoadOptions) -> Backend:
     """The backend of that name with the model of `source`; "auto" is `onnx` where that can do it, else `hf`.
 
     Raises UsageError for an unknown name, ModelError where the model cannot be loaded.
@@ -236,7 +236,7 @@ def load(name: str, source: "ModelSource", loading: Loading) -> Backend:
     if name == "auto":
         try:
             return load("onnx", source, loading)
-        except Unfit as reason:
+        except UnsupportedModel as reason:
             log.debug("not the backend onnx: %s", reason)
             name = "hf"
     if name not in BACKENDS:

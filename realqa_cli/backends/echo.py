@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL.Image import Resampling
 
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import Floats, write
-from realqa_cli.media.resize import within
-from realqa_cli.media.video import Fit
+from realqa_cli.media.resize import shrink_to_area
+from realqa_cli.media.video import FrameTransform
 from realqa_cli.models import ModelSource
 
 _SPREAD = 0.3
@@ -25,11 +25,11 @@ class EchoBackend:
     """A backend whose belief is a bell curve around 1 + 4 x brightness."""
 
     @classmethod
-    def load(cls, source: ModelSource, loading: Loading) -> "EchoBackend":
+    def load(cls, source: ModelSource, loading: LoadOptions) -> "EchoBackend":
         """Loads nothing, whatever `source` is."""
         return cls()
 
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """Bell-shaped over numerals; equal shares where the continuations are words."""
         try:
             values_V = np.array([float(text) for text in continuations])
@@ -39,20 +39,20 @@ class EchoBackend:
         logits_B_V = -0.5 * ((values_V[None] - centres_B[:, None]) / _SPREAD) ** 2
         return np.asarray(logits_B_V - np.log(np.exp(logits_B_V).sum(axis=1, keepdims=True)))
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The direct answer with the rounded belief, after the prefix."""
         return [
             ask.prefix + prompts.direct_answer(write(_belief(ask), 3), "video" if ask.video else "image")
             for ask in asks
         ]
 
-    def values(self, asks: Sequence[Ask]) -> Floats:
+    def values(self, asks: Sequence[Prompt]) -> Floats:
         """The brightness itself."""
         return np.array([(_belief(ask) - 1) / 4 for ask in asks])
 
-    def frame_fit(self) -> Fit:
+    def frame_transform(self) -> FrameTransform:
         """Small frames do for their brightness."""
-        return lambda frame, frames: within(frame, _FRAME, Resampling.BOX)
+        return lambda frame, frames: shrink_to_area(frame, _FRAME, Resampling.BOX)
 
     def settings(self) -> Mapping[str, Any]:
         """The fake has one setting: that it is the fake."""
@@ -63,7 +63,7 @@ class EchoBackend:
         return {}
 
 
-def _belief(ask: Ask) -> float:
+def _belief(ask: Prompt) -> float:
     images = ask.images + (ask.video.frames if ask.video else ())
     brightness = [float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in images]
     return 1 + 4 * (sum(brightness) / len(brightness) if brightness else 0.5)

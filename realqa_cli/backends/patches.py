@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from realqa_cli.media.resize import fit
+from realqa_cli.media.resize import resize_within_bounds
 
 Patches = npt.NDArray[np.float32]
 """(patches, channels * frames * patch * patch), the four of a merged token one after the other."""
@@ -38,7 +38,7 @@ class Patcher:
 
     def fit(self, photo: Image.Image) -> Image.Image:
         """The photo in the size in which it is seen."""
-        return fit(photo, **self.bounds)
+        return resize_within_bounds(photo, **self.bounds)
 
     def __call__(self, photo: Image.Image) -> tuple[Patches, tuple[int, int, int]]:
         """The patches, and their grid (1, rows, columns)."""
@@ -48,9 +48,7 @@ class Patcher:
         """The same with one frame, for a kernel that is summed over the frames."""
         return self.together([np.asarray(self.fit(photo))], 1)
 
-    def together(
-        self, frames: Sequence[npt.NDArray[np.uint8]], count: int
-    ) -> tuple[Patches, tuple[int, int, int]]:
+    def together(self, frames: Sequence[npt.NDArray[np.uint8]], count: int) -> tuple[Patches, tuple[int, int, int]]:
         """The same of `count` frames, in their size already, that share their patches.
 
         A single one stands for all.
@@ -77,7 +75,5 @@ class Patcher:
 def _levels(images: Any) -> Patches:
     """(channels, 256) what becomes of each value in each channel."""
     values_256 = (np.arange(256, dtype=np.float64) * images.rescale_factor).astype(np.float32)
-    mean_C_1, std_C_1 = (
-        np.array(numbers, np.float32)[:, None] for numbers in (images.image_mean, images.image_std)
-    )
+    mean_C_1, std_C_1 = (np.array(numbers, np.float32)[:, None] for numbers in (images.image_mean, images.image_std))
     return np.asarray((values_256 - mean_C_1) / std_C_1)

@@ -7,7 +7,7 @@ import typer
 
 from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -37,9 +37,7 @@ _FORMAT = "How photos are sent: jpeg, or png, which loses nothing and is about t
 _MAX_TOKENS = "The longest reply, in tokens; models that think first need more."
 _AGAIN = "Ask, and pay, anew where the replies in the ledger cannot be used."
 _MAX_COST = "Stop before everything in the ledger together costs more, in US dollars."
-_PRICES = (
-    'Prices of models, over the table that is built in: {"name": {"input": 0.8, "output": 3.2}} per million.'
-)
+_PRICES = 'Prices of models, over the table that is built in: {"name": {"input": 0.8, "output": 3.2}} per million.'
 _DRY_RUN = "Send nothing; print how many photos, tokens and US dollars it would be."
 _TO = "Write FILE for label-studio or openai-batch instead of asking."
 _FROM = (
@@ -54,9 +52,7 @@ Exchange = tuple[str, Path]
 
 def annotate(
     context: typer.Context,
-    sources: Annotated[
-        list[str] | None, typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)
-    ] = None,
+    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)] = None,
     server: Annotated[str | None, o.option(o.SERVER, "--server", metavar="URL", help=_SERVER)] = None,
     model: Annotated[str | None, o.option(o.SERVER, "--model", "-m", metavar="NAME", help=_MODEL)] = None,
     api_key_env: o.ApiKeyEnv = None,
@@ -83,18 +79,14 @@ def annotate(
         float | None,
         o.option(COST, "--tokens-per-minute", metavar="N", min=1, help="Tokens in a minute at most."),
     ] = None,
-    max_cost: Annotated[
-        float | None, o.option(COST, "--max-cost", metavar="USD", min=0.0, help=_MAX_COST)
-    ] = None,
+    max_cost: Annotated[float | None, o.option(COST, "--max-cost", metavar="USD", min=0.0, help=_MAX_COST)] = None,
     prices: Annotated[Path | None, o.option(COST, "--prices", metavar="FILE", help=_PRICES)] = None,
     dry_run: Annotated[bool, o.flag(COST, "--dry-run", help=_DRY_RUN)] = False,
     to: Annotated[Exchange | None, o.option(PEOPLE, "--to", metavar="FORMAT FILE", help=_TO)] = None,
     from_: Annotated[Exchange | None, o.option(PEOPLE, "--from", metavar="FORMAT FILE", help=_FROM)] = None,
-    image_root: Annotated[
-        Path | None, o.option(PEOPLE, "--image-root", metavar="DIR", help=_IMAGE_ROOT)
-    ] = None,
+    image_root: Annotated[Path | None, o.option(PEOPLE, "--image-root", metavar="DIR", help=_IMAGE_ROOT)] = None,
     image_url: Annotated[str | None, o.option(PEOPLE, "--image-url", metavar="URL", help=_IMAGE_URL)] = None,
-    dataset: d.Dataset = None,
+    dataset: d.DatasetOption = None,
     split: d.Split = None,
     columns: d.Columns = None,
     limit: o.Limit = None,
@@ -104,9 +96,9 @@ def annotate(
     quiet: o.Quiet = False,
 ) -> int:
     """Have a model behind a server label photos with the ten attributes; no reply is paid twice."""
-    from realqa_cli.cli.annotate_modes import Order
-    from realqa_cli.cli.delivery import Wanted
+    from realqa_cli.cli.annotate_modes import AnnotateRequest
+    from realqa_cli.cli.delivery import OutputOptions
 
     chosen = d.selection(dataset, split, columns)
-    wanted = Wanted(output, not no_resume, overwrite, sources=sources or (), dataset=chosen)
-    return Order.of(context, wanted, Talk(quiet or bool(context.obj))).run()
+    wanted = OutputOptions(output, not no_resume, overwrite, sources=sources or (), dataset=chosen)
+    return AnnotateRequest.of(context, wanted, Reporter(quiet or bool(context.obj))).run()

@@ -5,33 +5,33 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realqa_cli.cli.delivery import gather
+from realqa_cli.cli.delivery import open_sources
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.io.sources import Item
 from realqa_cli.steps.annotate.openai_batch import RequestFiles, Results, request_line
-from realqa_cli.steps.annotate.photos import Request, identify
+from realqa_cli.steps.annotate.photos import Request, hash_photo
 from realqa_cli.steps.annotate.settings import DECIDING
 
 if TYPE_CHECKING:
-    from realqa_cli.cli.annotate_modes import Order
+    from realqa_cli.cli.annotate_modes import AnnotateRequest
 
 _OURS = {"custom_id", "asked", "content"}  # fields of a list of photos that are no user's
 
 
-def write_requests(order: "Order", file: Path) -> int:
+def write_requests(order: "AnnotateRequest", file: Path) -> int:
     """`--to openai-batch FILE`: what is not in the ledger of --output yet, as files of requests."""
     settings, talk, wanted = order.settings, order.talk, order.wanted
     if not file.absolute().parent.is_dir():
         raise UsageError(f"no folder {file.parent}", where="--to", remedy="make it first")
     model = order.named()
     asked = settings.asked(model)
-    items, total = gather(wanted, talk, order.given("limit"))
+    items, total = open_sources(wanted, talk, order.given("limit"))
     done = order.has(model, resume=True) if wanted.output else None
     told = {"model": model, **{name: asdict(settings)[name] for name in DECIDING}}
     seen: set[str] = set()
     failed = 0
     with talk.bar("writing", total) as bar, RequestFiles(file, overwrite=wanted.overwrite) as files:
-        for known in map(identify, items):
+        for known in map(hash_photo, items):
             bar.advance(failed=failed)
             try:
                 if known.error is not None or known.content is None:
@@ -55,7 +55,7 @@ def write_requests(order: "Order", file: Path) -> int:
     return 1 if failed else 0
 
 
-def read_results(order: "Order", file: Path) -> int:
+def read_results(order: "AnnotateRequest", file: Path) -> int:
     """`--from openai-batch FILE`: results back to records, of SOURCES or of the photos that were listed."""
     order.wanted.check()
     model, wanted = order.given("model"), order.wanted

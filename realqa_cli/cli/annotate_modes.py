@@ -16,15 +16,15 @@ import typer
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.cli import options as o
 from realqa_cli.cli.annotate_batch import read_results, without_ours, write_requests
-from realqa_cli.cli.console import Talk
-from realqa_cli.cli.delivery import Delivery, Wanted, gather
+from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.delivery import OutputOptions, RecordWriter, open_sources
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.run_files import read_runs
 from realqa_cli.steps.annotate.annotate import Annotator
 from realqa_cli.steps.annotate.ledger import SUFFIX, places
 from realqa_cli.steps.annotate.openai_batch import Results
-from realqa_cli.steps.annotate.photos import Known
+from realqa_cli.steps.annotate.photos import HashedPhoto
 from realqa_cli.steps.annotate.prices import Prices
 from realqa_cli.steps.annotate.settings import AnnotateSettings
 
@@ -32,25 +32,23 @@ BATCH, PEOPLE = "openai-batch", "label-studio"
 
 
 @dataclass(frozen=True)
-class Order:
+class AnnotateRequest:
     """What was asked for. to, from_: the format and file to write or to read in place of asking."""
 
     context: typer.Context
     settings: AnnotateSettings
-    wanted: Wanted
-    talk: Talk
+    wanted: OutputOptions
+    talk: Reporter
     to: tuple[str, Path] | None
     from_: tuple[str, Path] | None
 
     @classmethod
-    def of(cls, context: typer.Context, wanted: Wanted, talk: Talk) -> Self:
+    def of(cls, context: typer.Context, wanted: OutputOptions, talk: Reporter) -> Self:
         """From the options. Raises UsageError for some that cannot be meant together."""
         to, from_ = context.params["to"], context.params["from_"]
         for option, exchange in (("--to", to), ("--from", from_)):
             if exchange is not None and exchange[0] not in (BATCH, PEOPLE):
-                raise UsageError(
-                    f"{exchange[0]!r} is no format", where=option, remedy=f"choose {BATCH} or {PEOPLE}"
-                )
+                raise UsageError(f"{exchange[0]!r} is no format", where=option, remedy=f"choose {BATCH} or {PEOPLE}")
         if to and from_:
             raise UsageError("reads and writes at once", where="--to", remedy="give one of --to and --from")
         settings = o.settings_of(context, AnnotateSettings)
@@ -109,7 +107,7 @@ class Order:
         return self.label(client.model, client, self.wanted)
 
     def label(
-        self, model: str, client: ServerClient | None, wanted: Wanted, results: Results | None = None
+        self, model: str, client: ServerClient | None, wanted: OutputOptions, results: Results | None = None
     ) -> int:
         """Takes the sources through the step; the exit code."""
         talk, settings = self.talk, self.settings
@@ -125,9 +123,9 @@ class Order:
                 " Ctrl-C leaves at once"
             ),
         )
-        items, total = gather(wanted, talk, self.given("limit"))
+        items, total = open_sources(wanted, talk, self.given("limit"))
         with talk.bar("annotating", total) as bar:
-            with Delivery(wanted, talk, bar, did="annotated") as delivery, annotator:
+            with RecordWriter(wanted, talk, bar, did="annotated") as delivery, annotator:
                 if annotator.ledger.repaired:
                     talk.say(f"{annotator.ledger.path}: {annotator.ledger.repaired}")
                 delivery.begin(annotator.manifest)
@@ -139,27 +137,27 @@ class Order:
         return 1 if annotator.left else code
 
     def _estimate(self) -> int:
-        from realqa_cli.steps.annotate.estimate import plan
+        from realqa_cli.steps.annotate.estimate import estimate_cost
 
         self.wanted.check()
         model = self.named()
         price = self.settings.price(model, self.prices())
-        items, total = gather(self.wanted, self.talk, self.given("limit"))
+        items, total = open_sources(self.wanted, self.talk, self.given("limit"))
         done = self.has(model, resume=self.wanted.resume)
         with self.talk.bar("counting", total):
-            found = plan(items, self.settings, model, price, done)
+            found = estimate_cost(items, self.settings, model, price, done)
         sys.stdout.write(json.dumps(found.as_json()) + "\n")
         self.talk.say(str(found))
         return 1 if found.failed else 0
 
-    def has(self, model: str, *, resume: bool) -> Callable[[Known], bool]:
+    def has(self, model: str, *, resume: bool) -> Callable[[HashedPhoto], bool]:
         """Whether a photo's label or reply is there; of what another run may be writing."""
         asked = self.settings.asked(model)
         again = self.settings.ask_again  # then what has no label is to be asked, whatever was replied
         paid = set() if again else {key for key, turn in places(self.ledger(model)) if turn == 0}
         labels = _labels(self.wanted.output, self.settings, model) if resume else set()
 
-        def done(known: Known) -> bool:
+        def done(known: HashedPhoto) -> bool:
             assert known.content is not None
             return asked.key(known.content) in paid or (known.item.name, known.content) in labels
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realqa_cli.cli.console import Talk
-from realqa_cli.cli.delivery import Wanted
+from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.delivery import OutputOptions
 from realqa_cli.cli.sinks import JsonLines
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import Appender
-from realqa_cli.io.labels import STDIN, read_rows
+from realqa_cli.io.labels import STDIN, read_label_rows
 from realqa_cli.steps.annotate import label_studio
 from realqa_cli.steps.annotate.agreement import agreement
 
@@ -20,8 +20,8 @@ from realqa_cli.steps.annotate.agreement import agreement
 class People:
     """image_root: the folder that Label Studio serves.  image_url: instead, where a web server has it."""
 
-    wanted: Wanted
-    talk: Talk
+    wanted: OutputOptions
+    talk: Reporter
     image_root: Path | None = None
     image_url: str | None = None
 
@@ -42,14 +42,12 @@ class People:
 
     def _labels(self) -> Iterator[dict[str, Any]]:
         if not self.wanted.sources:
-            raise UsageError(
-                "no labels are given", remedy="name .jsonl files of realqa annotate or self-label"
-            )
+            raise UsageError("no labels are given", remedy="name .jsonl files of realqa annotate or self-label")
         for source in self.wanted.sources:
             if source != STDIN and not source.lower().endswith(".jsonl"):
                 remedy = "give a .jsonl file of realqa annotate or self-label"
                 raise UsageError("holds no labels", where=source, remedy=remedy)
-            for row in read_rows(source):
+            for row in read_label_rows(source):
                 if row.error is not None:
                     raise UsageError(str(row.error), remedy="mend the line")
                 yield {**row.record, row.kind: row.named}

@@ -14,7 +14,7 @@ import typer
 
 from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ _REWRITE_MODEL = "The server's model that rewords; by default the only one that 
 def build_cot(
     context: typer.Context,
     labels: Annotated[list[str], typer.Argument(metavar="LABELS", show_default=False, help=_LABELS)],
-    stage: Annotated[
-        str | None, o.option(CONTENT, "--stage", metavar="NAME", help=_STAGE, default="score")
-    ] = None,
+    stage: Annotated[str | None, o.option(CONTENT, "--stage", metavar="NAME", help=_STAGE, default="score")] = None,
     granularity: Annotated[
         str | None,
         o.option(
@@ -143,24 +141,22 @@ def build_cot(
     from realqa_cli.cli.build_cot_rewrite import Rewrites, of_rewriting
     from realqa_cli.cli.sinks import JsonLines
     from realqa_cli.io.jsonl import Appender
-    from realqa_cli.io.labels import STDIN, read_labels, read_rows
+    from realqa_cli.io.labels import STDIN, read_label_rows, read_labels
     from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
 
-    talk = Talk(quiet or bool(context.obj))
+    talk = Reporter(quiet or bool(context.obj))
     if overwrite and output is None:
         raise UsageError("concerns an output file", where="--overwrite", remedy="add --output FILE")
     if labels.count(STDIN) > 1 or scores == STDIN:
         raise UsageError("standard input is for one file of labels", where=STDIN)
     if scores and stage == "attributes":
-        raise UsageError(
-            "is for --stage score", where="--scores", remedy="leave it out: no score is told here"
-        )
+        raise UsageError("is for --stage score", where="--scores", remedy="leave it out: no score is told here")
     settings = o.settings_of(context, BuildSettings)
     rewrites = Rewrites.of(context, settings, output, talk)
     chosen = d.selection(dataset, split, columns, of=scores, remedy="name it by --scores")
     join = read_labels(scores, chosen) if scores else None
     builder = Builder(settings, join, place=lambda path: _place(path, output))
-    rows = chain.from_iterable(map(read_rows, labels))
+    rows = chain.from_iterable(map(read_label_rows, labels))
     drafts = builder.drafts(join.within(rows) if join else rows)
     resume = rewrites is not None and not overwrite  # only what a server wrote is worth going on with
     appender = Appender(output, resume=resume, overwrite=overwrite, key=of_rewriting) if output else None

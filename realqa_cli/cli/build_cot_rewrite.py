@@ -10,7 +10,7 @@ import typer
 
 from realqa_cli import __version__
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 from realqa_cli.errors import OutputError, UsageError
 from realqa_cli.io.jsonl import Appender
 from realqa_cli.io.manifest import Manifest, versions
@@ -33,15 +33,11 @@ def of_rewriting(line: Mapping[str, Any]) -> Hashable | None:
 class Rewrites:
     """A server that rewords what a run composes."""
 
-    def __init__(
-        self, rewriter: "Rewriter", settings: "BuildSettings", output: Path | None, talk: Talk
-    ) -> None:
+    def __init__(self, rewriter: "Rewriter", settings: "BuildSettings", output: Path | None, talk: Reporter) -> None:
         self.rewriter, self.settings, self.output, self.talk = rewriter, settings, output, talk
 
     @classmethod
-    def of(
-        cls, context: typer.Context, settings: "BuildSettings", output: Path | None, talk: Talk
-    ) -> Self | None:
+    def of(cls, context: typer.Context, settings: "BuildSettings", output: Path | None, talk: Reporter) -> Self | None:
         """From the options; None without a server. Raises UsageError, also for a server that is not there."""
         url, model = context.params["rewrite_server"], context.params["rewrite_model"]
         if url is None:

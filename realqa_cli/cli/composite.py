@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import dump_line
 
 if TYPE_CHECKING:
     from realqa_cli.steps.composite.composite import CompositeSettings
-    from realqa_cli.steps.composite.feedback import Sample
+    from realqa_cli.steps.composite.feedback import FeedbackTable
     from realqa_cli.steps.composite.weights_file import Weights
 
 FIT_EXAMPLES = """[b]Examples[/b]
@@ -65,9 +65,7 @@ def fit(
     labels: Annotated[list[str], typer.Argument(metavar="LABELS.jsonl", show_default=False, help=_LABELS)],
     target: Annotated[str, o.option(LEARNING, "--target", metavar="FIELD", help=_TARGET)],
     feedback: Annotated[str | None, o.option(LEARNING, "--feedback", metavar="FILE", help=_FEEDBACK)] = None,
-    components: Annotated[
-        int | None, o.option(LEARNING, "--components", metavar="N", min=1, help=_COMPONENTS)
-    ] = None,
+    components: Annotated[int | None, o.option(LEARNING, "--components", metavar="N", min=1, help=_COMPONENTS)] = None,
     bootstrap: Annotated[
         int | None,
         o.option(
@@ -94,22 +92,22 @@ def fit(
     """Learn what each attribute is worth from labels with a feedback field, by partial least squares."""
     from realqa_cli.steps.composite import composite as step
 
-    talk = Talk(quiet or bool(context.obj))
+    talk = Reporter(quiet or bool(context.obj))
     settings = o.settings_of(context, step.CompositeSettings)
     settings.check()
     _check_output(output, overwrite)
     if plot is not None:
         from realqa_cli.cli.views import scatter
 
-        scatter.check(plot)
+        scatter.check_plot_path(plot)
     sample = _sample(labels, feedback, settings, talk)
-    weights, notes = step.fit(sample, settings)
+    weights, notes = step.fit_composite(sample, settings)
     if output is not None:
         weights.write(output)
     if plot is not None:
         from realqa_cli.cli.views import weights_plot as picture
 
-        picture.draw(weights, plot)
+        picture.draw_weights(weights, plot)
     _show(weights, json=json)
     for note in notes:
         talk.say(note)
@@ -127,22 +125,22 @@ def apply(
     quiet: o.Quiet = False,
 ) -> int:
     """Add `composite`, the weighted sum of the attributes, to each label; in the unit of the feedback."""
-    from realqa_cli.cli.delivery import Wanted
+    from realqa_cli.cli.delivery import OutputOptions
     from realqa_cli.cli.sinks import JsonLines
     from realqa_cli.io.jsonl import Appender
-    from realqa_cli.io.labels import read_rows
+    from realqa_cli.io.labels import read_label_rows
     from realqa_cli.steps.composite import composite as step
     from realqa_cli.steps.composite.weights_file import read_weights
 
-    talk = Talk(quiet or bool(context.obj))
-    Wanted(output, not no_resume, overwrite, sources=(labels,)).check()
+    talk = Reporter(quiet or bool(context.obj))
+    OutputOptions(output, not no_resume, overwrite, sources=(labels,)).check()
     known = read_weights(weights)
     counts: Counter[str] = Counter()
     resume = not no_resume
     appender = Appender(output, resume=resume, overwrite=overwrite, key=_finished) if output else None
     with appender or nullcontext() as file:
         write = file.append if file else JsonLines(lambda: None).write
-        for record in step.apply(read_rows(labels), known):
+        for record in step.apply_composite(read_label_rows(labels), known):
             before = file is not None and file.take(_finished(record))
             if not before:
                 write(record)
@@ -156,7 +154,7 @@ def _finished(record: Mapping[str, Any]) -> str | None:
     return None if "error" in record else dump_line(record)
 
 
-def _tell_applied(counts: Mapping[str, int], talk: Talk) -> int:
+def _tell_applied(counts: Mapping[str, int], talk: Reporter) -> int:
     if counts["imputed"]:
         talk.say(f"records that lack an attribute, for which its mean stands in: {counts['imputed']}")
     words = (("done", "have a composite"), ("before", "had it before"), ("failed", "failed"))
@@ -175,27 +173,25 @@ def _check_output(output: Path | None, overwrite: bool) -> None:
     if output.is_dir():
         raise UsageError(f"{output} is a folder", where="--output", remedy="name a file in it")
     if not overwrite and output.exists() and output.stat().st_size:
-        raise UsageError(
-            f"{output} is not empty", where="--output", remedy="add --overwrite, or choose another"
-        )
+        raise UsageError(f"{output} is not empty", where="--output", remedy="add --overwrite, or choose another")
 
 
 def _sample(
-    labels: Sequence[str], feedback: str | None, settings: "CompositeSettings", talk: Talk
-) -> "Sample":
-    from realqa_cli.io.labels import STDIN, read_labels, read_rows
-    from realqa_cli.steps.composite.feedback import read_sample
+    labels: Sequence[str], feedback: str | None, settings: "CompositeSettings", talk: Reporter
+) -> "FeedbackTable":
+    from realqa_cli.io.labels import STDIN, read_label_rows, read_labels
+    from realqa_cli.steps.composite.feedback import read_feedback
 
     if feedback == STDIN or list(labels).count(STDIN) > 1:
         raise UsageError("standard input is for one file of labels", where=STDIN)
     join = read_labels(feedback) if feedback else None
-    sample = read_sample(chain.from_iterable(map(read_rows, labels)), settings.target, join)
+    sample = read_feedback(chain.from_iterable(map(read_label_rows, labels)), settings.target, join)
     for note in join.notes() if join else ():
         talk.say(note)
     return sample
 
 
-def _tell_left_out(sample: "Sample", talk: Talk) -> int:
+def _tell_left_out(sample: "FeedbackTable", talk: Reporter) -> int:
     """Says which rows taught nothing; the exit code, 1 where one is damaged."""
     words = {
         "no target": "labels without feedback, left out",

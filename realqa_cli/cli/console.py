@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Bar:
+class ProgressBar:
     """A progress bar, or nothing where nobody would see it."""
 
     progress: "Progress | None" = None
@@ -40,7 +40,7 @@ class Bar:
 
 
 @dataclass
-class Talk:
+class Reporter:
     """What a command says to the person at the terminal; `quiet` leaves only errors."""
 
     quiet: bool = False
@@ -67,10 +67,10 @@ class Talk:
             sys.stderr.flush()
 
     @contextmanager
-    def bar(self, what: str, total: int | None) -> Iterator[Bar]:
+    def bar(self, what: str, total: int | None) -> Iterator[ProgressBar]:
         """A bar for the time of the block, gone when it ends."""
         if self.quiet or not self.terminal:
-            yield Bar()
+            yield ProgressBar()
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -86,7 +86,7 @@ class Talk:
         )
         progress = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
         with progress:
-            yield Bar(progress, progress.add_task(what, total=total, note=""))
+            yield ProgressBar(progress, progress.add_task(what, total=total, note=""))
 
 
 class _Lines(logging.Handler):

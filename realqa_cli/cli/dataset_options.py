@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from realqa_cli.cli.options import OUTPUT, option
-from realqa_cli.datasets import COLUMNS, DATASETS, Selection
+from realqa_cli.datasets import COLUMNS, DATASETS, DatasetSelection
 from realqa_cli.errors import UsageError
 
 
@@ -25,7 +25,7 @@ def dataset_of(subject: str) -> Any:
     return option(OUTPUT, "--dataset", metavar="NAME", help=says)
 
 
-Dataset = Annotated[str | None, dataset_of("SOURCES")]
+DatasetOption = Annotated[str | None, dataset_of("SOURCES")]
 _SPLIT = "Only this split of the data set: train, validation or test, or as it calls them itself."
 Split = Annotated[str | None, option(OUTPUT, "--split", metavar="NAME", help=_SPLIT)]
 _COLUMNS = (
@@ -39,7 +39,7 @@ Columns = Annotated[
 
 def selection(
     dataset: str | None, split: str | None, columns: Any, *, of: str | None = "", remedy: str = ""
-) -> Selection | None:
+) -> DatasetSelection | None:
     """What the three options ask for; None where they were not given.
 
     `of` is the folder that they say something of; where it is None, the error's remedy is `remedy`. Raises
@@ -52,6 +52,6 @@ def selection(
         return None
     if of is None:
         raise UsageError("there is no folder of a data set", where="--dataset", remedy=remedy)
-    chosen = Selection(dataset, split, columns or {})
+    chosen = DatasetSelection(dataset, split, columns or {})
     chosen.check()
     return chosen

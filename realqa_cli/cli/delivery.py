@@ -1,6 +1,6 @@
 """What becomes of a step's records: file or stdout, the best N, the report, the count and the exit code.
 
-The door of a verb makes a `Delivery`, hands it every record, and returns what `finish` says.
+The door of a verb makes a `RecordWriter`, hands it every record, and returns what `finish` says.
 """
 
 import json
@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from realqa_cli.cli.console import Bar, Talk
+from realqa_cli.cli.console import ProgressBar, Reporter
 from realqa_cli.cli.sinks import Best, Clear, JsonLines, Nothing, Sink
-from realqa_cli.datasets import Selection
-from realqa_cli.datasets.items import items as items_of
+from realqa_cli.datasets import DatasetSelection
+from realqa_cli.datasets.items import dataset_items as items_of
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import Appender, read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutputOptions:
     """What the user asked for about the output."""
 
     output: Path | None
@@ -38,7 +38,7 @@ class Wanted:
     top: int | None = None
     report: Path | None = None
     sources: Sequence[str] = ()
-    dataset: Selection | None = None
+    dataset: DatasetSelection | None = None
 
     def check(self) -> None:
         """Raises UsageError for options that cannot be meant together."""
@@ -46,13 +46,9 @@ class Wanted:
             option = "--overwrite" if self.overwrite else "--no-resume"
             raise UsageError("concerns an output file", where=option, remedy="add --output FILE")
         if self.overwrite and self.resume:
-            raise UsageError(
-                "replaces what a file holds", where="--overwrite", remedy="add --no-resume to mean it"
-            )
+            raise UsageError("replaces what a file holds", where="--overwrite", remedy="add --no-resume to mean it")
         if self.json and self.table:
-            raise UsageError(
-                "asks for the other form", where="--table", remedy="choose one of --table and --json"
-            )
+            raise UsageError("asks for the other form", where="--table", remedy="choose one of --table and --json")
         taken = {Path(source).resolve() for source in self.sources}
         for option, file in (("--output", self.output), ("--report", self.report)):
             if file is None:
@@ -65,12 +61,10 @@ class Wanted:
                 raise UsageError(f"{file} is given twice", where=option, remedy="choose another file")
             taken.add(file.resolve())
         if str(self.output) == "-":
-            raise UsageError(
-                "is for files", where="--output", remedy="leave it out to have the records on stdout"
-            )
+            raise UsageError("is for files", where="--output", remedy="leave it out to have the records on stdout")
 
 
-class Step(Protocol):
+class RecordStep(Protocol):
     """A loaded model at work on items, such as `score.Scorer`."""
 
     manifest: Manifest
@@ -80,10 +74,10 @@ class Step(Protocol):
         ...
 
 
-def run(
-    load: Callable[[], Step],
-    wanted: "Wanted",
-    talk: Talk,
+def run_step(
+    load: Callable[[], RecordStep],
+    wanted: "OutputOptions",
+    talk: Reporter,
     *,
     limit: int | None,
     table: Callable[[Clear], Sink] | None = None,
@@ -91,16 +85,16 @@ def run(
 ) -> int:
     """Takes all sources through a step; the exit code. The model is loaded when the sources are in order."""
     wanted.check()
-    items, total = gather(wanted, talk, limit)
+    items, total = open_sources(wanted, talk, limit)
     with talk.bar("loading the model", total) as bar:
-        with Delivery(wanted, talk, bar, table, did=did) as delivery:
+        with RecordWriter(wanted, talk, bar, table, did=did) as delivery:
             step = load()
             delivery.begin(step.manifest)
             delivery.take(step.records(items, done=delivery.done))
         return delivery.finish()
 
 
-def gather(wanted: Wanted, talk: Talk, limit: int | None) -> tuple[Iterator[Item], int | None]:
+def open_sources(wanted: OutputOptions, talk: Reporter, limit: int | None) -> tuple[Iterator[Item], int | None]:
     """The items of the sources, and how many they are, if that is known. Raises UsageError."""
     if wanted.dataset is None:
         return read_sources(wanted.sources, limit=limit), count_sources(wanted.sources, limit=limit)
@@ -112,16 +106,16 @@ def gather(wanted: Wanted, talk: Talk, limit: int | None) -> tuple[Iterator[Item
 
 
 @dataclass
-class Delivery:
+class RecordWriter:
     """Takes a run's records; a context manager, because an output file is locked as long.
 
     table: what shows them to a person at a terminal, for verbs that have such a view.
     did: what the summary says was done to an item.
     """
 
-    wanted: Wanted
-    talk: Talk
-    bar: Bar
+    wanted: OutputOptions
+    talk: Reporter
+    bar: ProgressBar
     table: Callable[[Clear], Sink] | None = None
     did: str = "scored"
     fine: int = 0
@@ -224,8 +218,8 @@ class Delivery:
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """What makes two records the same work; None for failures, which are tried again."""
     match record.get("image") or record.get("video"), record.get("content"), record.get("run"):
-        case str(name), str(content), str(run) if "error" not in record:
-            return name, content, run
+        case str(name), str(content), str(run_step) if "error" not in record:
+            return name, content, run_step
     return None
 
 

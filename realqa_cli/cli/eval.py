@@ -12,13 +12,13 @@ import typer
 
 from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from realqa_cli.io.labels import Join, Row
+    from realqa_cli.io.labels import LabelIndex, LabelRow
     from realqa_cli.steps.evaluate.evaluate import EvalSettings
-    from realqa_cli.steps.evaluate.predictions import Sample
+    from realqa_cli.steps.evaluate.predictions import PredictionSet
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -67,9 +67,7 @@ def eval(
     ] = None,
     groups: Annotated[
         str | None,
-        o.option(
-            MEASURE, "--groups", metavar="FIELD", help="Resample whole groups of equal values of this field."
-        ),
+        o.option(MEASURE, "--groups", metavar="FIELD", help="Resample whole groups of equal values of this field."),
     ] = None,
     seed: Annotated[
         int | None, o.option(MEASURE, "--seed", metavar="N", help="Of the resampling.", default="0")
@@ -92,7 +90,7 @@ def eval(
     """Measure how well predictions agree with people: correlations with intervals, and what is missing."""
     from realqa_cli.steps.evaluate.evaluate import EvalSettings
 
-    talk = Talk(quiet or bool(context.obj))
+    talk = Reporter(quiet or bool(context.obj))
     settings = o.settings_of(context, EvalSettings)
     settings.check()
     _check(predictions, labels, compare, plot, attributes)
@@ -107,9 +105,7 @@ def eval(
     return _deliver(lines, json=json, talk=talk)
 
 
-def _check(
-    predictions: str, labels: str | None, compare: str | None, plot: Path | None, attributes: bool
-) -> None:
+def _check(predictions: str, labels: str | None, compare: str | None, plot: Path | None, attributes: bool) -> None:
     for option, value in (("--compare", compare), ("--plot", plot)):
         if attributes and value is not None:
             raise UsageError("is for scores", where=option, remedy=f"leave out {option} or --attributes")
@@ -121,27 +117,27 @@ def _check(
     if plot is not None:
         from realqa_cli.cli.views import scatter
 
-        scatter.check(plot)
+        scatter.check_plot_path(plot)
 
 
 def _score_lines(
     predictions: str,
-    join: "Join | None",
+    join: "LabelIndex | None",
     settings: "EvalSettings",
     compare: str | None,
     plot: Path | None,
-    talk: Talk,
+    talk: Reporter,
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli.steps.evaluate import evaluate
-    from realqa_cli.steps.evaluate.predictions import read_sample
+    from realqa_cli.steps.evaluate.predictions import read_predictions
 
-    sample = read_sample(_rows(predictions, join), join)
+    sample = read_predictions(_rows(predictions, join), join)
     _tell(sample, predictions, talk, join)
     if compare is None:
         yield from evaluate.evaluate(sample, settings)
     else:
         again = join.anew() if join else None
-        other = read_sample(_rows(compare, again), again)
+        other = read_predictions(_rows(compare, again), again)
         _tell(other, compare, talk, again)
         yield from evaluate.compare(sample, other, compare, settings)
     if plot is not None:
@@ -149,11 +145,9 @@ def _score_lines(
 
         figures = {line["metric"]: line for line in evaluate.evaluate(sample, _plain(settings))}
         parts = [
-            f"{name.upper()} {figures[name]['value']:.3f}"
-            for name in figures
-            if figures[name]["value"] is not None
+            f"{name.upper()} {figures[name]['value']:.3f}" for name in figures if figures[name]["value"] is not None
         ]
-        scatter.draw(sample, plot, ", ".join([*parts, f"n = {len(sample.pairs)}"]))
+        scatter.draw_scatter(sample, plot, ", ".join([*parts, f"n = {len(sample.pairs)}"]))
 
 
 def _plain(settings: "EvalSettings") -> "EvalSettings":
@@ -161,14 +155,14 @@ def _plain(settings: "EvalSettings") -> "EvalSettings":
     return type(settings)(metric=("srcc", "plcc"), bootstrap=0)
 
 
-def _rows(predictions: str, join: "Join | None") -> "Iterable[Row]":
-    from realqa_cli.io.labels import read_rows
+def _rows(predictions: str, join: "LabelIndex | None") -> "Iterable[LabelRow]":
+    from realqa_cli.io.labels import read_label_rows
 
-    rows = read_rows(predictions)
+    rows = read_label_rows(predictions)
     return join.within(rows) if join else rows
 
 
-def _tell(sample: "Sample", name: str, talk: Talk, join: "Join | None") -> None:
+def _tell(sample: "PredictionSet", name: str, talk: Reporter, join: "LabelIndex | None") -> None:
     for note in join.notes() if join else ():
         talk.say(note)
     if sample.repeated:
@@ -178,7 +172,7 @@ def _tell(sample: "Sample", name: str, talk: Talk, join: "Join | None") -> None:
 
 
 def _attribute_lines(
-    predictions: str, join: "Join | None", settings: "EvalSettings", talk: Talk
+    predictions: str, join: "LabelIndex | None", settings: "EvalSettings", talk: Reporter
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli.steps.evaluate.attribute_table import measure, read_table
 
@@ -188,12 +182,12 @@ def _attribute_lines(
     yield from measure(table, settings)
 
 
-def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Talk) -> int:
+def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Reporter) -> int:
     """Prints every line and says what kept the run from being whole; the exit code."""
     from realqa_cli.cli.sinks import JsonLines
-    from realqa_cli.cli.views.metrics import MeasureTable
+    from realqa_cli.cli.views.metrics import MetricTable
 
-    sink = JsonLines(lambda: None) if json or not sys.stdout.isatty() else MeasureTable()
+    sink = JsonLines(lambda: None) if json or not sys.stdout.isatty() else MetricTable()
     rows, reasons = 0, []
     for line in lines:
         sink.write(line)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 from realqa_cli.errors import UsageError
 
 EXAMPLES = """[b]Examples[/b]
@@ -46,14 +46,14 @@ def ncm(
     batch_size: o.BatchSize = None,
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
-    digits: o.Digits = None,
+    digits: o.DigitsOption = None,
     log: Annotated[list[Path] | None, o.option(LOGS, "--log", metavar="FILE", help=_LOG)] = None,
     plot: Annotated[Path | None, o.option(LOGS, "--plot", metavar="FILE.png", help=_PLOT)] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Measure how well a model understands its numbers as a whole, or how that grew during training."""
-    talk = Talk(quiet or bool(context.obj))
+    talk = Reporter(quiet or bool(context.obj))
     if bool(conversations) == bool(log):
         raise UsageError("give conversations for a model, or --log for a training run", where="realqa ncm")
     if plot is not None and not log:
@@ -63,12 +63,12 @@ def ncm(
     return 0
 
 
-def _of_logs(log: Sequence[Path], plot: Path | None, talk: Talk) -> list[dict[str, Any]]:
+def _of_logs(log: Sequence[Path], plot: Path | None, talk: Reporter) -> list[dict[str, Any]]:
     from realqa_cli.cli.views import scatter
     from realqa_cli.steps.ncm import log as ncm_log
 
     if plot is not None:
-        scatter.check(plot)
+        scatter.check_plot_path(plot)
     logs = [ncm_log.RunLog.read(path) for path in log]
     for one in logs:
         if one.window < ncm_log.WINDOW:
@@ -78,14 +78,14 @@ def _of_logs(log: Sequence[Path], plot: Path | None, talk: Talk) -> list[dict[st
     return [row for one in logs for row in one.rows()]
 
 
-def _of_model(files: Sequence[Path], context: typer.Context, talk: Talk) -> dict[str, Any]:
+def _of_model(files: Sequence[Path], context: typer.Context, talk: Reporter) -> dict[str, Any]:
     from realqa_cli.inference.teacher_forcing import conversations
     from realqa_cli.steps.ncm import ncm as step
 
     settings = o.settings_of(context, step.NcmSettings)
-    data = conversations.read(files)
+    data = conversations.read_conversations(files)
     with talk.bar("measuring", len(data)) as bar:
-        return step.ncm(data, settings, advance=bar.advance)
+        return step.measure_ncm(data, settings, advance=bar.advance)
 
 
 def _deliver(lines: Sequence[dict[str, Any]], *, json: bool) -> None:
@@ -111,9 +111,7 @@ def _deliver(lines: Sequence[dict[str, Any]], *, json: bool) -> None:
             continue
         steps = f"{line['part']} ({line['steps'][0]}–{line['steps'][1]})" if line["steps"] else "ratio"
         style, last = ("bold", True) if line["part"] == "ratio" else ("", False)
-        table.add_row(
-            line["run"] if line["part"] == "first" else "", steps, *cells, style=style, end_section=last
-        )
+        table.add_row(line["run"] if line["part"] == "first" else "", steps, *cells, style=style, end_section=last)
     Console(file=sys.stdout).print(table)
 
 

@@ -108,7 +108,7 @@ _BACKEND = (
     "auto, onnx (models with graphs, on a CPU, without torch), openvino (the same, faster; installed"
     " apart), hf (transformers), or echo (a fake without a model, for tests)."
 )
-Backend = Annotated[str | None, option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
+BackendOption = Annotated[str | None, option(MODEL, "--backend", metavar="NAME", help=_BACKEND, default="auto")]
 _DEVICE = "auto, cpu, cuda, cuda:1 or mps; auto leaves small models (--backend onnx) on the CPU."
 Device = Annotated[str | None, option(MODEL, "--device", metavar="NAME", help=_DEVICE, default="auto")]
 _DTYPE = "auto, float32, bfloat16 or float16; auto is float32 on a CPU, but for --backend openvino."
@@ -120,29 +120,25 @@ _METHOD = (
     "direct asks for the score alone, cot for the attributes first, levels for a word; regression is for"
     " models with that head. The model's folder says which; direct where it does not."
 )
-Method = Annotated[str | None, option(SCORING, "--method", metavar="NAME", help=_METHOD)]
+MethodOption = Annotated[str | None, option(SCORING, "--method", metavar="NAME", help=_METHOD)]
 _DECODE = "exact weighs every score that the model could give; greedy reads the one that it writes."
 Decode = Annotated[str | None, option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
 _PRESET = "realqa-release: pixels and numerals as the paper's released adapters expect them."
-Preset = Annotated[str | None, option(SCORING, "--preset", metavar="NAME", help=_PRESET)]
+PresetOption = Annotated[str | None, option(SCORING, "--preset", metavar="NAME", help=_PRESET)]
 _ENGINE = "local: in this process; ray: on a Ray cluster, one model a GPU."
 Engine = Annotated[str | None, option(SCORING, "--engine", metavar="NAME", help=_ENGINE, default="local")]
 _BATCH_SIZE = "Photos in one forward pass."
-BatchSize = Annotated[
-    int | None, option(SCORING, "--batch-size", metavar="N", min=1, help=_BATCH_SIZE, default="4")
-]
+BatchSize = Annotated[int | None, option(SCORING, "--batch-size", metavar="N", min=1, help=_BATCH_SIZE, default="4")]
 _MIN_PIXELS = "Enlarge photos of fewer pixels; the model's folder says how few."
 MinPixels = Annotated[int | None, option(SCORING, "--min-pixels", metavar="N", min=1, help=_MIN_PIXELS)]
 _MAX_PIXELS = "Reduce photos of more pixels; the model's folder says how many."
 MaxPixels = Annotated[int | None, option(SCORING, "--max-pixels", metavar="N", min=1, help=_MAX_PIXELS)]
-_JPEG_DRAFT = (
-    "Decode large JPEGs at a half, a quarter or an eighth of their size: faster, slightly other scores."
-)
+_JPEG_DRAFT = "Decode large JPEGs at a half, a quarter or an eighth of their size: faster, slightly other scores."
 JpegDraft = Annotated[bool, flag(SCORING, "--jpeg-draft", help=_JPEG_DRAFT)]
 _SCALE = "The scale of a model without realqa.json, 1-5 for example."
-Scale = Annotated[str | None, option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
+ScaleOption = Annotated[str | None, option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
 _DIGITS = "Digits of the scores of a model without realqa.json."
-Digits = Annotated[int | None, option(SCORING, "--digits", metavar="N", min=1, max=3, help=_DIGITS)]
+DigitsOption = Annotated[int | None, option(SCORING, "--digits", metavar="N", min=1, max=3, help=_DIGITS)]
 _DISTRIBUTION = "Add the probability of every score."
 Distribution = Annotated[bool, flag(SCORING, "--distribution", help=_DISTRIBUTION)]
 
@@ -167,9 +163,7 @@ Concurrency = Annotated[
     int | None, option(SERVER, "--concurrency", metavar="N", min=1, max=256, help=_CONCURRENCY, default="4")
 ]
 _RETRIES = "Further attempts after a failure that may pass: 429, 5xx, time-outs, half answers."
-Retries = Annotated[
-    int | None, option(SERVER, "--retries", metavar="N", min=0, max=100, help=_RETRIES, default="5")
-]
+Retries = Annotated[int | None, option(SERVER, "--retries", metavar="N", min=0, max=100, help=_RETRIES, default="5")]
 _TIMEOUT = "Seconds of silence after which a request is given up."
 Timeout = Annotated[
     float | None, option(SERVER, "--timeout", metavar="SECONDS", min=0.001, help=_TIMEOUT, default="180")
@@ -186,8 +180,8 @@ Overwrite = Annotated[bool, flag(OUTPUT, "--overwrite", help=_OVERWRITE)]
 _JSON = "JSON Lines, also where stdout is a terminal."
 Json = Annotated[bool, flag(OUTPUT, "--json", help=_JSON)]
 _TABLE = "A table, also where stdout is no terminal."
-Table = Annotated[bool, flag(OUTPUT, "--table", help=_TABLE)]
+TableOption = Annotated[bool, flag(OUTPUT, "--table", help=_TABLE)]
 _TOP = "Print only the N best, best first."
 Top = Annotated[int | None, option(OUTPUT, "--top", metavar="N", min=1, help=_TOP)]
 _REPORT = "Also write a page with the photos and their scores."
-Report = Annotated[Path | None, option(OUTPUT, "--report", metavar="FILE.html", help=_REPORT)]
+ReportOption = Annotated[Path | None, option(OUTPUT, "--report", metavar="FILE.html", help=_REPORT)]

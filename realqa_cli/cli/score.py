@@ -4,7 +4,7 @@ import typer
 
 from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 from realqa_cli.cli.sinks import Clear, Sink
 
 EXAMPLES = """[b]Examples[/b]
@@ -37,25 +37,25 @@ def score(
     concurrency: o.Concurrency = None,
     retries: o.Retries = None,
     timeout: o.Timeout = None,
-    backend: o.Backend = None,
+    backend: o.BackendOption = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
     quantize: o.Quantize = None,
-    method: o.Method = None,
+    method: o.MethodOption = None,
     decode: o.Decode = None,
-    preset: o.Preset = None,
+    preset: o.PresetOption = None,
     engine: o.Engine = None,
     batch_size: o.BatchSize = None,
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
     jpeg_draft: o.JpegDraft = False,
-    scale: o.Scale = None,
-    digits: o.Digits = None,
+    scale: o.ScaleOption = None,
+    digits: o.DigitsOption = None,
     distribution: o.Distribution = False,
     frames: o.Frames = None,
     fps: o.Fps = None,
     per_frame: o.PerFrame = False,
-    dataset: d.Dataset = None,
+    dataset: d.DatasetOption = None,
     split: d.Split = None,
     columns: d.Columns = None,
     limit: o.Limit = None,
@@ -63,20 +63,20 @@ def score(
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
-    table: o.Table = False,
+    table: o.TableOption = False,
     top: o.Top = None,
-    report: o.Report = None,
+    report: o.ReportOption = None,
     quiet: o.Quiet = False,
 ) -> int:
     """Score photos and videos: how good each is, how sure the model is, what else it could have said."""
-    from realqa_cli.cli.delivery import Wanted, run
+    from realqa_cli.cli.delivery import OutputOptions, run_step
     from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
     chosen = d.selection(dataset, split, columns)
-    wanted = Wanted(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
+    wanted = OutputOptions(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
     settings = o.asking_of(context, ScoreSettings)
-    talk = Talk(quiet or bool(context.obj))
-    return run(lambda: open_scorer(settings), wanted, talk, limit=limit, table=_table)
+    talk = Reporter(quiet or bool(context.obj))
+    return run_step(lambda: open_scorer(settings), wanted, talk, limit=limit, table=_table)
 
 
 def _table(clear: Clear) -> Sink:

@@ -4,7 +4,7 @@ import typer
 
 from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Talk
+from realqa_cli.cli.console import Reporter
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -32,7 +32,7 @@ def self_label(
     concurrency: o.Concurrency = None,
     retries: o.Retries = None,
     timeout: o.Timeout = None,
-    backend: o.Backend = None,
+    backend: o.BackendOption = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
     quantize: o.Quantize = None,
@@ -43,7 +43,7 @@ def self_label(
     reasons: o.Reasons = False,
     frames: o.Frames = None,
     fps: o.Fps = None,
-    dataset: d.Dataset = None,
+    dataset: d.DatasetOption = None,
     split: d.Split = None,
     columns: d.Columns = None,
     limit: o.Limit = None,
@@ -53,11 +53,11 @@ def self_label(
     quiet: o.Quiet = False,
 ) -> int:
     """Label photos and videos with the ten attributes, and say how sure the model is of each."""
-    from realqa_cli.cli.delivery import Wanted, run
-    from realqa_cli.steps.self_label.self_label import Labeller, LabelSettings
+    from realqa_cli.cli.delivery import OutputOptions, run_step
+    from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
 
     chosen = d.selection(dataset, split, columns)
-    wanted = Wanted(output, not no_resume, overwrite, sources=sources, dataset=chosen)
+    wanted = OutputOptions(output, not no_resume, overwrite, sources=sources, dataset=chosen)
     settings = o.asking_of(context, LabelSettings)
-    talk = Talk(quiet or bool(context.obj))
-    return run(lambda: Labeller(settings), wanted, talk, limit=limit, did="labelled")
+    talk = Reporter(quiet or bool(context.obj))
+    return run_step(lambda: SelfLabeler(settings), wanted, talk, limit=limit, did="labelled")

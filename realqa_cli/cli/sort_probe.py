@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Bar, Talk
+from realqa_cli.cli.console import ProgressBar, Reporter
 from realqa_cli.errors import UsageError
 from realqa_cli.io.run_files import read_runs, write_runs
 
 if TYPE_CHECKING:
     from realqa_cli.io.jsonl import Appender
-    from realqa_cli.steps.sort_probe.sort_probe import Probe, ProbeSettings, Speaker
+    from realqa_cli.steps.sort_probe.sort_probe import Probe, ProbeSettings, TextModel
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -49,9 +49,7 @@ def sort_probe(
         list[str] | None,
         o.option(o.MODEL, "--model", "-m", metavar="NAME", help=_MODEL, default="realqa-tiny"),
     ] = None,
-    revision: Annotated[
-        list[str] | None, o.option(o.MODEL, "--revision", metavar="REV", help=_REVISION)
-    ] = None,
+    revision: Annotated[list[str] | None, o.option(o.MODEL, "--revision", metavar="REV", help=_REVISION)] = None,
     trust_remote_code: o.TrustRemoteCode = False,
     device: o.Device = None,
     dtype: o.Dtype = None,
@@ -75,14 +73,10 @@ def sort_probe(
     decimals: Annotated[
         int | None, o.option(PROBE, "--decimals", metavar="N", min=1, max=3, help=_DECIMALS, default="3")
     ] = None,
-    seed: Annotated[
-        int | None, o.option(PROBE, "--seed", metavar="N", help="Of the numbers.", default="0")
-    ] = None,
-    transcripts: Annotated[
-        Path | None, o.option(o.OUTPUT, "--transcripts", metavar="FILE", help=_TRANSCRIPTS)
-    ] = None,
+    seed: Annotated[int | None, o.option(PROBE, "--seed", metavar="N", help="Of the numbers.", default="0")] = None,
+    transcripts: Annotated[Path | None, o.option(o.OUTPUT, "--transcripts", metavar="FILE", help=_TRANSCRIPTS)] = None,
     json: o.Json = False,
-    table: o.Table = False,
+    table: o.TableOption = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Test whether models can sort decimals, without which they could hardly predict scores."""
@@ -92,10 +86,8 @@ def sort_probe(
     from realqa_cli.steps.sort_probe.sort_probe import ProbeSettings
 
     if json and table:
-        raise UsageError(
-            "asks for the other form", where="--table", remedy="choose one of --table and --json"
-        )
-    talk = Talk(quiet or bool(context.obj))
+        raise UsageError("asks for the other form", where="--table", remedy="choose one of --table and --json")
+    talk = Reporter(quiet or bool(context.obj))
     settings = o.settings_of(context, ProbeSettings)
     speakers = _served(context) if server is not None else _local(context)
     file = Appender(transcripts, key=_key) if transcripts else None
@@ -116,11 +108,11 @@ def sort_probe(
 
 
 def _probe(
-    open_speaker: Callable[[], "Speaker"],
+    open_speaker: Callable[[], "TextModel"],
     settings: "ProbeSettings",
     file: "Appender | None",
-    talk: Talk,
-    bar: Bar,
+    talk: Reporter,
+    bar: ProgressBar,
 ) -> dict[str, Any]:
     """One model's row; the model is gone when this returns."""
     from realqa_cli.io.jsonl import read_lines
@@ -135,7 +127,7 @@ def _probe(
         return probe.record(_kept(probe, file, bar))
 
 
-def _kept(probe: "Probe", file: "Appender | None", bar: Bar) -> Iterator[dict[str, Any]]:
+def _kept(probe: "Probe", file: "Appender | None", bar: ProgressBar) -> Iterator[dict[str, Any]]:
     """The probe's transcripts, each in the file before it counts."""
     for one in probe.transcripts():
         if file is not None and not file.take(_key(one)):
@@ -144,7 +136,7 @@ def _kept(probe: "Probe", file: "Appender | None", bar: Bar) -> Iterator[dict[st
         yield one
 
 
-def _note(probe: "Probe", file: Path | None, talk: Talk) -> None:
+def _note(probe: "Probe", file: Path | None, talk: Reporter) -> None:
     """Writes beside the file what its `run` means, or says it where there is no file."""
     if file is None:
         talk.manifest(probe.manifest.as_json())
@@ -152,7 +144,7 @@ def _note(probe: "Probe", file: Path | None, talk: Talk) -> None:
     write_runs(file, read_runs(file) | {probe.manifest.run: probe.manifest.as_json()})
 
 
-def _local(context: typer.Context) -> list[Callable[[], "Speaker"]]:
+def _local(context: typer.Context) -> list[Callable[[], "TextModel"]]:
     """What opens each model in this process, once all are known to be possible. Raises UsageError."""
     from realqa_cli.inference.model_settings import ModelSettings
     from realqa_cli.steps.sort_probe import sort_probe as step
@@ -169,20 +161,18 @@ def _local(context: typer.Context) -> list[Callable[[], "Speaker"]]:
         for name, revision in zip(names, revisions or [None] * len(names), strict=True)
     ]
     for one in settings:
-        step.check(one)
+        step.check_model(one)
     return [partial(step.local, one) for one in settings]
 
 
-def _served(context: typer.Context) -> list[Callable[[], "Speaker"]]:
+def _served(context: typer.Context) -> list[Callable[[], "TextModel"]]:
     """What opens each of a server's models. Raises UsageError for options that concern local ones."""
     from realqa_cli.steps.sort_probe import sort_probe as step
 
     for name in ("revision", "trust_remote_code", "device", "dtype", "quantize", "batch_size"):
         if context.params[name]:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                "concerns a model in this process", where=option, remedy="leave it or --server out"
-            )
+            raise UsageError("concerns a model in this process", where=option, remedy="leave it or --server out")
     server = o.server_of(context, context.params["server"], None)
     return [partial(step.served, name, server) for name in context.params["model"] or [None]]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Bar, Talk
+from realqa_cli.cli.console import ProgressBar, Reporter
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -66,9 +66,7 @@ def train(
         str | None,
         o.option(TUNING, "--objective", metavar="NAME", help=_OBJECTIVE, default="ntp"),
     ] = None,
-    tuning: Annotated[
-        str | None, o.option(TUNING, "--tuning", metavar="NAME", help=_TUNING, default="lora")
-    ] = None,
+    tuning: Annotated[str | None, o.option(TUNING, "--tuning", metavar="NAME", help=_TUNING, default="lora")] = None,
     lora_rank: Annotated[int | None, o.option(TUNING, "--lora-rank", metavar="N", min=1, help=_RANK)] = None,
     lora_dropout: Annotated[
         float | None, o.option(TUNING, "--lora-dropout", metavar="P", min=0, max=0.99, help=_DROPOUT)
@@ -78,8 +76,8 @@ def train(
     number_weight: Annotated[
         float | None, o.option(TUNING, "--number-weight", metavar="X", min=0, help=_WEIGHT, default="1")
     ] = None,
-    scale: o.Scale = None,
-    digits: o.Digits = None,
+    scale: o.ScaleOption = None,
+    digits: o.DigitsOption = None,
     min_pixels: o.MinPixels = None,
     max_pixels: o.MaxPixels = None,
     max_length: Annotated[
@@ -89,14 +87,10 @@ def train(
     max_steps: Annotated[
         int | None, o.option(OPTIMISER, "--max-steps", metavar="N", min=1, help="Stop after N steps.")
     ] = None,
-    learning_rate: Annotated[
-        float | None, o.option(OPTIMISER, "--learning-rate", metavar="RATE", help=_RATE)
-    ] = None,
+    learning_rate: Annotated[float | None, o.option(OPTIMISER, "--learning-rate", metavar="RATE", help=_RATE)] = None,
     warmup: Annotated[
         float | None,
-        o.option(
-            OPTIMISER, "--warmup", metavar="SHARE", help="Share of the steps for warm-up.", default="0.1"
-        ),
+        o.option(OPTIMISER, "--warmup", metavar="SHARE", help="Share of the steps for warm-up.", default="0.1"),
     ] = None,
     weight_decay: Annotated[
         float | None, o.option(OPTIMISER, "--weight-decay", metavar="X", min=0, help=_DECAY)
@@ -116,9 +110,7 @@ def train(
         int | None,
         o.option(OPTIMISER, "--accumulate", metavar="N", min=1, help="Passes a step.", default="8"),
     ] = None,
-    group_by_length: Annotated[
-        bool, o.option(OPTIMISER, "--group-by-length", metavar="", help=_GROUP)
-    ] = False,
+    group_by_length: Annotated[bool, o.option(OPTIMISER, "--group-by-length", metavar="", help=_GROUP)] = False,
     seed: Annotated[
         int | None,
         o.option(OPTIMISER, "--seed", metavar="N", help="Of first weights, order and dropout.", default="0"),
@@ -126,9 +118,7 @@ def train(
     device: Annotated[
         str | None, o.option(RUN, "--device", metavar="NAME", help="auto, cpu, cuda or mps.", default="auto")
     ] = None,
-    dtype: Annotated[
-        str | None, o.option(RUN, "--dtype", metavar="NAME", help=_DTYPE, default="auto")
-    ] = None,
+    dtype: Annotated[str | None, o.option(RUN, "--dtype", metavar="NAME", help=_DTYPE, default="auto")] = None,
     gradient_checkpointing: Annotated[
         bool, o.option(RUN, "--gradient-checkpointing", metavar="", help=_CHECKPOINTING)
     ] = False,
@@ -147,13 +137,11 @@ def train(
     from realqa_cli.steps.train.settings import TrainSettings
 
     first = os.environ.get("RANK", "0") == "0"
-    talk = Talk(quiet or bool(context.obj) or not first)
+    talk = Reporter(quiet or bool(context.obj) or not first)
     settings = o.settings_of(context, TrainSettings)
     with talk.bar("loading the model", None) as bar:
         try:
-            account = step.train(
-                conversations, output, settings, resume=resume, overwrite=overwrite, watch=_watch(bar)
-            )
+            account = step.train(conversations, output, settings, resume=resume, overwrite=overwrite, watch=_watch(bar))
         except KeyboardInterrupt:
             raise KeyboardInterrupt("--resume goes on from the last checkpoint") from None
     if not account["steps"]:
@@ -166,7 +154,7 @@ def train(
     return 0
 
 
-def _watch(bar: Bar) -> Callable[[Mapping[str, Any], int], None]:
+def _watch(bar: ProgressBar) -> Callable[[Mapping[str, Any], int], None]:
     """Shows a line of the log beside the bar: loss, metric, speed."""
     started = False
 

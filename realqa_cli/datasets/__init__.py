@@ -36,7 +36,7 @@ COLUMNS = ("image", "video", "mos", "mos_range", "split")
 
 
 @dataclass(frozen=True)
-class Selection:
+class DatasetSelection:
     """What `--dataset`, `--split` and `--columns` ask for.
 
     columns: for csv, which column is which; `mos_range` may also be a range, such as ``0-100``.
@@ -55,9 +55,7 @@ class Selection:
                 remedy=f"use one of: {', '.join(DATASETS)}",
             )
         if self.columns and self.name != "csv":
-            raise UsageError(
-                f"is for --dataset csv: {self.name} has its own", where="--columns", remedy="leave it out"
-            )
+            raise UsageError(f"is for --dataset csv: {self.name} has its own", where="--columns", remedy="leave it out")
 
     def open(self, sources: Sequence[str]) -> "Dataset":
         """The data set in the one folder that is given, its tables read, or the wanted split of it.

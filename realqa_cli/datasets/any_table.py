@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli.datasets import COLUMNS
-from realqa_cli.datasets.contents import Dataset, Entry, Kind
-from realqa_cli.datasets.layout import Shelf, find_shelf
+from realqa_cli.datasets.contents import Dataset, DatasetEntry, MediaKind
+from realqa_cli.datasets.layout import MediaFolder, find_media_folder
 from realqa_cli.errors import UsageError
 from realqa_cli.io.tables import SUBJECTS, SUFFIXES, Table, TableRow, read_range
 from realqa_cli.media.photo import VIDEO_SUFFIXES
@@ -33,11 +33,11 @@ def read(place: Path, columns: Mapping[str, str]) -> Dataset:
     subject = "video" if "video" in own else "image"
     rows = list(table.rows())
     names = [row.text(own[subject]) for row in rows]
-    shelf = find_shelf(table.file.parent, FOLDERS, names)
+    shelf = find_media_folder(table.file.parent, FOLDERS, names)
     entries = []
     for row, given in zip(rows, names, strict=True):
         name, present = _locate(given, shelf, table.file.parent)
-        entries.append(Entry(name, row.where, _fields(row, own, fixed), _kind(name, subject), present))
+        entries.append(DatasetEntry(name, row.where, _fields(row, own, fixed), _kind(name, subject), present))
     no_split = f"name its column: --columns split=COLUMN; those there are: {', '.join(table.columns)}"
     return Dataset("csv", str(place), entries, shelf.looked_in, shelf.found, no_split=no_split)
 
@@ -65,10 +65,7 @@ def _assign(table: Table, asked: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"{key!r} is nothing that a column can be", where="--columns", remedy=remedy)
     if "image" in asked and "video" in asked:
         raise UsageError("names both image and video", where="--columns", remedy="name one of them")
-    own = {
-        key: name if key == "mos_range" and _is_range(name) else table.column(name)
-        for key, name in asked.items()
-    }
+    own = {key: name if key == "mos_range" and _is_range(name) else table.column(name) for key, name in asked.items()}
     there = {name.casefold().replace(" ", "_") for name in table.columns}
     if "image" not in own and "video" not in own:
         usual = next((name for name in SUBJECTS if name in there), "image")
@@ -109,16 +106,14 @@ def _fields(row: TableRow, own: Mapping[str, str], fixed: Sequence[float] | None
     if "split" in own and _filled(row, own["split"]):
         fields["split"] = row.text(own["split"])
     taken = {*own.values(), *COLUMNS, "error", ""}
-    return fields | {
-        name: cell for name, cell in row.cells.items() if name not in taken and _filled(row, name)
-    }
+    return fields | {name: cell for name, cell in row.cells.items() if name not in taken and _filled(row, name)}
 
 
 def _filled(row: TableRow, column: str) -> bool:
     return row.cells.get(column) not in (None, "")
 
 
-def _locate(given: str, shelf: Shelf, folder: Path) -> tuple[str, bool]:
+def _locate(given: str, shelf: MediaFolder, folder: Path) -> tuple[str, bool]:
     """(path that opens from the current folder, whether it does)."""
     if shelf.has(given):
         return shelf.path(given), True
@@ -128,6 +123,6 @@ def _locate(given: str, shelf: Shelf, folder: Path) -> tuple[str, bool]:
     return shelf.path(given), False
 
 
-def _kind(name: str, subject: str) -> Kind:
+def _kind(name: str, subject: str) -> MediaKind:
     is_video = subject == "video" or os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
     return "video" if is_video else "image"

@@ -7,8 +7,8 @@ list there is no split. Some photos have gone from the web since; they are missi
 
 from pathlib import Path
 
-from realqa_cli.datasets.contents import Dataset, Entry
-from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.contents import Dataset, DatasetEntry
+from realqa_cli.datasets.layout import find_media_folder, find_table
 from realqa_cli.errors import UsageError
 
 TABLE = "AVA.txt"
@@ -28,14 +28,14 @@ def read(place: Path) -> Dataset:
     rows = [_row(line, f"{file}:{number}") for number, line in _lines(file)]
     if not rows:
         raise UsageError("the table is empty", where=str(file), remedy="download it again")
-    shelf = find_shelf(file.parent, FOLDERS, (f"{photo}.jpg" for photo, _, _ in rows))
+    shelf = find_media_folder(file.parent, FOLDERS, (f"{photo}.jpg" for photo, _, _ in rows))
     entries = []
     for photo, mos, where in rows:
         name = f"{photo}.jpg"
         fields: dict[str, object] = {"mos": mos, "mos_range": RANGE}
         if test is not None:
             fields["split"] = "test" if photo in test else "train"
-        entries.append(Entry(shelf.path(name), where, fields, present=shelf.has(name)))
+        entries.append(DatasetEntry(shelf.path(name), where, fields, present=shelf.has(name)))
     return Dataset(
         "ava",
         str(place),

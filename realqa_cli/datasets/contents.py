@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from realqa_cli.errors import UsageError
 
-Kind = Literal["image", "video"]
+MediaKind = Literal["image", "video"]
 
 _ALIKE = (
     frozenset({"train", "training"}),
@@ -19,7 +19,7 @@ _EXAMPLES = 3  # missing files that the summary names
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DatasetEntry:
     """One row of a data set's table.
 
     name: the path of the photo or video as it opens from the current folder.  where: the row's place,
@@ -31,7 +31,7 @@ class Entry:
     name: str
     where: str
     fields: Mapping[str, Any]
-    kind: Kind = "image"
+    kind: MediaKind = "image"
     present: bool = True
     attributes: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[str, ...] = ()
@@ -48,12 +48,12 @@ class Dataset:
 
     name: str
     place: str
-    entries: Sequence[Entry]
+    entries: Sequence[DatasetEntry]
     looked_in: str
     found: bool = True
     notes: tuple[str, ...] = ()
     no_split: str = "leave it out"
-    others: Sequence[Entry] = ()
+    others: Sequence[DatasetEntry] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -71,7 +71,7 @@ class Dataset:
         if not wanted:
             remedy = f"use one of: {', '.join(sorted(known))}, all"
             raise UsageError(f"{self.name} has no split {split!r}", where="--split", remedy=remedy)
-        inside, outside = list[Entry](), list[Entry]()
+        inside, outside = list[DatasetEntry](), list[DatasetEntry]()
         for entry in self.entries:
             (inside if entry.fields.get("split") in wanted else outside).append(entry)
         return replace(self, entries=inside, others=outside)

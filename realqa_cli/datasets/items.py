@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from realqa_cli.datasets.contents import Dataset, Entry
+from realqa_cli.datasets.contents import Dataset, DatasetEntry
 from realqa_cli.errors import MediaError
 from realqa_cli.io.sources import Item
 
@@ -12,7 +12,7 @@ TRUTH_FIELD = "labels"
 """The field of a record that holds the true attributes, beside those that a model gives."""
 
 
-def items(dataset: Dataset, *, limit: int | None = None) -> Iterator[Item]:
+def dataset_items(dataset: Dataset, *, limit: int | None = None) -> Iterator[Item]:
     """The entries in order, at most `limit`; a missing file is an error in its place.
 
     Raises `UsageError` at once where there is not one photo.
@@ -21,7 +21,7 @@ def items(dataset: Dataset, *, limit: int | None = None) -> Iterator[Item]:
     return islice((_item(index, entry) for index, entry in enumerate(dataset.entries)), limit)
 
 
-def _item(index: int, entry: Entry) -> Item:
+def _item(index: int, entry: DatasetEntry) -> Item:
     fields = dict(entry.fields)
     if entry.attributes:
         fields[TRUTH_FIELD] = dict(entry.attributes)

@@ -7,8 +7,8 @@ its column `set`, has 0-100 and the official split; `koniq10k_scores_and_distrib
 
 from pathlib import Path
 
-from realqa_cli.datasets.contents import Dataset, Entry
-from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.contents import Dataset, DatasetEntry
+from realqa_cli.datasets.layout import find_media_folder, find_table
 from realqa_cli.errors import UsageError
 from realqa_cli.io.tables import Table
 
@@ -29,7 +29,7 @@ def read(place: Path) -> Dataset:
     mos_range = [1, 5] if five else [0, 100]
     asked = ["image_name", "MOS", *(["MOS_zscore"] if five else []), *(["set"] if split else [])]
     rows = list(table.rows(*asked))
-    shelf = find_shelf(place, FOLDERS, (row.text("image_name") for row in rows))
+    shelf = find_media_folder(place, FOLDERS, (row.text("image_name") for row in rows))
     entries = []
     for row in rows:
         name = row.text("image_name")
@@ -38,6 +38,6 @@ def read(place: Path) -> Dataset:
             fields["split"] = row.text("set")
         if five:
             fields["mos_zscore"] = row.number("MOS_zscore")
-        entries.append(Entry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
     no_split = f"{file.name} has none; put {SETS} into the folder"
     return Dataset("koniq10k", str(place), entries, shelf.looked_in, shelf.found, no_split=no_split)

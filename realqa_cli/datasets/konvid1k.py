@@ -6,8 +6,8 @@ as `<flickr_id>_original_centercrop_960x540_8s.mp4`: whichever a download has is
 
 from pathlib import Path
 
-from realqa_cli.datasets.contents import Dataset, Entry
-from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.contents import Dataset, DatasetEntry
+from realqa_cli.datasets.layout import find_media_folder, find_table
 from realqa_cli.io.tables import Table, TableRow
 
 TABLE = "KoNViD_1k_attributes.csv"
@@ -20,13 +20,13 @@ def read(place: Path) -> Dataset:
     file = find_table(place, "KoNViD-1k", TABLE, f"KoNViD_1k_metadata/{TABLE}")
     rows = list(Table.open(file).rows("flickr_id", "file_name", "MOS"))
     known = [_names(row) for row in rows]
-    shelf = find_shelf(place, FOLDERS, (name for names in known for name in names))
+    shelf = find_media_folder(place, FOLDERS, (name for names in known for name in names))
     entries = []
     for row, names in zip(rows, known, strict=True):
         there = next((name for name in names if shelf.has(name)), None)
         name = there or names[0]
         entries.append(
-            Entry(
+            DatasetEntry(
                 shelf.path(name),
                 row.where,
                 {"mos": row.number("MOS", *RANGE), "mos_range": RANGE},
@@ -42,7 +42,5 @@ def _names(row: TableRow) -> tuple[str, ...]:
     """The names that the video may have, each once."""
     flickr = row.text("flickr_id")
     return tuple(
-        dict.fromkeys(
-            (row.text("file_name"), f"{flickr}.mp4", f"{flickr}_original_centercrop_960x540_8s.mp4")
-        )
+        dict.fromkeys((row.text("file_name"), f"{flickr}.mp4", f"{flickr}_original_centercrop_960x540_8s.mp4"))
     )

@@ -9,7 +9,7 @@ from realqa_cli.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Shelf:
+class MediaFolder:
     """The folder that holds a data set's photos or videos.
 
     files: the names in it.  looked_in: the folders that were tried, in words.  found: whether one was there.
@@ -45,7 +45,7 @@ def find_table(place: Path, title: str, *names: str) -> Path:
     raise UsageError(f"no {title} here: looked for {' or '.join(names)}", where=str(place), remedy=remedy)
 
 
-def find_shelf(place: Path, folders: Sequence[str], names: Iterable[str]) -> Shelf:
+def find_media_folder(place: Path, folders: Sequence[str], names: Iterable[str]) -> MediaFolder:
     """The first of the `folders` below `place`, and `place` itself, with any of the files `names`.
 
     Photos are never gathered from several folders, which may hold other versions of them. Where no folder
@@ -55,11 +55,11 @@ def find_shelf(place: Path, folders: Sequence[str], names: Iterable[str]) -> She
     tried = [place / folder for folder in folders] + [place]
     looked_in = ", ".join([*(f"{folder}/" for folder in folders if folder != "."), f"{place} itself"])
     for folder in tried:
-        shelf = Shelf(folder, _listed(folder), looked_in, True)
+        shelf = MediaFolder(folder, _listed(folder), looked_in, True)
         if not wanted.isdisjoint(shelf.files) or any("/" in name and shelf.has(name) for name in wanted):
             return shelf
     there = next((folder for folder in tried if folder.is_dir() and folder != place), None)
-    return Shelf(there or tried[0], frozenset(), looked_in, there is not None)
+    return MediaFolder(there or tried[0], frozenset(), looked_in, there is not None)
 
 
 def _listed(folder: Path) -> frozenset[str]:

@@ -10,8 +10,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from realqa_cli.datasets.contents import Dataset, Entry
-from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.contents import Dataset, DatasetEntry
+from realqa_cli.datasets.layout import find_media_folder, find_table
 from realqa_cli.errors import UsageError
 from realqa_cli.io.tables import TableRow
 
@@ -37,12 +37,12 @@ def read(place: Path) -> Dataset:
     rows = [row for row in rows if not _TRAINING.fullmatch(row.text("name"))]
     if not rows:
         raise UsageError("holds no photos but t1.bmp to t7.bmp", where=str(place), remedy="download it again")
-    shelf = find_shelf(place, FOLDERS, (row.text("name") for row in rows))
+    shelf = find_media_folder(place, FOLDERS, (row.text("name") for row in rows))
     entries = []
     for row in rows:
         name, mos = row.text("name"), row.number("MOS", *RANGE)
         fields = {"mos": mos, "mos_range": RANGE, "mos_std": row.number("StdDev", 0)}
-        entries.append(Entry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
     return Dataset("livec", str(place), entries, shelf.looked_in, shelf.found)
 
 

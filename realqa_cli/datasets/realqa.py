@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realqa_cli.datasets.contents import Dataset, Entry, Kind
+from realqa_cli.datasets.contents import Dataset, DatasetEntry, MediaKind
 from realqa_cli.domain.parsing import labelled_score, told_attributes
 from realqa_cli.errors import RecordError, UsageError
 from realqa_cli.io import sharegpt
@@ -30,7 +30,7 @@ class _Photo:
 
     name: str
     where: str
-    kind: Kind
+    kind: MediaKind
     present: bool
     mos: float | None = None
     mos_range: list[float] | None = None
@@ -93,7 +93,7 @@ def _conversations(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Raises `UsageError` for a bad record among conversations.
     """
-    for i, (number, record) in enumerate(sharegpt.read(file)):
+    for i, (number, record) in enumerate(sharegpt.read_sharegpt(file)):
         if isinstance(record, dict) and (sharegpt.answers(record) or i):
             yield f"{file}:{number}", record
         elif i == 0:
@@ -105,18 +105,18 @@ def _conversations(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _photo(name: str, where: str, record: Mapping[str, Any], file: Path, folder: Path) -> _Photo:
     folders = [file.parent, folder, *(folder / each for each in _FOLDERS), file.parent / "images"]
-    path = sharegpt.locate(name, list(dict.fromkeys(folders)))
-    kind: Kind = "video" if record.get("videos") or record.get("video") else "image"
+    path = sharegpt.locate_image(name, list(dict.fromkeys(folders)))
+    kind: MediaKind = "video" if record.get("videos") or record.get("video") else "image"
     return _Photo(path or str(folder / name), where, kind, path is not None)
 
 
-def _entry(photo: _Photo, assumed: list[int]) -> Entry:
+def _entry(photo: _Photo, assumed: list[int]) -> DatasetEntry:
     fields: dict[str, Any] = {}
     if photo.mos is not None:
         fields |= {"mos": photo.mos, "mos_range": photo.mos_range or assumed}
     if photo.split is not None:
         fields["split"] = photo.split
-    return Entry(photo.name, photo.where, fields, photo.kind, photo.present, photo.attributes)
+    return DatasetEntry(photo.name, photo.where, fields, photo.kind, photo.present, photo.attributes)
 
 
 def _split(file: Path) -> str | None:

@@ -5,8 +5,8 @@ The attributes are not those of this project: they are `attribute_mos` by name. 
 
 from pathlib import Path
 
-from realqa_cli.datasets.contents import Dataset, Entry
-from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.contents import Dataset, DatasetEntry
+from realqa_cli.datasets.layout import find_media_folder, find_table
 from realqa_cli.io.tables import Table
 
 SCORES = "MOS and Image attribute scores.xlsx"
@@ -19,7 +19,7 @@ def read(place: Path) -> Dataset:
     """All photos of the table. Raises `UsageError`."""
     file = find_table(place, "SPAQ", f"Annotations/{SCORES}", SCORES)
     rows = list(Table.open(file).rows("Image name", "MOS", *ATTRIBUTES))
-    shelf = find_shelf(place, FOLDERS, (row.text("Image name") for row in rows))
+    shelf = find_media_folder(place, FOLDERS, (row.text("Image name") for row in rows))
     entries = []
     for row in rows:
         name = row.text("Image name")
@@ -28,5 +28,5 @@ def read(place: Path) -> Dataset:
             "mos_range": RANGE,
             "attribute_mos": {each.lower(): row.number(each, *RANGE) for each in ATTRIBUTES},
         }
-        entries.append(Entry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
     return Dataset("spaq", str(place), entries, shelf.looked_in, shelf.found)

@@ -5,8 +5,8 @@ The tables are `train.csv` and `test.csv` of the folder `merge`; those by theme 
 
 from pathlib import Path
 
-from realqa_cli.datasets.contents import Dataset, Entry
-from realqa_cli.datasets.layout import find_shelf, find_table
+from realqa_cli.datasets.contents import Dataset, DatasetEntry
+from realqa_cli.datasets.layout import find_media_folder, find_table
 from realqa_cli.io.tables import Table
 
 SPLITS = ("train", "test")
@@ -26,11 +26,11 @@ def read(place: Path) -> Dataset:
         if file.is_file()
         for row in Table.open(file).rows("image", "score")
     ]
-    shelf = find_shelf(place, FOLDERS, (row.text("image") for _, row in rows))
+    shelf = find_media_folder(place, FOLDERS, (row.text("image") for _, row in rows))
     entries = []
     for split, row in rows:
         name = row.text("image")
         fields = {"mos": row.number("score", *RANGE), "mos_range": RANGE, "split": split}
-        entries.append(Entry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
     notes = tuple(f"tad66k: {file} is not there" for file in files.values() if not file.is_file())
     return Dataset("tad66k", str(place), entries, shelf.looked_in, shelf.found, notes)

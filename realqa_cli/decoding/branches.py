@@ -23,7 +23,7 @@ Prefix = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Branches:
+class TrieBranches:
     """The part of a trie that is looked at: K nodes in breadth-first order, root first, and their E edges.
 
     nodes: (K,) each by its tokens.  edge_node_E: the node that an edge leaves.  edge_token_E: its token.
@@ -48,9 +48,9 @@ class Branches:
         return np.asarray(reached_K[self.edge_node_E] + edge_log_probs_E)
 
 
-def branches(
+def find_branches(
     trie: TokenTrie, outcomes: Sequence[Hashable | None], also: Collection[int] = frozenset()
-) -> tuple[Branches, list[tuple[int, ...]]]:
+) -> tuple[TrieBranches, list[tuple[int, ...]]]:
     """The branches on which it is still open which outcome comes out, and the nodes `also`.
 
     outcomes: one for each numeral of the trie; None leaves the numeral out, as if it could not be written.
@@ -63,11 +63,9 @@ def branches(
     inner = set(trie.inner) | {0}
     opened = [n for n in range(len(below)) if len(below[n]) > 1 or (n in also and below[n] and n in inner)]
     place = {node: k for k, node in enumerate(opened)}
-    edges = sorted(
-        (place[trie.parents[n]], n) for n in range(1, len(below)) if below[n] and trie.parents[n] in place
-    )
+    edges = sorted((place[trie.parents[n]], n) for n in range(1, len(below)) if below[n] and trie.parents[n] in place)
     edge_of = {node: e for e, (_, node) in enumerate(edges)}
-    seen = Branches(
+    seen = TrieBranches(
         nodes=tuple(_tokens(trie, node) for node in opened),
         edge_node_E=np.array([k for k, _ in edges]),
         edge_token_E=np.array([trie.tokens[node] for _, node in edges]),

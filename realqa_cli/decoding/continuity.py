@@ -17,14 +17,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from realqa_cli.decoding.branches import Branches, Ints, branches
+from realqa_cli.decoding.branches import Ints, TrieBranches, find_branches
 from realqa_cli.domain.numerals import Floats, TokenTrie, numerals
 
 WEIGHTS = np.array([1.0, 0.1, 0.01])
 
 
 @dataclass(frozen=True)
-class Ncm:
+class NcmValue:
     """The metric of one answer, in squared points of the score's scale.
 
     star_release: NCM* as the authors' released code has it, where the true digit counts as 0 and the
@@ -37,7 +37,7 @@ class Ncm:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class DigitBranches:
     """What has to be known of the model to give the distributions of the digits of one true numeral.
 
     edges_C: the edges with which the branches end.  codes_C_M: the digits of a numeral behind each of them;
@@ -45,7 +45,7 @@ class Reading:
     """
 
     text: str
-    branches: Branches
+    branches: TrieBranches
     edges_C: Ints
     codes_C_M: Ints
 
@@ -55,7 +55,7 @@ class Reading:
         edge_logits_E: the model's logits of the edges of the branches, in any offset a node.
         """
         mass_E = self.branches.joint(self.branches.conditionals(edge_logits_E.astype(np.float64)))
-        true_M = code(self.text)
+        true_M = digits_of(self.text)
         found_M_10 = np.full((len(true_M), 10), -np.inf)
         for i, log_probs_10 in enumerate(found_M_10):
             given_C = (self.codes_C_M[:, :i] == true_M[:i]).all(axis=1)
@@ -64,32 +64,30 @@ class Reading:
         return found_M_10
 
 
-class Digits:
+class NumeralDigits:
     """The digits of all numerals, as one tokenizer writes them in one context."""
 
     def __init__(self, trie: TokenTrie, digits: int) -> None:
         """`trie` holds `all_numerals(digits)`, in this order."""
         self.trie = trie
         self.texts = all_numerals(digits)
-        self.codes_V_M = np.array([code(text) for text in self.texts])
+        self.codes_V_M = np.array([digits_of(text) for text in self.texts])
         self.reading = lru_cache(maxsize=1024)(self._reading)
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """The tokens of one numeral."""
         return tuple(self.trie.tokens[node] for node in self.trie.paths[self.texts.index(text)])
 
-    def _reading(self, text: str) -> Reading:
+    def _reading(self, text: str) -> DigitBranches:
         """Its branches tell apart how far a numeral agrees with the true one, and its digit after that."""
-        shared_V = np.cumprod(self.codes_V_M == code(text), axis=1).sum(axis=1)
-        outcomes = [
-            (n, own[n] if n < len(own) else None) for n, own in zip(shared_V, self.codes_V_M, strict=True)
-        ]
-        seen, paths = branches(self.trie, outcomes)
+        shared_V = np.cumprod(self.codes_V_M == digits_of(text), axis=1).sum(axis=1)
+        outcomes = [(n, own[n] if n < len(own) else None) for n, own in zip(shared_V, self.codes_V_M, strict=True)]
+        seen, paths = find_branches(self.trie, outcomes)
         edges_C, firsts = np.unique([path[-1] for path in paths], return_index=True)
-        return Reading(text, seen, edges_C, self.codes_V_M[firsts])
+        return DigitBranches(text, seen, edges_C, self.codes_V_M[firsts])
 
 
-def code(text: str) -> Ints:
+def digits_of(text: str) -> Ints:
     """(M,) the digits of a numeral."""
     return np.array([int(c) for c in text if c != "."])
 
@@ -100,15 +98,15 @@ def all_numerals(digits: int) -> list[str]:
     return numerals(digits, 0, 10)
 
 
-def metric(text: str, log_probs_M_10: Floats) -> Ncm:
+def metric(text: str, log_probs_M_10: Floats) -> NcmValue:
     """The metric of the true numeral `text` under each digit's distribution (paper Eqs. 3 to 6)."""
-    true_M = code(text)
+    true_M = digits_of(text)
     weights_M, rows = WEIGHTS[: len(true_M)], np.arange(len(true_M))
     others_M_10 = log_probs_M_10.copy()
     others_M_10[rows, true_M] = -np.inf
     rest_M_1 = np.logaddexp.reduce(others_M_10, axis=1, keepdims=True)
     score = float(weights_M @ true_M)
-    return Ncm(
+    return NcmValue(
         *(
             float((weights_M @ (np.exp(logs) @ np.arange(10.0)) - score) ** 2)
             for logs in (log_probs_M_10, others_M_10 - rest_M_1, others_M_10)
@@ -116,7 +114,7 @@ def metric(text: str, log_probs_M_10: Floats) -> Ncm:
     )
 
 
-def mean(found: Sequence[Ncm]) -> dict[str, float | None]:
+def mean(found: Sequence[NcmValue]) -> dict[str, float | None]:
     """The fields `ncm`, `ncm_star`, `ncm_star_release` of records: the means, None for no answers."""
     return {
         name: float(np.mean([getattr(one, attribute) for one in found])) if found else None

@@ -6,8 +6,8 @@ Nothing is guessed: what an answer does not say, or says in words that are none 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from realqa_cli.backends.base import Answers, Ask
-from realqa_cli.decoding.slots import Completed, Filled
+from realqa_cli.backends.base import Answers, Prompt
+from realqa_cli.decoding.slots import FilledForm, FilledSlot
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import form_pattern
 from realqa_cli.domain.parsing import told_attributes
@@ -16,7 +16,7 @@ from realqa_cli.domain.prompts import Slot
 _FORM_TOKENS, _FREE_TOKENS = 256, 96
 
 
-def write_forms(backend: Answers, asks: Sequence[Ask], keys: Sequence[str], closing: str) -> list[Completed]:
+def generate_forms(backend: Answers, asks: Sequence[Prompt], keys: Sequence[str], closing: str) -> list[FilledForm]:
     """The answer to each ask, with those of the slots `keys` that it tells.
 
     closing: a regular expression of what follows the form in an answer, for backends that can be held to it.
@@ -24,27 +24,27 @@ def write_forms(backend: Answers, asks: Sequence[Ask], keys: Sequence[str], clos
     pattern = form_pattern(prompts.regular_form(keys)) + closing
     tokens = _FORM_TOKENS + _FREE_TOKENS * sum(prompts.SLOTS[key].free for key in keys)
     texts = backend.answer([replace(ask, pattern=pattern) for ask in asks], tokens)
-    return [Completed(text, _slots(text, keys)) for text in texts]
+    return [FilledForm(text, _slots(text, keys)) for text in texts]
 
 
-def untold(answer: Completed, keys: Sequence[str]) -> list[str]:
+def missing_slots(answer: FilledForm, keys: Sequence[str]) -> list[str]:
     """The attributes of which a slot is missing, in order."""
     missing = (prompts.SLOTS[key].attribute.key for key in keys if key not in answer.slots)
     return list(dict.fromkeys(missing))
 
 
-def _slots(text: str, keys: Sequence[str]) -> dict[str, Filled]:
+def _slots(text: str, keys: Sequence[str]) -> dict[str, FilledSlot]:
     told = told_attributes(text)
     found = {key: _filled(prompts.SLOTS[key], told) for key in keys}
     return {key: filled for key, filled in found.items() if filled is not None}
 
 
-def _filled(slot: Slot, told: dict[str, object]) -> Filled | None:
+def _filled(slot: Slot, told: dict[str, object]) -> FilledSlot | None:
     attribute, _, part = slot.key.partition(".")
     value = told.get(attribute)
     if part:
         value = value.get(part) if isinstance(value, dict) else None
     if slot.free:
-        return Filled(value, value, None) if isinstance(value, str) else None
+        return FilledSlot(value, value, None) if isinstance(value, str) else None
     texts = [text for text, option in slot.options.items() if option == value]
-    return Filled(texts[0], slot.options[texts[0]], None) if texts else None
+    return FilledSlot(texts[0], slot.options[texts[0]], None) if texts else None

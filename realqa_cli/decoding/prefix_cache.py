@@ -13,19 +13,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.decoding import tree
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.domain.numerals import Floats, TokenTrie, shared_length
-from realqa_cli.media.video import Sight
+from realqa_cli.media.video import VisualInput
 
 
-class Reads(Protocol):
+class CacheableBackend(Protocol):
     """What a memory needs of the `hf` backend."""
 
     model: Any
 
-    def text(self, ask: Ask) -> str:
+    def text(self, ask: Prompt) -> str:
         """The rendered ask, with its prefix."""
         ...
 
@@ -37,11 +37,11 @@ class Reads(Protocol):
         """How many of the text's last tokens merge into the continuations, and their trie."""
         ...
 
-    def prompt(self, texts: Sequence[str], asks: Sequence[Ask], drop: int) -> PromptBatch:
+    def prompt(self, texts: Sequence[str], asks: Sequence[Prompt], drop: int) -> PromptBatch:
         """The tensors of the texts without the last `drop` tokens of each, the photos encoded."""
         ...
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """See `Answers`."""
         ...
 
@@ -54,17 +54,17 @@ class _Told:
     hidden that were told otherwise since.  past: the cache of the first `read` columns.
     """
 
-    seen: list[tuple[Sight, ...]]
+    seen: list[tuple[VisualInput, ...]]
     ids: list[list[int]]
     prompt: PromptBatch
     past: Any = None
     read: int = 0
 
 
-class Recall:
+class PrefixCache:
     """Implements `Tells` over a backend whose model takes the tree's mask."""
 
-    def __init__(self, backend: Reads) -> None:
+    def __init__(self, backend: CacheableBackend) -> None:
         self._backend = backend
         self._told: _Told | None = None
         config = backend.model.config
@@ -72,7 +72,7 @@ class Recall:
         self._shown = {getattr(config, name, None) for name in names}
 
     @torch.inference_mode()
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
         texts = [self._backend.text(ask) for ask in asks]
         ways = [self._backend.trie(text, continuations, end) for text in texts]
@@ -87,11 +87,11 @@ class Recall:
             found_B_V[rows] = weighed_B_V[rows].cpu()
         return found_B_V
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask; see `Answers`. Free text is written without the memory."""
         return self._backend.answer(asks, max_new_tokens, stop)
 
-    def _tell(self, asks: Sequence[Ask], texts: list[str], drops: list[int]) -> _Told:
+    def _tell(self, asks: Sequence[Prompt], texts: list[str], drops: list[int]) -> _Told:
         """The asks without their last tokens that are dropped: after what was told, or from scratch."""
         seen = [ask.seen for ask in asks]
         whole = self._backend.tokens(texts)
@@ -116,7 +116,7 @@ def _shared(told: list[int], ids: list[int]) -> int:
     return min(shared_length([told, ids]), len(ids) - 1)
 
 
-def _same(seen: list[tuple[Sight, ...]], others: list[tuple[Sight, ...]]) -> bool:
+def _same(seen: list[tuple[VisualInput, ...]], others: list[tuple[VisualInput, ...]]) -> bool:
     return [[*map(id, row)] for row in seen] == [[*map(id, row)] for row in others]
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from realqa_cli.backends.base import Ask, Tells
+from realqa_cli.backends.base import Prompt, Tells
 from realqa_cli.domain.prompts import Slot
 
 _FREE_TOKENS = 96
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledSlot:
     """What stands in a slot.
 
     text: as written.  value: what it stands for in a record.  confidence: the option's probability
@@ -32,40 +32,36 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class Completed:
+class FilledForm:
     """An answer: its whole text, and what stands in its slots, by slot key in order."""
 
     text: str
-    slots: dict[str, Filled]
+    slots: dict[str, FilledSlot]
 
 
-def complete(
-    backend: Tells, asks: Sequence[Ask], form: Sequence[str | Slot], closing: str
-) -> list[Completed]:
+def fill_form(backend: Tells, asks: Sequence[Prompt], form: Sequence[str | Slot], closing: str) -> list[FilledForm]:
     """Fills the form for every ask; the asks' own prefixes stand before it.
 
     `closing` is what follows the form in an answer; it bounds the last slot and is not part of the text.
     """
-    answers = [Completed("", {}) for _ in asks]
+    answers = [FilledForm("", {}) for _ in asks]
     for place, part in enumerate(form):
         if isinstance(part, str):
             answers = [replace(answer, text=answer.text + part) for answer in answers]
             continue
         following = form[place + 1] if place + 1 < len(form) else closing
         end = following if isinstance(following, str) else closing
-        begun = [
-            replace(ask, prefix=ask.prefix + answer.text) for ask, answer in zip(asks, answers, strict=True)
-        ]
+        begun = [replace(ask, prefix=ask.prefix + answer.text) for ask, answer in zip(asks, answers, strict=True)]
         # An option ends where the first character of what follows stands: the rest is forced anyway.
         filled = _write(backend, begun, end) if part.free else _choose(backend, begun, part, end[:1])
         answers = [
-            Completed(answer.text + found.text, answer.slots | {part.key: found})
+            FilledForm(answer.text + found.text, answer.slots | {part.key: found})
             for answer, found in zip(answers, filled, strict=True)
         ]
     return answers
 
 
-def _choose(backend: Tells, asks: Sequence[Ask], slot: Slot, end: str) -> list[Filled]:
+def _choose(backend: Tells, asks: Sequence[Prompt], slot: Slot, end: str) -> list[FilledSlot]:
     texts = list(slot.options)
     log_probs_B_V = backend.log_probs(asks, texts, end)
     if np.isnan(log_probs_B_V).any():
@@ -74,14 +70,14 @@ def _choose(backend: Tells, asks: Sequence[Ask], slot: Slot, end: str) -> list[F
     for log_probs_V in log_probs_B_V:
         best = int(np.argmax(log_probs_V))
         weights_V = np.exp(log_probs_V - log_probs_V[best])
-        filled.append(Filled(texts[best], slot.options[texts[best]], float(1 / weights_V.sum())))
+        filled.append(FilledSlot(texts[best], slot.options[texts[best]], float(1 / weights_V.sum())))
     return filled
 
 
-def _write(backend: Tells, asks: Sequence[Ask], end: str) -> list[Filled]:
+def _write(backend: Tells, asks: Sequence[Prompt], end: str) -> list[FilledSlot]:
     """Free text up to what follows it in the form, on one line."""
     found = []
     for ask, answer in zip(asks, backend.answer(asks, _FREE_TOKENS, stop=end), strict=True):
         text = " ".join(answer.removeprefix(ask.prefix).partition(end)[0].split())
-        found.append(Filled(text, text, None))
+        found.append(FilledSlot(text, text, None))
     return found

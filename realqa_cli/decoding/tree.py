@@ -155,13 +155,11 @@ def _run_branches(
     device, batch, count = prompt.ids_B_T.device, prompt.ids_B_T.shape[0], len(branches)
     # Short branches are filled up on the right with their last token: nothing looks at what follows.
     filled = [branch + branch[-1:] * (width - len(branch)) for branch in branches]
-    ids_R_W = torch.tensor(
-        [[trie.tokens[node] for node in branch] for branch in filled], device=device
-    ).repeat(batch, 1)
-    steps_W = torch.arange(width, device=device)
-    mask_R_K = torch.nn.functional.pad(prompt.mask_B_T.long(), (0, width), value=1).repeat_interleave(
-        count, dim=0
+    ids_R_W = torch.tensor([[trie.tokens[node] for node in branch] for branch in filled], device=device).repeat(
+        batch, 1
     )
+    steps_W = torch.arange(width, device=device)
+    mask_R_K = torch.nn.functional.pad(prompt.mask_B_T.long(), (0, width), value=1).repeat_interleave(count, dim=0)
     cache = copy.deepcopy(past)
     cache.batch_repeat_interleave(count)
     out = model(

@@ -19,7 +19,7 @@ _MOST = 1024
 """Ends that are remembered."""
 
 
-class Found(NamedTuple):
+class CachedTrie(NamedTuple):
     """ids: the tokens of a text that stay apart from its continuations.  merging: how many others it has."""
 
     ids: tuple[int, ...]
@@ -39,7 +39,7 @@ class _Known:
     trusted: bool = False
 
 
-class Tries:
+class TrieCache:
     """The tries of one tokenizer. Called with the text, its continuations, and what follows them."""
 
     def __init__(self, encode: Encode) -> None:
@@ -47,18 +47,18 @@ class Tries:
         self._known: dict[tuple[str, tuple[str, ...], str], _Known] = {}
         self._of = lru_cache(maxsize=256)(self._make)
 
-    def __call__(self, text: str, continuations: Sequence[str], end: str) -> Found:
+    def __call__(self, text: str, continuations: Sequence[str], end: str) -> CachedTrie:
         """Raises ValueError as `token_trie` does."""
         return self._of(text, tuple(continuations), end)
 
-    def _make(self, text: str, continuations: tuple[str, ...], end: str) -> Found:
+    def _make(self, text: str, continuations: tuple[str, ...], end: str) -> CachedTrie:
         last = max(0, len(text) - _END)
         cut = max(0, *(text.rfind(blank, 0, last) for blank in " \n"))
         ending = text[cut:], continuations, end
         whole, before, after = self._encode([text, text[:cut], text[cut:]])
         apart = [*before, *after] == [*whole]
         if apart and (known := self._known.get(ending)) is not None and known.trusted:
-            return Found((*before, *known.kept), len(after) - len(known.kept), known.trie)
+            return CachedTrie((*before, *known.kept), len(after) - len(known.kept), known.trie)
         ids, trie = token_trie(self._encode, text, continuations, end)
         if apart and ids[: len(before)] == before:
             found = _Known(tuple(ids[len(before) :]), trie)
@@ -66,4 +66,4 @@ class Tries:
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[ending] = replace(found, trusted=again)
-        return Found(tuple(ids), len(whole) - len(ids), trie)
+        return CachedTrie(tuple(ids), len(whole) - len(ids), trie)

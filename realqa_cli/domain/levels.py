@@ -22,7 +22,7 @@ def word_of(score: float, low: float, high: float) -> str:
     return WORDS[len(WORDS) - min(max(interval, 1), len(WORDS))]
 
 
-def values(low: float, high: float) -> tuple[float, ...]:
+def level_values(low: float, high: float) -> tuple[float, ...]:
     """What each of the words stands for on the scale, in their order."""
     last = len(WORDS) - 1
     return tuple(low + (high - low) * (last - i) / last for i in range(len(WORDS)))

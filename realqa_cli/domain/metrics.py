@@ -73,7 +73,7 @@ METRICS: dict[str, Metric] = {"srcc": srcc, "plcc": plcc, "krcc": krcc, "rmse": 
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MetricEstimate:
     """A value on all pairs, and the percentile interval of its bootstrap distribution.
 
     `n` counts pairs; `resamples` those in which the metric had a value. For a difference, `p` is the
@@ -97,7 +97,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
     groups: Sequence[Hashable] | None = None,
-) -> Estimate:
+) -> MetricEstimate:
     """`metric` with its percentile bootstrap interval (Efron 1979); the same seed gives the same interval.
 
     With `groups` (a label for each pair, the source video of a frame for example) whole groups are drawn,
@@ -120,7 +120,7 @@ def bootstrap_difference(
     level: float = 0.95,
     seed: int = 0,
     groups: Sequence[Hashable] | None = None,
-) -> Estimate:
+) -> MetricEstimate:
     """`metric(ours) - metric(theirs)`, both against `truth` on the same resampled pairs.
 
     Pairing removes the spread that both share, so the interval is narrower than two apart would suggest.
@@ -135,9 +135,7 @@ def bootstrap_difference(
     return _estimate(value, drawn, level, len(t), p)
 
 
-def fit_logistic(
-    predicted: ArrayLike, truth: ArrayLike, *, parameters: int = 5
-) -> Callable[[ArrayLike], Floats]:
+def fit_logistic(predicted: ArrayLike, truth: ArrayLike, *, parameters: int = 5) -> Callable[[ArrayLike], Floats]:
     """The least-squares logistic map from predictions to MOS, to be applied before PLCC and RMSE.
 
     4 parameters: the monotone logistic of VQEG's FR-TV Phase II report (2003),
@@ -189,9 +187,7 @@ def _pairs(predicted: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
         raise ValueError(f"agreement needs two pairs or more, not {len(a)}")
     for name, values in (("predictions", a), ("truth", b)):
         if not np.isfinite(values).all():
-            raise ValueError(
-                f"the {name} hold {int((~np.isfinite(values)).sum())} values that are not finite"
-            )
+            raise ValueError(f"the {name} hold {int((~np.isfinite(values)).sum())} values that are not finite")
     return a, b
 
 
@@ -224,9 +220,7 @@ def _resample(
         except ValueError:  # constant by chance: counted below
             continue
     if 2 * len(values) < resamples:
-        raise ValueError(
-            f"too few or too equal pairs for a bootstrap ({n} pairs, {len(members)} drawn at a time)"
-        )
+        raise ValueError(f"too few or too equal pairs for a bootstrap ({n} pairs, {len(members)} drawn at a time)")
     return np.asarray(values)
 
 
@@ -241,8 +235,8 @@ def _members(n: int, groups: Sequence[Hashable] | None) -> Sequence[NDArray[np.i
     return [np.asarray(indices) for indices in found.values()]
 
 
-def _estimate(value: float, drawn: Floats, level: float, n: int, p: float | None = None) -> Estimate:
+def _estimate(value: float, drawn: Floats, level: float, n: int, p: float | None = None) -> MetricEstimate:
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not {level}")
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(value), float(low), float(high), n, len(drawn), p)
+    return MetricEstimate(float(value), float(low), float(high), n, len(drawn), p)

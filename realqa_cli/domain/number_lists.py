@@ -10,9 +10,7 @@ from collections.abc import Iterator, Sequence
 _NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?![\d.]*\d)"
 _UNIT = r"(?:\s?(?:[a-zµ°%]{1,3}|points?|units?)(?![a-z]))?"
 _ITEM = rf"[*_`\"'$\\(]{{0,4}}{_NUMBER}{_UNIT}[*_`\"'$\\)]{{0,4}}{_UNIT}"
-_BETWEEN = (
-    r"\s?(?:[,;<≤>≥|&→•/、。]|<=|->|=>|\band\b|\bthen\b|\s[-–*]\s|\s)\s?(?:(?:and|then)\b\s?|[-–*•]\s)?"
-)
+_BETWEEN = r"\s?(?:[,;<≤>≥|&→•/、。]|<=|->|=>|\band\b|\bthen\b|\s[-–*]\s|\s)\s?(?:(?:and|then)\b\s?|[-–*•]\s)?"
 _RUN = re.compile(rf"{_ITEM}(?:{_BETWEEN}{_ITEM})+", re.IGNORECASE)
 _BRACKETS = re.compile(r"[\[{]([^\[\]{}]*)(?:[\]}]|$)")
 _PLACEHOLDER = re.compile(r"\bnumber[\s_]*(?:\d+(?![.\d])\s*[:=]?|n\b|(?=\d))", re.IGNORECASE)

@@ -81,16 +81,10 @@ class TokenTrie:
     def from_sequences(cls, sequences: Sequence[Sequence[int]]) -> "TokenTrie":
         """The trie of token sequences, none of which may be empty or begin another one."""
         words = [tuple(sequence) for sequence in sequences]
-        prefixes = sorted(
-            {word[:n] for word in words for n in range(1, len(word) + 1)}, key=lambda p: (len(p), p)
-        )
+        prefixes = sorted({word[:n] for word in words for n in range(1, len(word) + 1)}, key=lambda p: (len(p), p))
         index = {(): 0} | {prefix: i for i, prefix in enumerate(prefixes, start=1)}
         ends = set(words)
-        if (
-            () in ends
-            or len(ends) < len(words)
-            or any(w[:n] in ends for w in words for n in range(1, len(w)))
-        ):
+        if () in ends or len(ends) < len(words) or any(w[:n] in ends for w in words for n in range(1, len(w))):
             raise ValueError("the continuations are not distinguishable by their tokens")
         return cls(
             tokens=(-1, *(prefix[-1] for prefix in prefixes)),
@@ -117,9 +111,7 @@ class TokenTrie:
         return above
 
 
-def token_trie(
-    encode: Encode, prompt: str, continuations: Sequence[str], end: str
-) -> tuple[list[int], TokenTrie]:
+def token_trie(encode: Encode, prompt: str, continuations: Sequence[str], end: str) -> tuple[list[int], TokenTrie]:
     """The prompt's tokens, and the trie of the continuations, as tokenised in their context.
 
     encode is asked for the whole text `prompt + continuation + end` of each continuation. The

@@ -150,10 +150,7 @@ def arrange(keys: Iterable[str], order: Order = "high-first") -> tuple[str, ...]
     levels = list(LEVELS) if order == "high-first" else list(LEVELS)[::-1]
     wanted = {SLOTS[key] for key in keys}
     return tuple(
-        slot.key
-        for level in levels
-        for slot in SLOTS.values()
-        if slot in wanted and slot.attribute.level == level
+        slot.key for level in levels for slot in SLOTS.values() if slot in wanted and slot.attribute.level == level
     )
 
 

@@ -18,7 +18,7 @@ ASSUMED_RANGE: Range = (1.0, 5.0)
 
 
 @dataclass(frozen=True)
-class Target:
+class ScoreTarget:
     """mos: as given, on `mos_range`.  scale: the model's.  numeral: the MOS on `scale`, as texts have it."""
 
     mos: float

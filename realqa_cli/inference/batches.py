@@ -14,26 +14,26 @@ from typing import Generic, TypeVar
 from PIL.Image import Image
 
 from realqa_cli.errors import ItemError, MediaError
-from realqa_cli.inference.pipeline import ALONE, Crew, Flow, Way
+from realqa_cli.inference.pipeline import SINGLE_THREAD, Pipeline, Stages, ThreadPlan
 from realqa_cli.io.sources import Item
 from realqa_cli.media import photo as media
-from realqa_cli.media.video import Clip, Fit, Sampling, Sight, read_video
+from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
 
-Answer = TypeVar("Answer")
-Done = Callable[[str, str], bool]
+Output = TypeVar("Output")
+IsDone = Callable[[str, str], bool]
 """`done(name, content)`: whether an item is finished already, by its name and its bytes."""
-Watch = Callable[[Path, str], Clip]
+VideoReader = Callable[[Path, str], Clip]
 """`watch(path, name)`: the frames of a video that are looked at. Raises `MediaError`."""
-_Look = Callable[[], Sight]
+_Look = Callable[[], VisualInput]
 
-AHEAD = 8
+BATCHES_AHEAD = 8
 """How many batches are looked ahead, so that alike photos find each other."""
 HELD_PIXELS = 48_000_000
 """Pixels of opened photos that wait at most, beyond a batch: 144 MB."""
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpenOptions:
     """How items are opened.
 
     watch: for videos, which are refused without.  fit: what a photo is made to as soon as it is decoded, so
@@ -41,7 +41,7 @@ class Opening:
     size as long as so many pixels are left; None decodes them whole.
     """
 
-    watch: Watch | None = None
+    watch: VideoReader | None = None
     fit: Callable[[Image], Image] | None = None
     enough: int | None = None
 
@@ -55,7 +55,7 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Photo:
+class OpenedItem:
     """An item, opened: `image` is upright and RGB, or a clip of such frames, or None with the `error`.
 
     content: id of the file's bytes ("sha256:..."), None where they could not be read.
@@ -64,11 +64,11 @@ class Photo:
 
     item: Item
     content: str | None = None
-    image: Sight | None = None
+    image: VisualInput | None = None
     error: ItemError | None = None
     look: _Look | None = None
 
-    def opened(self) -> "Photo":
+    def opened(self) -> "OpenedItem":
         """With its image, or with the error that came of it; bytes that were read are let go."""
         try:
             return self if self.look is None else replace(self, image=self.look(), look=None)
@@ -76,51 +76,51 @@ class Photo:
             return replace(self, error=error, look=None)
 
 
-def open_item(item: Item, opening: Opening = Opening()) -> Photo:
+def open_item(item: Item, opening: OpenOptions = OpenOptions()) -> OpenedItem:
     """The item's photo, decoded, or its video. Never raises for the item: what fails becomes its error."""
-    return identify(item, opening).opened()
+    return identify_item(item, opening).opened()
 
 
-def find_items(
+def identify_items(
     items: Iterable[Item],
-    done: Done | None = None,
-    opening: Opening = Opening(),
-) -> Iterator[Photo]:
+    done: IsDone | None = None,
+    opening: OpenOptions = OpenOptions(),
+) -> Iterator[OpenedItem]:
     """The items that are not done already, in order, read but not decoded: `through` does that, ahead."""
     for item in items:
-        found = identify(item, opening)
+        found = identify_item(item, opening)
         if done is None or found.content is None or not done(item.name, found.content):
             yield found
 
 
 def open_items(
     items: Iterable[Item],
-    done: Done | None = None,
-    opening: Opening = Opening(),
-) -> Iterator[Photo]:
+    done: IsDone | None = None,
+    opening: OpenOptions = OpenOptions(),
+) -> Iterator[OpenedItem]:
     """The same, opened."""
-    return (photo.opened() for photo in find_items(items, done, opening))
+    return (photo.opened() for photo in identify_items(items, done, opening))
 
 
-def identify(item: Item, opening: Opening) -> Photo:
+def identify_item(item: Item, opening: OpenOptions) -> OpenedItem:
     """The item with the id of its bytes, and what opens it. Never raises for the item."""
     if item.error is not None or item.path is None:
-        return Photo(item, error=item.error or ItemError("names no file", where=item.name))
+        return OpenedItem(item, error=item.error or ItemError("names no file", where=item.name))
     try:
         if item.kind == "video":
             look: _Look = partial(opening.watch or _refuse, item.path, item.name)
-            return Photo(item, media.content_id_of(item.path), look=look)
+            return OpenedItem(item, media.content_id_of(item.path), look=look)
         data = media.read_bytes(item.path)
-        return Photo(item, media.content_id(data), look=partial(opening.photo, data, item.name))
+        return OpenedItem(item, media.content_id(data), look=partial(opening.photo, data, item.name))
     except MediaError as error:
-        return Photo(item, error=error)
+        return OpenedItem(item, error=error)
 
 
 def _refuse(path: Path, name: str) -> Clip:
     raise MediaError("this step looks at photos only", type="video", where=name, remedy="leave videos out")
 
 
-def watcher(sampling: Sampling, fit: Fit | None, *, remedy: str) -> Watch:
+def video_reader(sampling: Sampling, fit: FrameTransform | None, *, remedy: str) -> VideoReader:
     """Reads videos for a model; without `fit`, a model of photos, it refuses each with the remedy."""
 
     def watch(path: Path, name: str) -> Clip:
@@ -131,33 +131,35 @@ def watcher(sampling: Sampling, fit: Fit | None, *, remedy: str) -> Watch:
     return watch
 
 
-def through(
-    photos: Iterable[Photo],
+def run_batches(
+    photos: Iterable[OpenedItem],
     size: int,
-    ask: Callable[[Sequence[Sight]], Sequence[Answer]],
-    crew: Crew = ALONE,
-) -> Iterator[tuple[Photo, Answer | ItemError]]:
+    ask: Callable[[Sequence[VisualInput]], Sequence[Output]],
+    crew: ThreadPlan = SINGLE_THREAD,
+) -> Iterator[tuple[OpenedItem, Output | ItemError]]:
     """Each photo with what `ask` says of it or with its error, in order, at most `size` photos a call.
 
     Photos are opened ahead, and alike ones go together; what comes from standard input waits for a batch
     at most. `ask` is called in threads, by as many at once as the crew has.
     """
     asking = _Asking(ask, size)
-    way = Way(
+    way = Stages(
         live=lambda photo: photo.item.live,
-        open=Photo.opened,
+        open=OpenedItem.opened,
         weigh=_pixels,
         ask=asking.outcomes,
         batch=lambda: asking.size,
     )
-    flow: Flow[Photo, Photo, Answer | ItemError] = Flow(way, crew, ahead=AHEAD * size, held=HELD_PIXELS)
+    flow: Pipeline[OpenedItem, OpenedItem, Output | ItemError] = Pipeline(
+        way, crew, ahead=BATCHES_AHEAD * size, held=HELD_PIXELS
+    )
     for photo, outcome in flow.run(photos):
         found = photo.error if outcome is None else outcome
         assert found is not None, "what is not asked about has an error"
         yield photo, found
 
 
-def _pixels(photo: Photo) -> float | None:
+def _pixels(photo: OpenedItem) -> float | None:
     if photo.error is not None or photo.image is None:
         return None
     frames = photo.image.frames if isinstance(photo.image, Clip) else (photo.image,)
@@ -165,13 +167,13 @@ def _pixels(photo: Photo) -> float | None:
 
 
 @dataclass
-class _Asking(Generic[Answer]):
+class _Asking(Generic[Output]):
     """Asks about photos; `size`, how many a call may take, falls where the memory was too small."""
 
-    ask: Callable[[Sequence[Sight]], Sequence[Answer]]
+    ask: Callable[[Sequence[VisualInput]], Sequence[Output]]
     size: int
 
-    def outcomes(self, photos: list[Photo]) -> list[Answer | ItemError]:
+    def outcomes(self, photos: list[OpenedItem]) -> list[Output | ItemError]:
         """An answer or an error for each."""
         try:
             return [*self.ask([photo.image for photo in photos if photo.image is not None])]

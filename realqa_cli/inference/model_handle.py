@@ -11,33 +11,33 @@ from typing import Any, Protocol, TypeVar
 from realqa_cli.backends.base import Backend, crew
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import Photo, through
+from realqa_cli.inference.batches import OpenedItem, run_batches
 from realqa_cli.inference.model_settings import ModelSettings
-from realqa_cli.media.video import Sight
+from realqa_cli.media.video import VisualInput
 from realqa_cli.models import ModelSource
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.models.realqa_json import ScorerConfig
 
-Answer = TypeVar("Answer")
-Ask = Callable[[Sequence[Sight]], Sequence[Answer]]
-Answered = Iterator[tuple[Photo, Answer | ItemError]]
+Output = TypeVar("Output")
+RunBatch = Callable[[Sequence[VisualInput]], Sequence[Output]]
+BatchOutputs = Iterator[tuple[OpenedItem, Output | ItemError]]
 
 
 @dataclass(frozen=True)
-class AskSettings(ModelSettings):
+class InferenceSettings(ModelSettings):
     """server: what is asked in place of a model in this process."""
 
     server: ServerSettings | None = None
 
-    def asked(self) -> "Asked":
+    def asked(self) -> "ModelHandle":
         """The model, not loaded yet. Raises ModelError."""
-        return Here(self, self.find()) if self.server is None else Served(self.server)
+        return LocalModel(self, self.find()) if self.server is None else RemoteModel(self.server)
 
 
-class Asked(Protocol):
+class ModelHandle(Protocol):
     """A model that a step asks."""
 
     @property
-    def scorer(self) -> RealqaJson | None:
+    def config(self) -> ScorerConfig | None:
         """What it says of itself, if anything."""
         ...
 
@@ -48,7 +48,7 @@ class Asked(Protocol):
         """
         ...
 
-    def through(self, backend: Backend, photos: Iterable[Photo], ask: Ask[Answer]) -> Answered[Answer]:
+    def through(self, backend: Backend, photos: Iterable[OpenedItem], ask: RunBatch[Output]) -> BatchOutputs[Output]:
         """Each photo with what `ask` says of it or with its error, in order."""
         ...
 
@@ -58,49 +58,49 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalModel:
     """A model in this process."""
 
     settings: ModelSettings
     source: ModelSource
 
     @property
-    def scorer(self) -> RealqaJson | None:
-        """See `Asked`."""
-        return self.source.scorer
+    def config(self) -> ScorerConfig | None:
+        """See `ModelHandle`."""
+        return self.source.config
 
     def load(self, *, min_pixels: int | None, max_pixels: int | None, weigh: bool) -> Backend:
-        """See `Asked`."""
+        """See `ModelHandle`."""
         return self.settings.load(self.source, min_pixels=min_pixels, max_pixels=max_pixels)
 
-    def through(self, backend: Backend, photos: Iterable[Photo], ask: Ask[Answer]) -> Answered[Answer]:
-        """See `Asked`."""
-        return through(photos, self.settings.batch_size, ask, crew(backend))
+    def through(self, backend: Backend, photos: Iterable[OpenedItem], ask: RunBatch[Output]) -> BatchOutputs[Output]:
+        """See `ModelHandle`."""
+        return run_batches(photos, self.settings.batch_size, ask, crew(backend))
 
     def environment(self, backend: Backend) -> Mapping[str, Any]:
-        """See `Asked`."""
+        """See `ModelHandle`."""
         names = ("model", "adapter", "batch_size")
         return {**{name: getattr(self.settings, name) for name in names}, **backend.environment()}
 
 
 @dataclass(frozen=True)
-class Served:
+class RemoteModel:
     """A model behind a server, which says nothing of itself."""
 
     settings: ServerSettings
-    scorer: None = None
+    config: None = None
 
     def load(self, *, min_pixels: int | None, max_pixels: int | None, weigh: bool) -> Backend:
-        """See `Asked`."""
-        from realqa_cli.backends.server.model import Sending, ServedModel
+        """See `ModelHandle`."""
+        from realqa_cli.backends.server.model import ImageSizing, ServerBackend
 
-        return ServedModel.reach(self.settings, Sending(min_pixels, max_pixels), weigh=weigh)
+        return ServerBackend.reach(self.settings, ImageSizing(min_pixels, max_pixels), weigh=weigh)
 
-    def through(self, backend: Backend, photos: Iterable[Photo], ask: Ask[Answer]) -> Answered[Answer]:
-        """See `Asked`. Each photo is opened and asked about in one of as many threads as requests may fly."""
+    def through(self, backend: Backend, photos: Iterable[OpenedItem], ask: RunBatch[Output]) -> BatchOutputs[Output]:
+        """See `ModelHandle`. Each photo is opened and asked about in one of as many threads as requests may fly."""
         from realqa_cli.backends.server.request_pool import in_order
 
-        def one(photo: Photo) -> tuple[Photo, Answer | ItemError]:
+        def one(photo: OpenedItem) -> tuple[OpenedItem, Output | ItemError]:
             opened = photo.opened()
             try:
                 return opened, opened.error or ask([opened.image] if opened.image else [])[0]
@@ -112,5 +112,5 @@ class Served:
         return in_order(one, photos, self.settings.concurrency)
 
     def environment(self, backend: Backend) -> Mapping[str, Any]:
-        """See `Asked`."""
+        """See `ModelHandle`."""
         return {"model": backend.settings()["model"], **backend.environment()}

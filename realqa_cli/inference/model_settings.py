@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Backend, Loading
+from realqa_cli.backends.base import Backend, LoadOptions
 from realqa_cli.errors import UsageError
 from realqa_cli.models import ModelSource
 
@@ -51,7 +51,7 @@ class ModelSettings:
         return backends.load(
             self.backend,
             source,
-            Loading(
+            LoadOptions(
                 device=self.device,
                 dtype=self.dtype,
                 quantize=self.quantize,
@@ -62,7 +62,7 @@ class ModelSettings:
         )
 
 
-def enough_of(settings: ModelSettings, backend: Backend) -> int | None:
+def draft_pixels(settings: ModelSettings, backend: Backend) -> int | None:
     """The pixels of which a JPEG may be decoded, at least; None where all are wanted. Raises UsageError."""
     if not settings.jpeg_draft:
         return None
@@ -72,6 +72,6 @@ def enough_of(settings: ModelSettings, backend: Backend) -> int | None:
     return int(enough)
 
 
-def drafts(settings: ModelSettings) -> dict[str, bool]:
+def draft_setting(settings: ModelSettings) -> dict[str, bool]:
     """For a manifest: that JPEGs were not decoded whole."""
     return {"jpeg_draft": True} if settings.jpeg_draft else {}

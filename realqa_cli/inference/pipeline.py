@@ -26,7 +26,7 @@ def _nothing(*_: object) -> None:
 
 
 @dataclass(frozen=True)
-class Crew:
+class ThreadPlan:
     """How a model is run by several threads.
 
     size: how many batches at once.  share: told in a thread, before each batch, among how many batches the
@@ -38,12 +38,12 @@ class Crew:
     end: Callable[[], None] = _nothing
 
 
-ALONE = Crew()
+SINGLE_THREAD = ThreadPlan()
 """For a model that is asked by one thread."""
 
 
 @dataclass(frozen=True)
-class Way(Generic[Raw, Thing, Outcome]):
+class Stages(Generic[Raw, Thing, Outcome]):
     """What becomes of each thing. None of these may raise for a thing.
 
     live: whether the source may keep one waiting after this, so that nothing may wait for what comes next.
@@ -84,13 +84,13 @@ class _Place(Generic[Thing, Outcome]):
         return self.asked is None and not self.needs_nothing
 
 
-class Flow(Generic[Raw, Thing, Outcome]):
+class Pipeline(Generic[Raw, Thing, Outcome]):
     """One run of things through a model.
 
     ahead: most things under way.  held: most of what the opened ones weigh together, beyond one batch.
     """
 
-    def __init__(self, way: Way[Raw, Thing, Outcome], crew: Crew, *, ahead: int, held: float) -> None:
+    def __init__(self, way: Stages[Raw, Thing, Outcome], crew: ThreadPlan, *, ahead: int, held: float) -> None:
         self._way, self._crew, self._ahead, self._held = way, crew, ahead, held
         self._line: deque[_Place[Thing, Outcome]] = deque()
         self._ended = self._live = False
@@ -177,8 +177,6 @@ class Flow(Generic[Raw, Thing, Outcome]):
 
     def _pending(self) -> list["Future[Any]"]:
         """What the line waits for; the first one's answer also where it has come in the meantime."""
-        found: list[Future[Any]] = [
-            place.opening if place.asked is None else place.asked for place in self._line
-        ]
+        found: list[Future[Any]] = [place.opening if place.asked is None else place.asked for place in self._line]
         first = self._line[0].asked if self._line else None
         return [future for future in found if future is first or not future.done()]

@@ -17,7 +17,7 @@ from typing import Any
 
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.batches import Done, find_items
+from realqa_cli.inference.batches import IsDone, identify_items
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item
 from realqa_cli.steps.score.score import Scorer, ScoreSettings
@@ -45,7 +45,7 @@ class Worker:
         return list(self._scorer.records(items))
 
 
-class RayScorer:
+class RayEngine:
     """Workers on a cluster that turn items into the records of a `Scorer`.
 
     The cluster is the one that `RAY_ADDRESS` names, or else this machine.
@@ -69,7 +69,7 @@ class RayScorer:
         manifests: list[Manifest] = [self._result(promise) for promise in loading]
         self.manifest = manifests[0]
 
-    def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
         """See `Scorer.records`. Raises UsageError where a worker is lost."""
         free: SimpleQueue[Any] = SimpleQueue()
         for worker in self._workers:
@@ -83,7 +83,7 @@ class RayScorer:
             finally:
                 free.put(worker)
 
-        wanted = (photo.item for photo in find_items(items, done))
+        wanted = (photo.item for photo in identify_items(items, done))
         batches = iter(lambda: tuple(islice(wanted, self.settings.batch_size)), ())
         for records in in_order(work, batches, self.count, ahead=self.count):
             yield from records

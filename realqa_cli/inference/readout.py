@@ -13,9 +13,9 @@ from PIL.Image import Resampling
 
 from realqa_cli.domain.numerals import numerals, short_numerals
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.media.resize import within
+from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.media.video import Sampling
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.models.realqa_json import ScorerConfig
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,7 +48,7 @@ PRESETS = {
 """`realqa-release`: the adapters of the paper's authors, trained by a framework that shrinks first."""
 
 
-METHODS = {
+METHODS_BY_OBJECTIVE = {
     "ntp": ("direct", "cot", "levels"),
     "levels": ("levels",),
     "regression": ("regression",),
@@ -59,7 +59,7 @@ _OF_NUMERALS = {"direct", "cot"}
 """The methods that weigh numerals, and so have digits."""
 
 
-class Asked(Protocol):
+class ReadoutOptions(Protocol):
     """The options that concern the read-out."""
 
     @property
@@ -111,7 +111,7 @@ class Readout:
         return {"scale": list(self.scale), "digits": self.digits, "preset": self.preset}
 
 
-def resolve(scorer: RealqaJson | None, asked: Asked) -> Readout:
+def resolve(scorer: ScorerConfig | None, asked: ReadoutOptions) -> Readout:
     """Settles the read-out from the folder's `realqa.json`, the preset and the options.
 
     Raises ModelError where the model was trained for another method, UsageError for an unknown preset, a
@@ -119,12 +119,10 @@ def resolve(scorer: RealqaJson | None, asked: Asked) -> Readout:
     """
     method = _method(scorer, asked)
     if asked.preset is not None and asked.preset not in PRESETS:
-        raise UsageError(
-            f"unknown preset {asked.preset!r}", where="--preset", remedy=f"known: {', '.join(PRESETS)}"
-        )
+        raise UsageError(f"unknown preset {asked.preset!r}", where="--preset", remedy=f"known: {', '.join(PRESETS)}")
     preset = PRESETS[asked.preset] if asked.preset else None
     _warn(scorer, asked, method)
-    told = scorer or RealqaJson()
+    told = scorer or ScorerConfig()
     scale, digits = asked.scale or told.scale, asked.digits or told.digits
     return Readout(
         method=method,
@@ -137,23 +135,19 @@ def resolve(scorer: RealqaJson | None, asked: Asked) -> Readout:
     )
 
 
-def _method(scorer: RealqaJson | None, asked: Asked) -> str:
+def _method(scorer: ScorerConfig | None, asked: ReadoutOptions) -> str:
     """The method that was asked for, or the model's own."""
-    objective = (scorer or RealqaJson()).objective
-    method = asked.method or METHODS[objective][0]
-    if method not in METHODS[objective]:
-        what = (
-            "was not trained" if objective == "ntp" else f"was trained with the objective {objective!r}, not"
-        )
+    objective = (scorer or ScorerConfig()).objective
+    method = asked.method or METHODS_BY_OBJECTIVE[objective][0]
+    if method not in METHODS_BY_OBJECTIVE[objective]:
+        what = "was not trained" if objective == "ntp" else f"was trained with the objective {objective!r}, not"
         raise ModelError(
             f"the model {what} for the method {method}",
             where="--method",
-            remedy=f"leave it out, or use {' or '.join(METHODS[objective])}",
+            remedy=f"leave it out, or use {' or '.join(METHODS_BY_OBJECTIVE[objective])}",
         )
     if method != "direct" and asked.decode == "greedy":
-        raise UsageError(
-            "goes with --method direct only", where="--decode greedy", remedy="use --decode exact"
-        )
+        raise UsageError("goes with --method direct only", where="--decode greedy", remedy="use --decode exact")
     return method
 
 
@@ -166,14 +160,12 @@ def _numerals(scale: tuple[float, float], digits: int, preset: Preset | None) ->
         ) from error
 
 
-def _warn(scorer: RealqaJson | None, asked: Asked, method: str) -> None:
+def _warn(scorer: ScorerConfig | None, asked: ReadoutOptions, method: str) -> None:
     decide = ("scale", "digits") if method in _OF_NUMERALS else ("scale",)
     names = (*decide, "min_pixels", "max_pixels")
     if scorer is None:
         assumed = [
-            f"{n.replace('_', ' ')} {_plain(getattr(RealqaJson(), n))}"
-            for n in decide
-            if getattr(asked, n) is None
+            f"{n.replace('_', ' ')} {_plain(getattr(ScorerConfig(), n))}" for n in decide if getattr(asked, n) is None
         ]
         if assumed:
             options = ", ".join(f"--{name}" for name in decide)
@@ -182,16 +174,14 @@ def _warn(scorer: RealqaJson | None, asked: Asked, method: str) -> None:
     differing = [
         f"{n.replace('_', ' ')} {_plain(getattr(asked, n))} instead of {_plain(getattr(scorer, n))}"
         for n in names
-        if getattr(asked, n) is not None
-        and getattr(scorer, n) is not None
-        and getattr(asked, n) != getattr(scorer, n)
+        if getattr(asked, n) is not None and getattr(scorer, n) is not None and getattr(asked, n) != getattr(scorer, n)
     ]
     if differing:
         log.warning("options contradict what the model was trained with: %s", ", ".join(differing))
 
 
 def _shrunk(image: "Image", limit: int | None) -> "Image":
-    return image if limit is None else within(image, limit, Resampling.NEAREST)
+    return image if limit is None else shrink_to_area(image, limit, Resampling.NEAREST)
 
 
 def _plain(value: Any) -> str:

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from realqa_cli.datasets import Selection
-from realqa_cli.datasets.contents import Entry
+from realqa_cli.datasets import DatasetSelection
+from realqa_cli.datasets.contents import DatasetEntry
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.tables import SUBJECTS, read_range
@@ -26,7 +26,7 @@ STDIN = "-"
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelRow:
     """One line of a file.
 
     where: ``file:line``.  name: what it is about, as a path that opens from the current folder if the file
@@ -62,7 +62,7 @@ class Row:
         return self.record.get("error") is not None
 
 
-def read_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[Row]:
+def read_label_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[LabelRow]:
     """The rows of a .csv file, of a JSON Lines file of any name, or of ``-``, standard input.
 
     Raises `UsageError` for a file that cannot be read, has no column for the image, or holds no row.
@@ -76,40 +76,38 @@ def read_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[Row]:
     for number, line in lines:
         where = f"{_called(source)}:{number}"
         if isinstance(line, RecordError):
-            yield Row(where, None, "image", {}, line)
+            yield LabelRow(where, None, "image", {}, line)
         else:
             yield _row(line, folder, where)
     if number == 0:
-        raise UsageError(
-            "the file holds no records", where=_called(source), remedy="check that it is the right one"
-        )
+        raise UsageError("the file holds no records", where=_called(source), remedy="check that it is the right one")
 
 
-def dataset_rows(entries: Iterable[Entry]) -> Iterator[Row]:
+def dataset_rows(entries: Iterable[DatasetEntry]) -> Iterator[LabelRow]:
     """The entries of a data set as rows of a file of labels; whether the photos are there does not matter."""
     for entry in entries:
         record: dict[str, Any] = {entry.kind: entry.name, **entry.fields}
         if entry.attributes:
             record["attributes"] = entry.attributes
-        yield Row(entry.where, entry.name, entry.kind, record, also=entry.also)
+        yield LabelRow(entry.where, entry.name, entry.kind, record, also=entry.also)
 
 
 def _called(source: str) -> str:
     return "<stdin>" if source == STDIN else source
 
 
-def _row(record: dict[str, Any], folder: str, where: str) -> Row:
+def _row(record: dict[str, Any], folder: str, where: str) -> LabelRow:
     kind: Literal["image", "video"] = "image" if record.get("video") is None else "video"
     named = record.get(kind)
     if named is None and isinstance(record.get("images"), list) and len(record["images"]) == 1:
         named = record["images"][0]
     if named is not None and (not isinstance(named, str) or not named or "\0" in named):
         flaw = RecordError(f"{kind}: {named!r} is no path", type="record", where=where)
-        return Row(where, None, kind, record, flaw)
-    return Row(where, None if named is None else locate(named, folder), kind, record)
+        return LabelRow(where, None, kind, record, flaw)
+    return LabelRow(where, None if named is None else resolve_beside(named, folder), kind, record)
 
 
-def locate(name: str, folder: str) -> str:
+def resolve_beside(name: str, folder: str) -> str:
     """`name`, given in a file in `folder`, as it opens from the current folder: seen from there, or as it is.
 
     Where neither exists it is seen from `folder`, as the contract of relative paths has it.
@@ -150,10 +148,10 @@ def _number(text: str, where: str) -> float:
     return value
 
 
-class Join:
+class LabelIndex:
     """Rows of a second file, to be found by image."""
 
-    def __init__(self, rows: Iterable[Row], *, name: str, elsewhere: Iterable[Row] = ()) -> None:
+    def __init__(self, rows: Iterable[LabelRow], *, name: str, elsewhere: Iterable[LabelRow] = ()) -> None:
         """`name` is the file's, for messages. A later row replaces an earlier one of the same path.
 
         `elsewhere` are the rows of other splits, which `within` leaves out.
@@ -162,7 +160,7 @@ class Join:
         """
         self.name = name
         self.repeated = 0
-        self._by_path: dict[str, Row] = {}
+        self._by_path: dict[str, LabelRow] = {}
         for row in rows:
             if row.error or (row.path is None and not row.failed):
                 what = row.error.what if row.error else "this line names no image"
@@ -178,16 +176,14 @@ class Join:
         self.left_out = 0
         self._elsewhere = tuple(elsewhere)
         self._paths_elsewhere = {row.path for row in self._elsewhere}
-        self._names_elsewhere = {
-            n for row in self._elsewhere for n in _file_names(row)
-        } - self._by_name.keys()
+        self._names_elsewhere = {n for row in self._elsewhere for n in _file_names(row)} - self._by_name.keys()
 
     def __len__(self) -> int:
         return len(self._by_path)
 
-    def anew(self) -> "Join":
+    def anew(self) -> "LabelIndex":
         """The same rows, none of them joined to yet."""
-        return Join(self._by_path.values(), name=self.name, elsewhere=self._elsewhere)
+        return LabelIndex(self._by_path.values(), name=self.name, elsewhere=self._elsewhere)
 
     def notes(self) -> list[str]:
         """What a person should know of the two files, after the join."""
@@ -199,7 +195,7 @@ class Join:
             notes.append(f"left out as of other splits of {self.name}: {self.left_out}")
         return notes
 
-    def within(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def within(self, rows: Iterable[LabelRow]) -> Iterator[LabelRow]:
         """The rows but those of images of other splits, which `left_out` counts."""
         for row in rows:
             named = row.path is not None and row.path not in self._by_path
@@ -214,7 +210,7 @@ class Join:
         """How many rows nothing was joined to."""
         return len(self._by_path) - len(self._taken)
 
-    def find(self, row: Row) -> Row:
+    def find(self, row: LabelRow) -> LabelRow:
         """The row about the same image. Raises `ItemError`, of type "unmatched" or "ambiguous"."""
         if row.path is None:
             raise ItemError("the line names no image to join by", type="unmatched", where=row.where)
@@ -226,7 +222,7 @@ class Join:
             raise ItemError(what, type="ambiguous", where=row.name, remedy="give full paths in both files")
         return self._by_path[path]
 
-    def _by_file_name(self, row: Row) -> str:
+    def _by_file_name(self, row: LabelRow) -> str:
         name = os.path.basename(row.path or "")
         found = self._by_name.get(name, [])
         if not found:
@@ -237,13 +233,13 @@ class Join:
         return found[0]
 
 
-def read_labels(source: str, selection: Selection | None = None) -> Join:
+def read_labels(source: str, selection: DatasetSelection | None = None) -> LabelIndex:
     """What a file, or a data set's folder, knows of each photo. Raises `UsageError`."""
     if selection is None:
-        return Join(read_rows(source), name=source)
+        return LabelIndex(read_label_rows(source), name=source)
     dataset = selection.open([source])
-    return Join(dataset_rows(dataset.entries), name=source, elsewhere=dataset_rows(dataset.others))
+    return LabelIndex(dataset_rows(dataset.entries), name=source, elsewhere=dataset_rows(dataset.others))
 
 
-def _file_names(row: Row) -> set[str]:
+def _file_names(row: LabelRow) -> set[str]:
     return {os.path.basename(row.path or ""), *row.also}

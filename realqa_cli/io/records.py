@@ -60,9 +60,7 @@ class Record(BaseModel):
             return cls.model_validate(record)
         except ValidationError as error:
             flaws = error.errors(include_url=False, include_context=False)
-            what = "; ".join(
-                f"{'.'.join(map(str, flaw['loc']))}: {flaw['msg']}".lstrip(": ") for flaw in flaws
-            )
+            what = "; ".join(f"{'.'.join(map(str, flaw['loc']))}: {flaw['msg']}".lstrip(": ") for flaw in flaws)
             raise RecordError(f"not a valid {cls.__name__}: {what}", type="record", where=where) from error
 
     def to_line(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ _BLANK = b" \t\r\n\xef\xbb\xbf"  # the last three bytes are a BOM
 _ANSWERERS = frozenset({"assistant", "gpt"})
 
 
-def read(file: Path) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
+def read_sharegpt(file: Path) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
     """(number from 1 of the line or of the list's item, record or what is wrong with it).
 
     Raises `UsageError` for a file that cannot be read, or a list that is no JSON.
@@ -59,7 +59,7 @@ def media(record: Mapping[str, Any]) -> Sequence[str]:
     return []
 
 
-def locate(name: str, folders: Sequence[Path]) -> str | None:
+def locate_image(name: str, folders: Sequence[Path]) -> str | None:
     """The path of a photo that a conversation names, below one of the folders; None where it is in none.
 
     Releases name photos from a folder of the author's: leading parts of the name that are not there go.

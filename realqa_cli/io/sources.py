@@ -47,18 +47,14 @@ class Item:
     live: bool = False
 
 
-def read_sources(
-    sources: Sequence[str], *, stdin: IO[str] | None = None, limit: int | None = None
-) -> Iterator[Item]:
+def read_sources(sources: Sequence[str], *, stdin: IO[str] | None = None, limit: int | None = None) -> Iterator[Item]:
     """The items of all sources, at most `limit`; lines are read as the items are asked for.
 
     Raises `UsageError` at once for no sources, two ``-``, a folder without photos and videos, or a .jsonl
     file that is missing or unreadable; and at the end where there was no item at all.
     """
     if not sources:
-        raise UsageError(
-            "no sources are given", remedy="name photos, folders or .jsonl files, or - for stdin"
-        )
+        raise UsageError("no sources are given", remedy="name photos, folders or .jsonl files, or - for stdin")
     if limit is not None and limit < 1:
         raise UsageError(f"must be at least 1, not {limit}", where="--limit")
     if list(sources).count(STDIN) > 1:
@@ -145,7 +141,7 @@ def _items(plans: Sequence[list[_Named] | Path | None], stdin: IO[str]) -> Itera
 
 
 def _file_item(index: int, source: str, error: ItemError | None) -> Item:
-    kind = kind_of(source)
+    kind = kind_by_suffix(source)
     name, path = source, None
     try:
         name, path = (source, None) if error else _resolve(source, "")
@@ -221,7 +217,7 @@ def _earlier_error(field: Any) -> ItemError | None:
     return ItemError(str(said.get("message", "an earlier step failed")), type=str(said.get("type", "failed")))
 
 
-def kind_of(name: str) -> _Kind:
+def kind_by_suffix(name: str) -> _Kind:
     """What a file of that name is taken for, by its suffix."""
     return "video" if _suffix(name) in VIDEO_SUFFIXES else "image"
 

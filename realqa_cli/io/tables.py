@@ -123,9 +123,7 @@ def _plain(name: str) -> str:
     return name.casefold().replace(" ", "_")
 
 
-def _fitting(
-    file: Path, columns: Sequence[str], lines: Iterator[_Numbered]
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _fitting(file: Path, columns: Sequence[str], lines: Iterator[_Numbered]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, cells in lines:
         if len(cells) != len(columns):
             what = f"the row has {len(cells)} cells and the table {len(columns)} columns"

@@ -5,7 +5,7 @@ from functools import cache
 
 
 @cache
-def prepare(image_format: str) -> None:
+def prepare_decoders(image_format: str) -> None:
     """What has to happen once, before the first file of a format."""
     if image_format == "HEIF":
         import pillow_heif  # 0.1 s that only photos of this format pay for

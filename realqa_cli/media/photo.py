@@ -36,7 +36,7 @@ import numpy.typing as npt
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (registered)
 
 from realqa_cli.errors import MediaError
-from realqa_cli.media.decoders import prepare
+from realqa_cli.media.decoders import prepare_decoders
 from realqa_cli.media.resize import check_ratio
 
 ErrorType = Literal["missing", "empty", "unreadable", "unsupported", "broken", "too-large", "video"]
@@ -44,9 +44,7 @@ ErrorType = Literal["missing", "empty", "unreadable", "unsupported", "broken", "
 unsupported: no photo or video, a refused format, or a strip (pixels.py); broken: the decoder gives up on it;
 too-large: beyond `MAX_PIXELS`, `MAX_FILE_BYTES` or the memory; video: a video where a photo was asked for."""
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"}
-)
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v"})
 
 MAX_PIXELS = 250_000_000  # phones reach 200 megapixels, single shots of medium-format cameras 151
@@ -168,7 +166,7 @@ def _recognise(data: bytes, name: str | None) -> str:
         raise MediaError("not a photo of a known format", type="unsupported", where=name, remedy=remedy)
     if image_format == "video":
         raise MediaError("this is a video, not a photo", type="video", where=name)
-    prepare(image_format)
+    prepare_decoders(image_format)
     return image_format
 
 

@@ -15,9 +15,7 @@ VIDEO_TOKENS = 16_384
 """Visual tokens of a whole video at most: what Qwen2-VL was trained with (its report, Sec. 2.1)."""
 
 
-def smart_resize(
-    height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int
-) -> tuple[int, int]:
+def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
     """Qwen2-VL's rule: (height, width) in multiples of `factor`, area within the bounds, ratio nearly kept.
 
     The bounds are areas in pixels. Raises `MediaError` (unsupported) beyond a ratio of `MAX_RATIO`.
@@ -34,7 +32,7 @@ def smart_resize(
     return rows, columns
 
 
-def fit(image: Image.Image, *, factor: int, min_pixels: int, max_pixels: int) -> Image.Image:
+def resize_within_bounds(image: Image.Image, *, factor: int, min_pixels: int, max_pixels: int) -> Image.Image:
     """Resize to `smart_resize`'s size, bicubic with antialiasing, as Qwen2-VL's image processor does."""
     area = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     rows, columns = smart_resize(image.height, image.width, factor=factor, **area)
@@ -43,9 +41,7 @@ def fit(image: Image.Image, *, factor: int, min_pixels: int, max_pixels: int) ->
     return image.resize((columns, rows), Image.Resampling.BICUBIC)
 
 
-def frame_bounds(
-    frames: int, *, factor: int, temporal: int, min_pixels: int, max_pixels: int
-) -> dict[str, int]:
+def frame_bounds(frames: int, *, factor: int, temporal: int, min_pixels: int, max_pixels: int) -> dict[str, int]:
     """The bounds of one frame's area among `frames`: a photo's, and an even share of the video's tokens.
 
     factor: side in pixels of the square that becomes a token.  temporal: frames that share their tokens.
@@ -55,7 +51,7 @@ def frame_bounds(
     return {"min_pixels": min(min_pixels, high), "max_pixels": high}
 
 
-def within(image: Image.Image, area: int, resample: Image.Resampling) -> Image.Image:
+def shrink_to_area(image: Image.Image, area: int, resample: Image.Resampling) -> Image.Image:
     """The image, shrunk to at most `area` pixels if it has more; the ratio is kept."""
     if image.width * image.height <= area:
         return image

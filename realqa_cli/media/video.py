@@ -24,7 +24,7 @@ FRAMES_AT_A_RATE = 64
 MAX_FRAMES = 768
 """Qwen2-VL's own limit."""
 
-Fit = Callable[[Image.Image, int], Image.Image]
+FrameTransform = Callable[[Image.Image, int], Image.Image]
 """What becomes of a frame, upright and RGB, as soon as it is decoded; the number counts the clip's frames."""
 
 
@@ -48,7 +48,7 @@ class Clip:
         return (self.times[-1] - self.times[0]) / (count - 1) if count > 1 else self.seconds
 
 
-Sight = Image.Image | Clip
+VisualInput = Image.Image | Clip
 """What a model looks at: a photo or a video."""
 
 
@@ -89,7 +89,7 @@ class Sampling:
         return [_nearest(times, instant) for instant in instants]
 
 
-def read_video(path: Path, sampling: Sampling, fit: Fit, *, name: str | None = None) -> Clip:
+def read_video(path: Path, sampling: Sampling, fit: FrameTransform, *, name: str | None = None) -> Clip:
     """The chosen frames of a video, each as `fit` returns it.
 
     `name` stands in the error message (default: the path). Raises `MediaError`; UsageError for `sampling`.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from realqa_cli.errors import ModelError
 
 if TYPE_CHECKING:
-    from realqa_cli.models.realqa_json import RealqaJson
+    from realqa_cli.models.realqa_json import ScorerConfig
 
 BUNDLED = ("realqa-tiny",)
 """Models that are part of the package."""
@@ -43,7 +43,7 @@ class ModelSource:
     base: Path
     adapter: Path | None = None
     revision: str | None = None
-    scorer: "RealqaJson | None" = None
+    config: "ScorerConfig | None" = None
 
 
 def path(name: str) -> Path:
@@ -68,20 +68,18 @@ def find(
             "remote code needs a pinned revision", where="--trust-remote-code", remedy="add --revision COMMIT"
         )
     folder = _folder(name, revision, remote_code=trust_remote_code)
-    own = realqa_json.read(folder)
+    own = realqa_json.read_config(folder)
     if adapter is not None:
         _require_weights(folder, "config.json", "model*.safetensors")
         place = _adapter_folder(adapter)
         _require_weights(place, "adapter_config.json", "adapter_model.safetensors")
-        return ModelSource(name, folder, place, revision, realqa_json.read(place) or own)
+        return ModelSource(name, folder, place, revision, realqa_json.read_config(place) or own)
     if (folder / "adapter_config.json").is_file():
         _require_weights(folder, "adapter_config.json", "adapter_model.safetensors")
         base = find(_base_of(folder, own), revision=revision, trust_remote_code=trust_remote_code)
         if base.adapter is not None:
-            raise ModelError(
-                "its base model is an adapter itself", where=str(folder), remedy="merge the base first"
-            )
-        return ModelSource(name, base.base, folder, revision, own or base.scorer)
+            raise ModelError("its base model is an adapter itself", where=str(folder), remedy="merge the base first")
+        return ModelSource(name, base.base, folder, revision, own or base.config)
     _require_weights(folder, "config.json", "*.safetensors")
     return ModelSource(name, folder, None, revision, own)
 
@@ -184,13 +182,11 @@ def _adapter_folder(adapter: str) -> Path:
             )
         place = _download(name, None)
     if not (place / subfolder).is_dir():
-        raise ModelError(
-            f"has no subfolder {subfolder!r}", where=str(place), remedy="check the part after the colon"
-        )
+        raise ModelError(f"has no subfolder {subfolder!r}", where=str(place), remedy="check the part after the colon")
     return place / subfolder
 
 
-def _base_of(folder: Path, own: "RealqaJson | None") -> str:
+def _base_of(folder: Path, own: "ScorerConfig | None") -> str:
     if own is not None and own.base_model:
         name = own.base_model
     else:
@@ -208,13 +204,9 @@ def _base_of(folder: Path, own: "RealqaJson | None") -> str:
 
 def _require_weights(folder: Path, config: str, weights: str) -> None:
     if not (folder / config).is_file():
-        raise ModelError(
-            f"has no {config}", where=str(folder), remedy="give a model folder in the Hugging Face layout"
-        )
+        raise ModelError(f"has no {config}", where=str(folder), remedy="give a model folder in the Hugging Face layout")
     if not any(folder.glob(weights)):
-        pickled = next(
-            (f.name for f in sorted(folder.iterdir()) if f.suffix in {".bin", ".pt", ".pth"}), None
-        )
+        pickled = next((f.name for f in sorted(folder.iterdir()) if f.suffix in {".bin", ".pt", ".pth"}), None)
         remedy = (
             f"{pickled} is a pickle, which is not loaded: convert it to safetensors"
             if pickled

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from realqa_cli.domain.prompts import SLOTS
 from realqa_cli.errors import ModelError
 
-FILE = "realqa.json"
+CONFIG_FILE = "realqa.json"
 
 
-class RealqaJson(BaseModel):
+class ScorerConfig(BaseModel):
     """The settings that a scorer was trained with and must be read out with.
 
     scale: lowest and highest score.  digits: M, the digits that a score is written with.
@@ -34,7 +34,7 @@ class RealqaJson(BaseModel):
     form: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> "RealqaJson":
+    def _ordered(self) -> "ScorerConfig":
         if not self.scale[0] < self.scale[1]:
             raise ValueError("scale must ascend")
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
@@ -44,13 +44,13 @@ class RealqaJson(BaseModel):
         return self
 
 
-def read(folder: Path) -> RealqaJson | None:
+def read_config(folder: Path) -> ScorerConfig | None:
     """The folder's `realqa.json`, or None where it has none. Raises ModelError for a broken one."""
-    file = folder / FILE
+    file = folder / CONFIG_FILE
     if not file.is_file():
         return None
     try:
-        return RealqaJson.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        return ScorerConfig.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except ValidationError as error:
         problem = error.errors()[0]
         raise ModelError(

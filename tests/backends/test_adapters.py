@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Loading
+from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.adapters import attach, unasked_advice_left_out
 from realqa_cli.errors import ModelError
 from realqa_cli.steps.score.score import Scorer
@@ -48,9 +48,7 @@ def short_names(model: Any) -> list[str]:
     return sorted({name.rpartition(".")[2] for name in linear_layers(model)})
 
 
-def write_adapter(
-    folder: Path, model: Any, targets: Any, *, old: bool = True, **config: Any
-) -> dict[str, Any]:
+def write_adapter(folder: Path, model: Any, targets: Any, *, old: bool = True, **config: Any) -> dict[str, Any]:
     """An official-style adapter of random weights; returns them by key."""
     draw = torch.Generator().manual_seed(1)
     weights = {}
@@ -128,8 +126,7 @@ def test_every_weight_is_used_whatever_the_configuration_calls_its_layers(
     adapted = attach(model, tmp_path / "a")
     held = {name: value for name, value in adapted.named_parameters() if ".lora_" in name}
     by_old_key = {
-        old_name(name.replace(".default", "")).replace("base_model.model.", "", 1): v
-        for name, v in held.items()
+        old_name(name.replace(".default", "")).replace("base_model.model.", "", 1): v for name, v in held.items()
     }
     assert len(held) == len(weights)
     for key, weight in weights.items():
@@ -137,16 +134,14 @@ def test_every_weight_is_used_whatever_the_configuration_calls_its_layers(
         assert torch.equal(by_old_key[plain], weight), key
     assert not any(value.requires_grad for value in adapted.parameters())
     assert all(
-        v.requires_grad
-        for n, v in attach(load(base), tmp_path / "a", trainable=True).named_parameters()
-        if "lora" in n
+        v.requires_grad for n, v in attach(load(base), tmp_path / "a", trainable=True).named_parameters() if "lora" in n
     )
 
 
 def test_the_papers_adapters_can_be_trained_on(base: Path, tmp_path: Path) -> None:
     weights = write_adapter(tmp_path / "official", load(base), "all-linear")
     source = models.find(str(base), adapter=str(tmp_path / "official"))
-    model, _ = tuning.prepare(source, tuning.Tuning("lora", dropout=0.05), "float32")
+    model, _ = tuning.prepare_model(source, tuning.Tuning("lora", dropout=0.05), "float32")
     held = {name: value for name, value in model.named_parameters() if value.requires_grad}
     assert len(held) == len(weights)
     assert sum(float(v.detach().abs().sum()) for v in held.values()) == pytest.approx(
@@ -170,13 +165,11 @@ def test_patterns_by_layer_are_carried_over(base: Path, tmp_path: Path) -> None:
     assert (layer.r["default"], layer.scaling["default"]) == (2, 3)
 
 
-def test_an_adapter_in_a_subfolder_is_found_and_in_half_precision_left_unmerged(
-    base: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_in_a_subfolder_is_found_and_in_half_precision_left_unmerged(base: Path, tmp_path: Path) -> None:
     (tmp_path / "release").mkdir()
     write_adapter(tmp_path / "release" / "direct", load(base), "all-linear")
     source = models.find(str(base), adapter=f"{tmp_path / 'release'}:direct")
-    backend: Any = backends.load("hf", source, Loading(device="cpu", dtype="bfloat16"))
+    backend: Any = backends.load("hf", source, LoadOptions(device="cpu", dtype="bfloat16"))
     assert hasattr(backend.model, "peft_config")
 
 

@@ -11,7 +11,7 @@ from small_models import write
 from transformers import AutoModelForImageTextToText
 from transformers.activations import QuickGELUActivation
 
-from realqa_cli.backends.hf.fused_ops import lean
+from realqa_cli.backends.hf.fused_ops import fuse_operations
 
 GRID = torch.tensor([[1, 18, 22], [1, 8, 12]])
 """Two photos; the first has windows of several sizes."""
@@ -39,21 +39,21 @@ def features(model: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 def test_a_model_sees_the_same(model: Any) -> None:
     with torch.inference_mode():
         before = features(model)
-        torch.testing.assert_close(features(lean(model)), before, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(features(fuse_operations(model)), before, rtol=1e-5, atol=1e-5)
 
 
 def test_it_sees_the_same_in_half_precision(model: Any) -> None:
     with torch.inference_mode():
         before, half = features(model), features(model, torch.bfloat16)
         error = (half - before).abs().max()
-        assert (features(lean(model), torch.bfloat16) - before).abs().max() < 2 * error
+        assert (features(fuse_operations(model), torch.bfloat16) - before).abs().max() < 2 * error
 
 
 def test_gradients_are_the_same(model: Any) -> None:
     features(model).square().sum().backward()
     before = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)
-    features(lean(model)).square().sum().backward()
+    features(fuse_operations(model)).square().sum().backward()
     after = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     assert all(not after[name].any() for name in after.keys() - before.keys())
     for name, gradient in after.items():
@@ -69,7 +69,7 @@ def test_the_other_branch_of_a_gated_mlp_is_left_out_where_it_is_always_one(
     ungated, asked = windowed(write(tmp_path / "model", "qwen2_vl")), []
     for block in ungated.model.visual.blocks:
         block.mlp.up_proj.register_forward_hook(lambda *_: asked.append("other branch"))
-    features(lean(ungated))
+    features(fuse_operations(ungated))
     assert asked == []
 
 
@@ -84,11 +84,11 @@ def test_an_adapter_on_that_branch_is_heard(tmp_path: Path, monkeypatch: pytest.
             if "lora_B" in name and "visual" in name:
                 weight.normal_()
         before = features(adapted)
-        torch.testing.assert_close(features(lean(adapted)), before, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(features(fuse_operations(adapted)), before, rtol=1e-5, atol=1e-5)
 
 
 def test_the_quick_gelu_keeps_its_input() -> None:
-    activation = lean(torch.nn.Sequential(QuickGELUActivation()))
+    activation = fuse_operations(torch.nn.Sequential(QuickGELUActivation()))
     values = torch.linspace(-6, 6, 101)
     with torch.inference_mode():
         found = activation(values)

@@ -32,14 +32,14 @@ from process import PHOTOS, environment
 
 from realqa_cli import Scorer, models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Ask, Loading, Unfit, remembering
+from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel, remembering
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.onnx.graphs import LANGUAGE, UNGATED, VISION, attending
 from realqa_cli.backends.onnx.model import OnnxBackend
 from realqa_cli.backends.onnx.runtimes import threads
 from realqa_cli.domain import prompts
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.steps.self_label.self_label import Labeller, LabelSettings
+from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,7 @@ def test_the_bundled_model_is_run_by_it_unless_another_is_named() -> None:
 
 def test_scores_agree_on_twenty_photos() -> None:
     images = crops()
-    ours, theirs = (
-        [record["score"] for record in Scorer(backend=name).score(images)] for name in ("onnx", "hf")
-    )
+    ours, theirs = ([record["score"] for record in Scorer(backend=name).score(images)] for name in ("onnx", "hf"))
     assert len(images) == 20
     assert np.abs(np.subtract(ours, theirs)).max() < 1e-4
     assert np.ptp(ours) > 0.5
@@ -77,7 +75,7 @@ def test_photos_become_the_same_patches_to_the_bit_but_once_instead_of_twice(bot
     onnx, hf = both
     for image in (crops(1)[0], Image.open(PHOTOS / "bee.jpg").convert("RGB")):
         ((patches, grid),) = onnx.prompts.patches(image)
-        made = hf.prepares.images(images=[image], size=hf.prepares._size, return_tensors="np")  # type: ignore[attr-defined]
+        made = hf.processor.images(images=[image], size=hf.processor._size, return_tensors="np")  # type: ignore[attr-defined]
         twice = made["pixel_values"].reshape(len(patches), 3, 2, 14 * 14)
         for frame in (0, 1):
             assert np.array_equal(patches.reshape(len(patches), 3, -1), twice[:, :, frame])
@@ -86,7 +84,7 @@ def test_photos_become_the_same_patches_to_the_bit_but_once_instead_of_twice(bot
 
 def test_a_photo_may_be_brought_to_its_size_before(both: Both) -> None:
     onnx, _ = both
-    fit = onnx.photo_fit()
+    fit = onnx.photo_transform()
     assert fit is not None
     image = crops(1)[0]
     assert np.array_equal(onnx.prompts.patches(image)[0][0], onnx.prompts.patches(fit(image))[0][0])
@@ -97,9 +95,9 @@ def test_prompts_are_the_same_words_and_tokens(both: Both) -> None:
     image = crops(1)[0]
     for question in (prompts.DIRECT_QUESTION, prompts.COT_REGULAR_QUESTION, prompts.MIX_QUESTION, "Why? {}é"):
         for ask in (
-            Ask.about(image, question, prompts.DIRECT_PREFIX),
-            Ask(question),
-            Ask(question, (image, image)),
+            Prompt.about(image, question, prompts.DIRECT_PREFIX),
+            Prompt(question),
+            Prompt(question, (image, image)),
         ):
             text = onnx.prompts.text(ask)
             assert text == hf.text(ask)
@@ -119,7 +117,7 @@ def test_every_numeral_and_word_has_the_probability_that_hf_gives_it(random_both
 def test_videos_agree(random_both: Both, frames: int) -> None:
     onnx, hf = random_both
     clip = film(frames)
-    few = [Ask.about(clip, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX), *asks(crops(1))]
+    few = [Prompt.about(clip, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX), *asks(crops(1))]
     assert np.abs(onnx.log_probs(few, NUMERALS, ".") - hf.log_probs(few, NUMERALS, ".")).max() < 1e-4
 
 
@@ -141,9 +139,7 @@ def test_patches_see_those_of_their_window_and_no_others(rows: int, columns: int
 
 
 def test_small_windows_share_a_row() -> None:
-    tiles_2_P = (
-        np.indices((32, 60)).reshape(2, -1) // 24
-    )  # of a 1080p photo at the bundled model's own bounds
+    tiles_2_P = np.indices((32, 60)).reshape(2, -1) // 24  # of a 1080p photo at the bundled model's own bounds
     told = attending(tiles_2_P)
     assert told["whole"].shape == (2, 24 * 24)
     assert told["edges"].shape == (3, 24 * 12), "288, 192 + 96, 192"
@@ -153,16 +149,16 @@ def test_graphs_of_another_form_are_not_taken(tmp_path: Path) -> None:
     folder = small_models.write(tmp_path / "model", "qwen2_vl")
     file = export(folder) / "onnx" / "architecture.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"form": 1}))
-    with pytest.raises(Unfit, match="there are no graphs for its architecture"):
-        backends.load("onnx", models.find(str(folder)), Loading())
+    with pytest.raises(UnsupportedModel, match="there are no graphs for its architecture"):
+        backends.load("onnx", models.find(str(folder)), LoadOptions())
 
 
 def test_a_vision_tower_without_a_kernel_is_refused(tmp_path: Path) -> None:
     kernel = "visual.patch_embed.proj.weight"
     for index, change in enumerate(({kernel: np.zeros((192, 5), np.float16)}, {kernel: None})):
         copied(tmp_path / str(index), lambda weights, change=change: _without_none(weights | change))
-        with pytest.raises(Unfit, match="takes no patches"):
-            backends.load("onnx", models.find(str(tmp_path / str(index))), Loading())
+        with pytest.raises(UnsupportedModel, match="takes no patches"):
+            backends.load("onnx", models.find(str(tmp_path / str(index))), LoadOptions())
 
 
 def _without_none(weights: Weights) -> Weights:
@@ -171,7 +167,7 @@ def _without_none(weights: Weights) -> Weights:
 
 def test_asks_with_several_photos_or_none_agree(random_both: Both) -> None:
     onnx, hf = random_both
-    few = [Ask("Which is better?", tuple(crops(2)), "Number "), Ask("Is 3.9 a number?", (), "It is ")]
+    few = [Prompt("Which is better?", tuple(crops(2)), "Number "), Prompt("Is 3.9 a number?", (), "It is ")]
     for ask in few:
         ours, theirs = (backend.log_probs([ask], NUMERALS, ".") for backend in (onnx, hf))
         assert np.abs(ours - theirs).max() < 1e-4
@@ -179,7 +175,7 @@ def test_asks_with_several_photos_or_none_agree(random_both: Both) -> None:
 
 def test_written_answers_agree(both: Both, random_both: Both) -> None:
     for onnx, hf in (both, random_both):
-        few = [Ask.about(image, prompts.DIRECT_QUESTION) for image in crops(2)]
+        few = [Prompt.about(image, prompts.DIRECT_QUESTION) for image in crops(2)]
         assert onnx.answer(few, 20) == hf.answer(few, 20)
     onnx, _ = both
     (stopped,) = onnx.answer(few[:1], 20, stop="score")
@@ -210,7 +206,7 @@ def test_a_memory_changes_nothing_but_the_work(both: Both) -> None:
             (prompts.COT_REGULAR_QUESTION, "1.2 Composition Score: 4, 1.4 Eye-Catching Score: "),
             (prompts.COT_REGULAR_QUESTION, "1.2 Composition Score: "),
         ):
-            few = [Ask.about(image, question, prefix)]
+            few = [Prompt.about(image, question, prefix)]
             kept, fresh = (backend.log_probs(few, NUMERALS, ".") for backend in (memory, onnx))
             assert np.abs(kept - fresh).max() < 1e-5
     finally:
@@ -234,8 +230,7 @@ def test_labels_agree(tmp_path: Path) -> None:
     for index, image in enumerate(crops(2)):
         image.save(tmp_path / f"{index}.png")
     ours, theirs = (
-        list(Labeller(LabelSettings(backend=name)).records(read_sources([str(tmp_path)])))
-        for name in ("onnx", "hf")
+        list(SelfLabeler(LabelSettings(backend=name)).records(read_sources([str(tmp_path)]))) for name in ("onnx", "hf")
     )
     for our, their in zip(ours, theirs, strict=True):
         assert our["attributes"] == their["attributes"]
@@ -302,15 +297,15 @@ def test_the_script_refuses_what_it_cannot_draw(tmp_path: Path) -> None:
 )
 def test_what_it_cannot_do_is_told_in_one_line(loading: dict[str, str], named: str) -> None:
     with pytest.raises(UsageError) as caught:
-        backends.load("onnx", models.find("realqa-tiny"), Loading(**loading))  # type: ignore[arg-type]
+        backends.load("onnx", models.find("realqa-tiny"), LoadOptions(**loading))  # type: ignore[arg-type]
     assert str(caught.value).startswith(named)
     assert "--backend hf" in str(caught.value)
 
 
 def test_auto_takes_hf_for_what_it_cannot_do(tmp_path: Path) -> None:
     other = small_models.write(tmp_path / "other")
-    assert isinstance(backends.load("auto", models.find(str(other)), Loading()), HFBackend)
-    assert isinstance(backends.load("auto", models.find("realqa-tiny"), Loading(dtype="bfloat16")), HFBackend)
+    assert isinstance(backends.load("auto", models.find(str(other)), LoadOptions()), HFBackend)
+    assert isinstance(backends.load("auto", models.find("realqa-tiny"), LoadOptions(dtype="bfloat16")), HFBackend)
 
 
 @pytest.mark.parametrize(
@@ -323,10 +318,10 @@ def test_auto_takes_hf_for_what_it_cannot_do(tmp_path: Path) -> None:
 )
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: Callable[[Weights], Weights]) -> None:
     copied(tmp_path, change)
-    with pytest.raises(Unfit, match="do not fit the graph"):
-        backends.load("onnx", models.find(str(tmp_path)), Loading())
+    with pytest.raises(UnsupportedModel, match="do not fit the graph"):
+        backends.load("onnx", models.find(str(tmp_path)), LoadOptions())
     with pytest.raises(ModelError):
-        backends.load("auto", models.find(str(tmp_path)), Loading())
+        backends.load("auto", models.find(str(tmp_path)), LoadOptions())
 
 
 def test_folders_that_lack_a_part_are_refused(tmp_path: Path) -> None:
@@ -335,16 +330,16 @@ def test_folders_that_lack_a_part_are_refused(tmp_path: Path) -> None:
         copied(folder)
         source = models.find(str(folder))
         (folder / name).unlink()
-        with pytest.raises(Unfit):
-            backends.load("onnx", source, Loading())
+        with pytest.raises(UnsupportedModel):
+            backends.load("onnx", source, LoadOptions())
 
 
 def test_a_damaged_weight_file_is_refused(tmp_path: Path) -> None:
     copied(tmp_path)
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(Unfit, match="cannot be read"):
-        backends.load("onnx", models.find(str(tmp_path)), Loading())
+    with pytest.raises(UnsupportedModel, match="cannot be read"):
+        backends.load("onnx", models.find(str(tmp_path)), LoadOptions())
 
 
 def test_threads_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,14 @@ from brute_force import asks, load, photos
 from small_models import write
 
 from realqa_cli import models
-from realqa_cli.backends.hf.fused_ops import lean
+from realqa_cli.backends.hf.fused_ops import fuse_operations
 from realqa_cli.backends.patches import Patcher
 from realqa_cli.domain.numerals import numerals
 from realqa_cli.media import photo as media
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "realqa-tiny"])
-def test_patches_are_the_image_processors_to_the_bit(
-    family: str, tmp_path: Path, photo_files: list[Path]
-) -> None:
+def test_patches_are_the_image_processors_to_the_bit(family: str, tmp_path: Path, photo_files: list[Path]) -> None:
     from transformers import AutoImageProcessor
 
     folder = models.path(family) if family == "realqa-tiny" else write(tmp_path / "model", family)
@@ -78,7 +76,7 @@ def test_an_adapter_around_the_embedding_is_heeded(tmp_path: Path) -> None:
 
 def test_other_models_stay_as_they_are_but_for_the_quick_gelu(tmp_path: Path) -> None:
     llava = load(write(tmp_path / "model", "llava")).model
-    assert lean(llava) is llava
+    assert fuse_operations(llava) is llava
     changed = {type(module).__name__ for module in llava.modules() if "forward" in vars(module)}
     assert changed == {"QuickGELUActivation"}
 

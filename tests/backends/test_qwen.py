@@ -14,12 +14,12 @@ from small_models import write
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.prompts import DIRECT_END, DIRECT_PREFIX, DIRECT_QUESTION
-from realqa_cli.media.video import Clip, Sight
+from realqa_cli.media.video import Clip, VisualInput
 
 FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "realqa-tiny"]
 TEXTS = numerals(2, 1, 5)
@@ -33,42 +33,40 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def load(folder: Path, **loading: int) -> HFBackend:
-    found = backends.load("hf", models.find(str(folder)), Loading(**loading))
+    found = backends.load("hf", models.find(str(folder)), LoadOptions(**loading))
     assert isinstance(found, HFBackend)
     return found
 
 
-def ask(sight: Sight) -> Ask:
-    return Ask.about(sight, DIRECT_QUESTION, DIRECT_PREFIX)
+def ask(sight: VisualInput) -> Prompt:
+    return Prompt.about(sight, DIRECT_QUESTION, DIRECT_PREFIX)
 
 
-def log_probs(backend: HFBackend, *sights: Sight) -> np.ndarray:
+def log_probs(backend: HFBackend, *sights: VisualInput) -> np.ndarray:
     return backend.log_probs([ask(sight) for sight in sights], TEXTS, DIRECT_END)
 
 
-def plain(backend: HFBackend, sight: Sight, texts: list[str], *, own_positions: bool) -> np.ndarray:
+def plain(backend: HFBackend, sight: VisualInput, texts: list[str], *, own_positions: bool) -> np.ndarray:
     """Each continuation's log-probability from one plain forward pass over the whole text.
 
     own_positions: whether the model finds the positions of the tokens by itself.
     """
     asked = ask(sight)
     videos = int(asked.video is not None)
-    prompt = backend.prepares.render(asked.question, 1 - videos, videos) + asked.prefix
-    (bare,) = backend.prepares.encode([prompt])
+    prompt = backend.processor.render(asked.question, 1 - videos, videos) + asked.prefix
+    (bare,) = backend.processor.encode([prompt])
     found = []
     for text in texts:
-        batch = backend.prepares.batch([prompt + text], [asked.seen])
+        batch = backend.processor.batch([prompt + text], [asked.seen])
         inputs: dict[str, Any] = dict(batch.inputs) | {"mm_token_type_ids": batch.token_types_B_T}
         if not own_positions:
             inputs["position_ids"] = batch.positions
         elif backend.model.config.model_type == "qwen2_5_vl" and isinstance(sight, Clip):
             inputs["second_per_grid_ts"] = [2 * sight.pace]
         with torch.inference_mode():
-            logits = backend.model(
-                input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T.long(), **inputs
-            ).logits
+            logits = backend.model(input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T.long(), **inputs).logits
         each = torch.log_softmax(logits[0, :-1].double(), dim=-1).gather(1, batch.ids_B_T[0, 1:, None])[:, 0]
-        (whole,) = backend.prepares.encode([prompt + text])
+        (whole,) = backend.processor.encode([prompt + text])
         assert whole[: len(bare)] == bare
         found.append(float(each[len(bare) - len(whole) :].sum()))
     return np.array(found)
@@ -92,7 +90,7 @@ def test_so_it_has_after_a_film_that_is_longer_than_it_is_wide(backend: HFBacken
 
 def test_text_begins_after_all_of_the_film(backend: HFBackend) -> None:
     film = clip(24, pace=10)
-    batch = backend.prepares.batch([backend.prepares.render(DIRECT_QUESTION, 0, 1)] * 2, [[film], [clip(2)]])
+    batch = backend.processor.batch([backend.processor.render(DIRECT_QUESTION, 0, 1)] * 2, [[film], [clip(2)]])
     assert batch.token_types_B_T is not None
     for row in range(2):
         shown = batch.token_types_B_T[row] == 2
@@ -126,16 +124,12 @@ def test_the_order_of_the_frames_counts(backend: HFBackend) -> None:
 def test_an_odd_last_frame_is_repeated(backend: HFBackend) -> None:
     film = clip(3)
     even = Clip((*film.frames, film.frames[-1]), (*film.times, film.times[-1]), film.seconds, 4)
-    patches = [
-        backend.prepares.batch([backend.prepares.render("", 0, 1)], [[each]]).inputs for each in (film, even)
-    ]
+    patches = [backend.processor.batch([backend.processor.render("", 0, 1)], [[each]]).inputs for each in (film, even)]
     for one, other in zip(patches[0].values(), patches[1].values(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_the_cached_way_gives_what_the_one_pass_gives(
-    backend: HFBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cached_way_gives_what_the_one_pass_gives(backend: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     sights = clip(24, pace=10), picture(1), clip(3)
     one_pass = log_probs(backend, *sights)
     monkeypatch.setattr(backend, "takes_mask", lambda: False)
@@ -146,7 +140,7 @@ def test_generation_writes_the_likeliest_tokens_by_the_same_positions(backend: H
     film = clip(24, pace=10)
     asked = ask(film)
     (written,) = backend.answer([asked], 2)
-    words = backend.prepares
+    words = backend.processor
     prompt = words.render(asked.question, 0, 1) + asked.prefix
     batch = words.batch([prompt], [asked.seen])
     for _ in range(2):
@@ -173,7 +167,7 @@ def extended(batch: PromptBatch, token: int) -> PromptBatch:
 
 def test_two_frames_make_the_patches_of_qwen2_vls_own_layout() -> None:
     """By the definition: (T, H/2, W/2, 2, 2, channel, frame of the pair, 14, 14)."""
-    prepares = load(models.path("realqa-tiny"), min_pixels=56 * 56, max_pixels=56 * 84).prepares
+    prepares = load(models.path("realqa-tiny"), min_pixels=56 * 56, max_pixels=56 * 84).processor
     film = clip(4, size=(84, 56))
     inputs = prepares.batch([prepares.render("", 0, 1)], [[film]]).inputs
     assert inputs["video_grid_thw"].tolist() == [[2, 4, 6]]
@@ -186,7 +180,7 @@ def test_two_frames_make_the_patches_of_qwen2_vls_own_layout() -> None:
 
 
 def test_a_film_of_one_still_frame_is_seen_as_its_photo_is() -> None:
-    prepares = load(models.path("realqa-tiny")).prepares
+    prepares = load(models.path("realqa-tiny")).processor
     still = picture(size=(448, 448))
     film = Clip((still, still), (0.0, 1.0), 2.0, 2)
     photo = prepares.batch([prepares.render("", 1)], [[still]]).inputs["pixel_values"]
@@ -195,7 +189,7 @@ def test_a_film_of_one_still_frame_is_seen_as_its_photo_is() -> None:
 
 
 def test_qwen3_reads_the_middle_of_each_pair_in_seconds(tmp_path: Path) -> None:
-    prepares = load(write(tmp_path / "model", "qwen3_vl")).prepares
+    prepares = load(write(tmp_path / "model", "qwen3_vl")).processor
     batch = prepares.batch([prepares.render("Rate.", 0, 1)], [[clip(5, pace=1.0)]])
     text = prepares.tokenizer.decode(batch.ids_B_T[0])
     pads = "<|video_pad|>" * 6
@@ -207,19 +201,19 @@ def test_a_template_without_a_place_for_videos_takes_none(tmp_path: Path) -> Non
     folder = write(tmp_path / "model")
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("<|video_pad|>", ""))
-    assert load(folder).frame_fit() is None
+    assert load(folder).frame_transform() is None
 
 
 def test_other_families_take_none(tmp_path: Path) -> None:
     llava = load(write(tmp_path / "model", "llava"))
-    assert llava.frame_fit() is None
+    assert llava.frame_transform() is None
     with pytest.raises(ValueError, match="photos only"):
         log_probs(llava, clip(2))
 
 
 def test_frames_are_fitted_once_and_share_the_budget_of_a_video() -> None:
-    prepares = load(models.path("realqa-tiny")).prepares
-    fit = prepares.frame_fit()
+    prepares = load(models.path("realqa-tiny")).processor
+    fit = prepares.frame_transform()
     assert fit is not None
     frame = picture(size=(1920, 1080))
     few, many = fit(frame, 8), fit(frame, 768)

@@ -16,12 +16,12 @@ import pytest
 from chat_server import GARBAGE, HALF, SILENT, ChatServer, Fault, completion, status
 from PIL import Image
 
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.server.client import ServerClient
-from realqa_cli.backends.server.replies import Passing, asked_rest, asked_wait
+from realqa_cli.backends.server.replies import TransientFailure, asked_rest, asked_wait
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.backends.server.settings import ServerSettings
-from realqa_cli.backends.server.text import ServerBackend, data_uri, user_message
+from realqa_cli.backends.server.text import ServerTextBackend, data_uri, user_message
 from realqa_cli.errors import ItemError, ModelError, UsageError
 
 KEY = "sk-very-secret-0123456789"
@@ -158,7 +158,7 @@ def test_every_attempt_is_sent_within_what_the_caller_made_of_it() -> None:
     def attempt() -> Iterator[None]:
         try:
             yield
-        except Passing as failure:
+        except TransientFailure as failure:
             seen.append(f"{failure.kind}, lost: {failure.lost}")
             raise
         seen.append("fine")
@@ -262,9 +262,7 @@ def test_a_wait_that_nobody_has_patience_for_stops_the_run() -> None:
         (status(308, location="http://else.where/v1"), "redirects to http://else.where/v1"),
     ],
 )
-def test_what_will_not_pass_stops_the_run_at_once(
-    fault: Fault, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_will_not_pass_stops_the_run_at_once(fault: Fault, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_KEY", raising=False)
     with ChatServer(faults=[fault] * 2) as server, pytest.raises(ModelError, match=words) as raised:
         ask(server)
@@ -330,7 +328,7 @@ def test_a_server_that_is_not_there_is_not_waited_for() -> None:
     with ChatServer() as server:
         gone = server.url
     with pytest.raises(ModelError, match=r"cannot be reached .*; start the server or check the address"):
-        ServerBackend.open(ServerSettings(gone, model="m", first_wait=60)).answer([Ask("hi")], 9)
+        ServerTextBackend.open(ServerSettings(gone, model="m", first_wait=60)).answer([Prompt("hi")], 9)
 
 
 def test_a_server_that_goes_away_later_is_waited_for_and_then_stops_the_run() -> None:
@@ -429,11 +427,11 @@ def test_equal_pixels_give_equal_data_uris_whatever_the_file_said(image_format: 
 
 
 def test_photos_come_before_the_question_and_a_prefix_is_asked_for() -> None:
-    message = user_message(Ask("Rate this.", (photo(), photo(1)), "The score is "))
+    message = user_message(Prompt("Rate this.", (photo(), photo(1)), "The score is "))
     kinds = [part["type"] for part in message["content"]]
     assert kinds == ["image_url", "image_url", "text"]
     assert message["content"][2]["text"] == "Rate this.\n\nBegin your answer with: The score is "
-    assert user_message(Ask("Sort.")) == {"role": "user", "content": "Sort."}
+    assert user_message(Prompt("Sort.")) == {"role": "user", "content": "Sort."}
 
 
 def test_the_backend_answers_in_order_with_every_prefix_once() -> None:
@@ -442,8 +440,8 @@ def test_the_backend_answers_in_order_with_every_prefix_once() -> None:
         time.sleep(0.02 * (number % 3))
         return f"So: {number}" if number % 2 else str(number)
 
-    with ChatServer(reply) as server, ServerBackend.open(settings(server, concurrency=5)) as backend:
-        asks = [Ask(f"{i} is what?", prefix="So: ") for i in range(20)]
+    with ChatServer(reply) as server, ServerTextBackend.open(settings(server, concurrency=5)) as backend:
+        asks = [Prompt(f"{i} is what?", prefix="So: ") for i in range(20)]
         assert backend.answer(asks, 20, stop=".") == [f"So: {i}" for i in range(20)]
         assert backend.settings()["model"] == "tiny"
     assert server.bodies[0] | {"messages": 0} == {
@@ -456,11 +454,11 @@ def test_a_failed_ask_leaves_the_others_their_answers() -> None:
         text = body["messages"][0]["content"]
         return status(400, "no") if text == "1" else text
 
-    with ChatServer(reply) as server, ServerBackend.open(settings(server)) as backend:
-        outcomes = list(backend.outcomes([Ask(str(i)) for i in range(4)], 9))
+    with ChatServer(reply) as server, ServerTextBackend.open(settings(server)) as backend:
+        outcomes = list(backend.outcomes([Prompt(str(i)) for i in range(4)], 9))
         assert [x if isinstance(x, str) else x.type for x in outcomes] == ["0", "request", "2", "3"]
         with pytest.raises(ItemError):
-            backend.answer([Ask("0"), Ask("1")], 9)
+            backend.answer([Prompt("0"), Prompt("1")], 9)
 
 
 def test_results_come_in_order_and_no_more_are_begun_than_allowed() -> None:

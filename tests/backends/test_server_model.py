@@ -15,21 +15,21 @@ from PIL import Image
 from small_models import write
 
 from realqa_cli import models
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.server import model as module
-from realqa_cli.backends.server.capabilities import Abilities
+from realqa_cli.backends.server.capabilities import ServerCapabilities
 from realqa_cli.backends.server.client import ServerClient
-from realqa_cli.backends.server.model import Sending, ServedModel
+from realqa_cli.backends.server.model import ImageSizing, ServerBackend
 from realqa_cli.backends.server.settings import ServerSettings
-from realqa_cli.backends.server.topk import Place, Walk, places_of
+from realqa_cli.backends.server.topk import ContinuationSearch, TokenAlternatives, places_of
 from realqa_cli.domain import levels, prompts
 from realqa_cli.domain.numerals import ScoreDistribution, numerals
 from realqa_cli.domain.prompts import SLOTS
 from realqa_cli.errors import ModelError
 from realqa_cli.io.sources import read_sources
 from realqa_cli.steps.score.score import Scorer
-from realqa_cli.steps.self_label.self_label import Labeller, LabelSettings
+from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
 
 EVERYTHING = 10**6  # likely tokens: the whole vocabulary
 
@@ -37,7 +37,7 @@ EVERYTHING = 10**6  # likely tokens: the whole vocabulary
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> HFBackend:
     folder = write(tmp_path_factory.mktemp("served") / "model", gain=3)
-    return HFBackend.load(models.find(str(folder)), Loading())
+    return HFBackend.load(models.find(str(folder)), LoadOptions())
 
 
 def photo(seed: int = 0) -> Image.Image:
@@ -55,22 +55,22 @@ def settings(server: ChatServer, **more: Any) -> ServerSettings:
     return ServerSettings(server.url, **{"first_wait": 0.01, "retries": 1, "api_key_env": "TEST_KEY"} | more)
 
 
-def served(server: ChatServer, **abilities: Any) -> ServedModel:
-    return ServedModel(ServerClient(settings(server)), Abilities(**abilities), Sending())
+def served(server: ChatServer, **abilities: Any) -> ServerBackend:
+    return ServerBackend(ServerClient(settings(server)), ServerCapabilities(**abilities), ImageSizing())
 
 
-def direct(seed: int = 0) -> Ask:
-    return Ask(prompts.DIRECT_QUESTION, (photo(seed),), prompts.DIRECT_PREFIX)
+def direct(seed: int = 0) -> Prompt:
+    return Prompt(prompts.DIRECT_QUESTION, (photo(seed),), prompts.DIRECT_PREFIX)
 
 
-def restricted(backend: HFBackend, ask: Ask, texts: list[str], top: int) -> dict[str, float]:
+def restricted(backend: HFBackend, ask: Prompt, texts: list[str], top: int) -> dict[str, float]:
     """Each text's log-probability from forward passes over its tokens; none for what is not in the top k."""
-    words = backend.prepares.tokenizer
+    words = backend.processor.tokenizer
     found = {}
     for text in texts:
         begun, total = backend.text(ask), 0.0
         for token in words.encode(text):
-            prompt = backend.prepares.batch([begun], [ask.images])
+            prompt = backend.processor.batch([begun], [ask.images])
             with torch.inference_mode():
                 logits_V = backend.model(**prompt.forward_inputs()).logits[0, -1]
             kept = token in logits_V.topk(min(top, len(logits_V))).indices
@@ -103,7 +103,7 @@ def test_with_all_tokens_told_the_distribution_is_the_exact_one(backend: HFBacke
 def test_with_some_tokens_told_it_is_the_exact_one_restricted_to_them(
     backend: HFBackend, digits: int, top: int
 ) -> None:
-    texts, ask = numerals(digits, 1, 4), Ask("How good is it?", (photo(),), prompts.FINAL_PREFIX)
+    texts, ask = numerals(digits, 1, 4), Prompt("How good is it?", (photo(),), prompts.FINAL_PREFIX)
     expected = restricted(backend, ask, texts, top)
     with LogprobServer(backend, top=EVERYTHING) as server:
         (found_V,) = served(server, top=top, continues=True).log_probs([ask], texts, prompts.FINAL_END)
@@ -111,19 +111,15 @@ def test_with_some_tokens_told_it_is_the_exact_one_restricted_to_them(
     assert 0 < np.isinf(found_V).sum() < len(texts)
 
 
-def walk_of(words: str, *likely: tuple[str, float]) -> Place:
-    return Place(words, tuple((text, math.log(share)) for text, share in likely))
+def walk_of(words: str, *likely: tuple[str, float]) -> TokenAlternatives:
+    return TokenAlternatives(words, tuple((text, math.log(share)) for text, share in likely))
 
 
 def test_digits_that_a_tokenizer_merges_are_the_same_numerals() -> None:
-    walk = Walk(["3.98", "3.99", "4.00"], ".")
-    walk.read(
-        "", [walk_of("3.", ("3.", 0.8), ("4", 0.2)), walk_of("99", ("99", 0.5), ("98.", 0.25), ("9", 0.2))]
-    )
+    walk = ContinuationSearch(["3.98", "3.99", "4.00"], ".")
+    walk.read("", [walk_of("3.", ("3.", 0.8), ("4", 0.2)), walk_of("99", ("99", 0.5), ("98.", 0.25), ("9", 0.2))])
     assert np.exp(walk.known) == pytest.approx([0.2, 0.4, 0])
-    assert {text: math.exp(share) for text, share in walk.pending.items()} == pytest.approx(
-        {"4": 0.2, "3.9": 0.16}
-    )
+    assert {text: math.exp(share) for text, share in walk.pending.items()} == pytest.approx({"4": 0.2, "3.9": 0.16})
     assert walk.next(0.02) == "4"
     walk.read("4", [walk_of(".00", (".00", 1.0))])
     walk.read("3.9", [walk_of("9", ("9", 0.5), ("8", 0.5))])
@@ -142,15 +138,15 @@ def test_digits_that_a_tokenizer_merges_are_the_same_numerals() -> None:
     ids=["a token of its own", "part of the number's", "in no token's text"],
 )
 def test_the_blank_before_a_number_may_be_written_in_three_ways(
-    places: list[Place], known: list[float]
+    places: list[TokenAlternatives], known: list[float]
 ) -> None:
-    walk = Walk(["3", "4"], ".", blank=True)
+    walk = ContinuationSearch(["3", "4"], ".", blank=True)
     walk.read("", places)
     assert np.exp(walk.known) == pytest.approx(known)
 
 
 def test_what_follows_tells_a_continuation_from_a_longer_one() -> None:
-    walk = Walk(["1", "10"], ",")
+    walk = ContinuationSearch(["1", "10"], ",")
     walk.read("", [walk_of("1", ("1", 0.9), ("10", 0.1)), walk_of(",", (",", 0.7), ("0", 0.2), (" or", 0.1))])
     assert math.exp(walk.known[0]) == pytest.approx(0.63)
     assert math.exp(walk.pending["10"]) == pytest.approx(0.28)
@@ -158,7 +154,7 @@ def test_what_follows_tells_a_continuation_from_a_longer_one() -> None:
 
 def test_half_a_character_is_told_by_its_bytes_and_broken_replies_tell_nothing() -> None:
     entry = {"token": "Ã", "bytes": [*"é".encode()], "logprob": -0.1, "top_logprobs": []}
-    assert places_of({"choices": [{"logprobs": {"content": [entry]}}]}) == [Place("é", (("é", -0.1),))]
+    assert places_of({"choices": [{"logprobs": {"content": [entry]}}]}) == [TokenAlternatives("é", (("é", -0.1),))]
     for broken in (
         {},
         {"choices": []},
@@ -171,19 +167,19 @@ def test_half_a_character_is_told_by_its_bytes_and_broken_replies_tell_nothing()
 @pytest.mark.parametrize(
     ("top", "continues", "told"),
     [
-        (20, True, Abilities(20, True)),
-        (5, True, Abilities(5, True)),
-        (20, False, Abilities(20, False)),
-        (0, True, Abilities()),
-        (1, True, Abilities()),  # only the token that was written: nothing to weigh
+        (20, True, ServerCapabilities(20, True)),
+        (5, True, ServerCapabilities(5, True)),
+        (20, False, ServerCapabilities(20, False)),
+        (0, True, ServerCapabilities()),
+        (1, True, ServerCapabilities()),  # only the token that was written: nothing to weigh
     ],
 )
 def test_what_a_server_honours_is_seen_in_its_replies(
-    backend: HFBackend, top: int, continues: bool, told: Abilities
+    backend: HFBackend, top: int, continues: bool, told: ServerCapabilities
 ) -> None:
     server = LogprobServer(backend, top=top, continues=continues)
     with server, ServerClient(settings(server)) as client:
-        assert Abilities.of(client) == told
+        assert ServerCapabilities.of(client) == told
 
 
 def guided(parameter: str) -> Any:
@@ -216,14 +212,12 @@ def test_a_server_that_can_be_held_to_a_form_is(parameter: str, photo_file: Path
         scorer = Scorer(server=settings(server))
         (record,) = scorer.score([photo_file])
         assert scorer.manifest.settings["honours"] == {"top": 0, "continues": False, "guide": parameter}
-        (label,) = Labeller(LabelSettings(server=settings(server))).records(read_sources([str(photo_file)]))
+        (label,) = SelfLabeler(LabelSettings(server=settings(server))).records(read_sources([str(photo_file)]))
         (cot,) = Scorer(server=settings(server), method="cot").score([photo_file])
     assert (record["score"], record["mode"], record["decode"]) == (1.0, 1.0, "greedy")
     assert record["std"] is record["interval"] is record["mass"] is None
     assert record["text"] == "The score of this image is 1.00."
-    assert label["attributes"].keys() == {slot.attribute.key for slot in SLOTS.values()} - {
-        "subject_background"
-    }
+    assert label["attributes"].keys() == {slot.attribute.key for slot in SLOTS.values()} - {"subject_background"}
     assert label["attributes"]["composition"] == {"score": 1}
     assert label["annotator"] == {"model": "tiny"}
     assert "confidence" not in label
@@ -234,9 +228,7 @@ def test_a_server_that_can_be_held_to_a_form_is(parameter: str, photo_file: Path
 def test_a_server_that_refuses_what_it_does_not_know_is_asked_for_plain_text(photo_file: Path) -> None:
     def reply(body: dict[str, Any]) -> str | Fault:
         known = {"model", "messages", "temperature", "seed", "max_tokens"}
-        return (
-            status(400, "unknown") if body.keys() - known else "I say: the score of this image is 3.5, dear."
-        )
+        return status(400, "unknown") if body.keys() - known else "I say: the score of this image is 3.5, dear."
 
     with ChatServer(reply) as server:
         (record,) = Scorer(server=settings(server)).score([photo_file])
@@ -255,7 +247,7 @@ def test_a_written_form_is_read_strictly_and_what_it_lacks_is_named(
     photo_file: Path, answer: str, attributes: Any, unparsed: int
 ) -> None:
     with ChatServer(lambda body: answer) as server:
-        (label,) = Labeller(LabelSettings(server=settings(server))).records(read_sources([str(photo_file)]))
+        (label,) = SelfLabeler(LabelSettings(server=settings(server))).records(read_sources([str(photo_file)]))
         (cot,) = Scorer(server=settings(server), method="cot").score([photo_file])
     assert cot["error"]["type"] == "unparsed"
     if attributes is None:
@@ -275,9 +267,7 @@ def test_a_chain_of_thought_counts_without_the_direct_score(photo_file: Path) ->
     assert "exposure" in cot["unparsed"]
 
 
-@pytest.mark.parametrize(
-    ("method", "words"), [("levels", "levels: needs probabilities"), ("regression", "regression")]
-)
+@pytest.mark.parametrize(("method", "words"), [("levels", "levels: needs probabilities"), ("regression", "regression")])
 def test_what_cannot_be_done_through_a_server_is_said_at_once(method: str, words: str) -> None:
     with ChatServer() as server, pytest.raises(ModelError, match=words):
         Scorer(server=settings(server), method=method)
@@ -312,7 +302,7 @@ def test_scores_of_a_server_are_those_of_the_model_here(
 @pytest.mark.usefixtures("all_told", "thorough")
 def test_forms_of_a_server_are_filled_by_probability(backend: HFBackend, photo_file: Path) -> None:
     with LogprobServer(backend, top=EVERYTHING) as server:
-        labeller = Labeller(LabelSettings(server=settings(server)))
+        labeller = SelfLabeler(LabelSettings(server=settings(server)))
         labeller.form = ("composition.score", "level_shot")
         (label,) = labeller.records(read_sources([str(photo_file)]))
     assert label["attributes"].keys() == label["confidence"].keys() == {"composition", "level_shot"}
@@ -339,17 +329,14 @@ def test_where_nothing_is_gone_on_from_one_answer_tells_what_it_can(photo_file: 
         ]
         text = "".join(place["token"] for place in places)
         usage = {"prompt_tokens": 7}
-        return Fault(
-            body=json.dumps(json.loads(completion(text, logprobs={"content": places})) | {"usage": usage})
-        )
+        return Fault(body=json.dumps(json.loads(completion(text, logprobs={"content": places})) | {"usage": usage}))
 
     with ChatServer(reply) as server:
         scorer = Scorer(server=settings(server), digits=2)
         (record,) = scorer.score([photo_file])
     assert scorer.manifest.settings["honours"] == {"top": 2, "continues": False, "guide": None}
     assert (
-        "Begin your answer with: The score of this image is"
-        in server.bodies[-1]["messages"][0]["content"][1]["text"]
+        "Begin your answer with: The score of this image is" in server.bodies[-1]["messages"][0]["content"][1]["text"]
     )
     assert (record["score"], record["mode"]) == (pytest.approx(3.5 * 0.8 + 3.7 * 0.2), 3.5)
     assert record["mass"] == pytest.approx(0.999**7 * 0.75)

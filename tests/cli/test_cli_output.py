@@ -29,9 +29,7 @@ def many(photo_files: list[Path], tmp_path: Path) -> Path:
     return folder
 
 
-def stop_midway(
-    photos: list[Path], output: Path, after: int, how: signal.Signals, *more: str
-) -> tuple[int, str]:
+def stop_midway(photos: list[Path], output: Path, after: int, how: signal.Signals, *more: str) -> tuple[int, str]:
     """Scores photos that are named on stdin, and sends the signal when `after` records are in the file.
 
     stdin stays open, so the command waits for more and cannot have ended before the signal.
@@ -58,9 +56,7 @@ def stop_midway(
         return process.returncode, process.stderr.read()
 
 
-def test_records_go_to_the_file_and_the_manifest_beside_it(
-    realqa: Realqa, photos: Path, tmp_path: Path
-) -> None:
+def test_records_go_to_the_file_and_the_manifest_beside_it(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
     ran = realqa("score", photos, *ECHO, "-o", output)
     assert (ran.code, ran.out) == (0, "")
@@ -152,9 +148,7 @@ def test_a_killed_run_of_the_bundled_model_ends_with_the_same_scores(
     assert realqa(*four).code == 0
     expected = {record["image"]: record["score"] for record in bundled.records[:4]}
     assert len(records_in(output)) == 4
-    assert {record["image"]: record["score"] for record in records_in(output)} == pytest.approx(
-        expected, abs=1e-4
-    )
+    assert {record["image"]: record["score"] for record in records_in(output)} == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_cut_last_line_is_mended(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
@@ -203,9 +197,7 @@ def test_starting_over_never_deletes_silently(realqa: Realqa, photos: Path, tmp_
     assert len(records_in(output)) == 2
 
 
-def test_starting_over_needs_no_permission_where_nothing_is(
-    realqa: Realqa, photos: Path, tmp_path: Path
-) -> None:
+def test_starting_over_needs_no_permission_where_nothing_is(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
     output.touch()
     assert realqa("score", photos, *ECHO, "-o", output, "--no-resume").code == 0
@@ -231,9 +223,7 @@ def test_a_report_of_a_resumed_run_holds_the_whole_file(realqa: Realqa, photos: 
     assert "<b>1</b> failed" in text
 
 
-def test_a_foreign_file_beside_the_output_is_not_overwritten(
-    realqa: Realqa, photos: Path, tmp_path: Path
-) -> None:
+def test_a_foreign_file_beside_the_output_is_not_overwritten(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
     beside = tmp_path / "scores.jsonl.run.json"
     beside.write_text("[1, 2]")
     ran = realqa("score", photos, *ECHO, "-o", tmp_path / "scores.jsonl")

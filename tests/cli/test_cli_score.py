@@ -33,15 +33,11 @@ def twenty(photo_files: list[Path], tmp_path: Path) -> Path:
     return folder
 
 
-def on_a_terminal(
-    *arguments: object, columns: int = 100, env: dict[str, str] | None = None
-) -> tuple[int, str, str]:
+def on_a_terminal(*arguments: object, columns: int = 100, env: dict[str, str] | None = None) -> tuple[int, str, str]:
     """In the folder of the sample photos: exit code, what a person sees, and stderr (which is a pipe)."""
     master, slave = pty.openpty()
     clean = (env or environment()) | {"COLUMNS": str(columns), "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        command(*arguments), stdout=slave, stderr=subprocess.PIPE, env=clean, cwd=PHOTOS
-    )
+    process = subprocess.Popen(command(*arguments), stdout=slave, stderr=subprocess.PIPE, env=clean, cwd=PHOTOS)
     os.close(slave)
     seen = b""
     try:
@@ -56,9 +52,7 @@ def on_a_terminal(
     return process.wait(), seen.decode().replace("\r\n", "\n"), talk
 
 
-def test_every_photo_gives_a_record_with_the_fields_of_the_contract(
-    bundled: Ran, photo_files: list[Path]
-) -> None:
+def test_every_photo_gives_a_record_with_the_fields_of_the_contract(bundled: Ran, photo_files: list[Path]) -> None:
     assert bundled.code == 0
     assert [Path(record["image"]).name for record in bundled.records] == [file.name for file in photo_files]
     for record in bundled.records:
@@ -120,9 +114,7 @@ def test_a_truncated_photo_among_twenty_gives_19_scores_and_one_error(realqa: Re
     assert "score" not in failed
 
 
-def test_bad_files_are_records_in_their_place(
-    realqa: Realqa, photo_files: list[Path], tmp_path: Path
-) -> None:
+def test_bad_files_are_records_in_their_place(realqa: Realqa, photo_files: list[Path], tmp_path: Path) -> None:
     shutil.copy(photo_files[0], tmp_path / "good.jpg")
     (tmp_path / "text.jpg").write_text("not a photo")
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -297,9 +289,7 @@ def test_too_many_rows_for_a_table_are_printed_as_they_come(
     shown: list[int] = []
     for i in range(5):
         record: dict[str, Any] = {"image": f"{i}.jpg", "score": 2.5, "scale": [1.0, 5.0]}
-        sink.write(
-            record if i else {"image": "0.jpg", "error": {"type": "broken", "message": "0.jpg: broken"}}
-        )
+        sink.write(record if i else {"image": "0.jpg", "error": {"type": "broken", "message": "0.jpg: broken"}})
         shown.append(len(capsys.readouterr().out.splitlines()))
     sink.close()
     assert shown == [0, 0, 0, 4, 1]

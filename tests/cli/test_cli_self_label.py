@@ -10,9 +10,7 @@ from realqa_cli.domain.attributes import ATTRIBUTES
 ECHO = ("--backend", "echo")
 
 
-def test_every_photo_gets_its_labels_and_a_missing_one_its_error(
-    realqa: Realqa, photo_files: Sequence[Path]
-) -> None:
+def test_every_photo_gets_its_labels_and_a_missing_one_its_error(realqa: Realqa, photo_files: Sequence[Path]) -> None:
     ran = realqa("self-label", photo_files[0], "missing.jpg", photo_files[1], *ECHO)
     assert ran.code == 1
     first, missing, second = ran.records
@@ -22,9 +20,7 @@ def test_every_photo_gets_its_labels_and_a_missing_one_its_error(
     assert ran.said[-1] == "realqa: 3 items: 2 labelled, 1 failed"
 
 
-def test_an_interrupted_file_is_gone_on_with(
-    realqa: Realqa, photo_files: Sequence[Path], tmp_path: Path
-) -> None:
+def test_an_interrupted_file_is_gone_on_with(realqa: Realqa, photo_files: Sequence[Path], tmp_path: Path) -> None:
     output = tmp_path / "attrs.jsonl"
     realqa("self-label", *photo_files[:2], "-o", output, *ECHO)
     ran = realqa("self-label", *photo_files[:3], "-o", output, *ECHO)

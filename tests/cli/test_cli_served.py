@@ -69,9 +69,7 @@ def test_photos_are_scored_in_order_and_a_bad_one_is_one_error(folder: Path, rea
         ran = realqa_here("score", folder, "--server", server.url, "--concurrency", 4)
     assert ran.code == 1
     assert [Path(record["image"]).stem for record in ran.records] == [str(n) for n in range(10)]
-    assert [record.get("score") for record in ran.records] == [
-        None if n == 3 else 1 + n / 4 for n in range(10)
-    ]
+    assert [record.get("score") for record in ran.records] == [None if n == 3 else 1 + n / 4 for n in range(10)]
     error = ran.records[3]["error"]
     assert error["type"] == "request"
     assert "400: a bad photo" in error["message"]
@@ -96,9 +94,7 @@ def test_many_photos_are_in_flight_at_once(folder: Path, realqa_here: Run) -> No
     assert ran.code == 0, ran.err
 
 
-def test_what_is_done_is_not_asked_again_and_failures_are(
-    folder: Path, realqa_here: Run, tmp_path: Path
-) -> None:
+def test_what_is_done_is_not_asked_again_and_failures_are(folder: Path, realqa_here: Run, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with ChatServer(Greys(3)) as server:
         command = ["score", folder, "--server", server.url, "-o", out]
@@ -125,13 +121,9 @@ def test_a_server_that_will_not_go_on_stops_the_run_and_finished_work_is_kept(
         return greys(body) if asked.count(True) <= 4 else status(401, "the key has expired")
 
     with ChatServer(reply) as server:
-        ran = realqa_here(
-            "score", folder, "--server", server.url, "-o", tmp_path / "out.jsonl", "--concurrency", 1
-        )
+        ran = realqa_here("score", folder, "--server", server.url, "-o", tmp_path / "out.jsonl", "--concurrency", 1)
     assert ran.code == 2
-    assert re.fullmatch(
-        r"realqa: http://\S+/v1: wants a key \(401: the key has expired\); put .*", ran.said[-1]
-    )
+    assert re.fullmatch(r"realqa: http://\S+/v1: wants a key \(401: the key has expired\); put .*", ran.said[-1])
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 4
 
 
@@ -188,9 +180,7 @@ def test_transformers_serve_is_asked_for_plain_text_and_understood(
     assert labelled.code == 0
 
 
-def test_transformers_serve_sorts_nothing_but_is_probed(
-    real_server: tuple[str, Path], realqa_here: Run
-) -> None:
+def test_transformers_serve_sorts_nothing_but_is_probed(real_server: tuple[str, Path], realqa_here: Run) -> None:
     url, model = real_server
     ran = realqa_here("sort-probe", "--server", url, "--model", model, "--trials", 2, "--retries", 0)
     (record,) = ran.records

@@ -55,9 +55,7 @@ def test_an_unknown_model_is_answered_with_the_known_ones(realqa: Realqa, photos
     assert all(name in ran.err for name in ("realqa-tiny", "qwen2-vl-2b", "internvl2"))
 
 
-def test_the_model_of_the_environment_is_taken_and_an_option_wins_over_it(
-    realqa: Realqa, photos: Path
-) -> None:
+def test_the_model_of_the_environment_is_taken_and_an_option_wins_over_it(realqa: Realqa, photos: Path) -> None:
     env = environment(REALQA_MODEL="of-the-environment")
     assert "unknown model 'of-the-environment'" in realqa("score", photos, env=env).err
     assert "unknown model 'of-the-option'" in realqa("score", photos, "--model", "of-the-option", env=env).err
@@ -123,9 +121,7 @@ def test_a_fault_of_ours_is_one_line_that_asks_for_a_report(capsys: pytest.Captu
     assert cli.main([]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(
-        "realqa: unexpected RuntimeError: a fault of ours (a fault of realqa: please report it"
-    )
+    assert err.startswith("realqa: unexpected RuntimeError: a fault of ours (a fault of realqa: please report it")
     assert err.count("\n") == 1
 
 

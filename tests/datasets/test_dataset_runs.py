@@ -11,9 +11,9 @@ from made_attributes import FULL
 from process import Ran, Realqa
 
 from realqa_cli import cli
-from realqa_cli.cli.console import Talk
-from realqa_cli.cli.delivery import Wanted, gather
-from realqa_cli.datasets import Selection
+from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.delivery import OutputOptions, open_sources
+from realqa_cli.datasets import DatasetSelection
 
 Line = dict[str, Any]
 
@@ -42,9 +42,7 @@ def write(file: Path, *records: Line) -> Path:
 
 def test_a_split_is_scored_and_evaluated_without_anything_else(realqa: Realqa, tmp_path: Path) -> None:
     made.koniq(tmp_path / "koniq", 9, missing=[5])
-    ran = realqa(
-        "score", "koniq", "--dataset", "koniq10k", "--split", "test", "--backend", "echo", cwd=tmp_path
-    )
+    ran = realqa("score", "koniq", "--dataset", "koniq10k", "--split", "test", "--backend", "echo", cwd=tmp_path)
     assert ran.code == 1
     assert [record["image"] for record in ran.records] == [f"koniq/1024x768/{i}.jpg" for i in (2, 5, 8)]
     assert [record["mos"] for record in ran.records] == [25, 55, 85]
@@ -63,10 +61,10 @@ def test_a_split_is_scored_and_evaluated_without_anything_else(realqa: Realqa, t
 @pytest.mark.parametrize(("limit", "count"), [(None, 2), (1, 1), (9, 2)])
 def test_the_progress_bar_counts_what_the_run_will_do(tmp_path: Path, limit: int | None, count: int) -> None:
     made.koniq(tmp_path / "koniq")
-    wanted = Wanted(
-        None, True, False, sources=[str(tmp_path / "koniq")], dataset=Selection("koniq10k", "test")
+    wanted = OutputOptions(
+        None, True, False, sources=[str(tmp_path / "koniq")], dataset=DatasetSelection("koniq10k", "test")
     )
-    items, total = gather(wanted, Talk(quiet=True, terminal=False), limit)
+    items, total = open_sources(wanted, Reporter(quiet=True, terminal=False), limit)
     assert (total, len(list(items))) == (count, count)
 
 
@@ -181,9 +179,7 @@ def test_any_table_is_scored_with_its_columns_named(realqa: Realqa, tmp_path: Pa
     assert (ran.code, record["image"], record["mos"], record["mos_range"]) == (0, "a.jpg", 1.5, [1, 3])
 
 
-def test_the_release_is_labelled_and_measured_against_its_own_attributes(
-    realqa: Realqa, tmp_path: Path
-) -> None:
+def test_the_release_is_labelled_and_measured_against_its_own_attributes(realqa: Realqa, tmp_path: Path) -> None:
     made.release(tmp_path)
     ran = realqa("self-label", tmp_path, "--dataset", "realqa", "--split", "train", "--backend", "echo")
     assert (ran.code, len(ran.records)) == (0, 2)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from realqa_cli.datasets import DATASETS, Selection
+from realqa_cli.datasets import DATASETS, DatasetSelection
 from realqa_cli.datasets.contents import Dataset
-from realqa_cli.datasets.items import items
+from realqa_cli.datasets.items import dataset_items
 from realqa_cli.errors import UsageError
 
 Line = dict[str, Any]
@@ -22,13 +22,13 @@ Line = dict[str, Any]
 
 def read(name: str, folder: Path, part: str | None = None, **columns: str) -> Dataset:
     """The data set, or the split `part` of it."""
-    return Selection(name, part, columns).open([str(folder)])
+    return DatasetSelection(name, part, columns).open([str(folder)])
 
 
 def lines(dataset: Dataset) -> list[Line]:
     """The entries as a step gets them, with their names seen from the folder."""
     found = []
-    for item in items(dataset):
+    for item in dataset_items(dataset):
         name = str(Path(item.name).relative_to(dataset.place))
         found.append({item.kind: name, **item.fields} | ({"error": item.error.type} if item.error else {}))
     return found
@@ -36,7 +36,7 @@ def lines(dataset: Dataset) -> list[Line]:
 
 def refusal(name: str, folder: Path, part: str | None = None, **columns: str) -> str:
     with pytest.raises(UsageError) as caught:
-        items(read(name, folder, part, **columns))
+        dataset_items(read(name, folder, part, **columns))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -186,9 +186,7 @@ def test_any_table_is_read_by_the_columns_that_are_named(tmp_path: Path, suffix:
 
 def test_columns_with_usual_names_need_not_be_named(tmp_path: Path) -> None:
     made.photo(tmp_path / "a.jpg")
-    file = made.table(
-        tmp_path / "t.csv", ("Image Name", "MOS", "set", "mos_range"), ["a.jpg", 3, "test", "0-100"]
-    )
+    file = made.table(tmp_path / "t.csv", ("Image Name", "MOS", "set", "mos_range"), ["a.jpg", 3, "test", "0-100"])
     (line,) = lines(read("csv", tmp_path))
     assert line == {"image": "a.jpg", "mos": 3, "mos_range": [0, 100], "split": "test"}
     made.table(file, ("video", "mos"), ["clip.mp4", 3])
@@ -197,9 +195,7 @@ def test_columns_with_usual_names_need_not_be_named(tmp_path: Path) -> None:
 
 def test_two_columns_of_one_name_are_told_apart_and_not_mixed_up(tmp_path: Path) -> None:
     made.photo(tmp_path / "a.jpg")
-    file = made.table(
-        tmp_path / "t.csv", ("image", "mos", "Brightness", "Brightness"), ["a.jpg", 3, 47.4, -1.2]
-    )
+    file = made.table(tmp_path / "t.csv", ("image", "mos", "Brightness", "Brightness"), ["a.jpg", 3, 47.4, -1.2])
     (line,) = lines(read("csv", tmp_path))
     assert (line["Brightness"], line["Brightness.1"]) == ("47.4", "-1.2")
     assert "several columns are called 'Brightness'" in refusal("csv", file, mos="Brightness")
@@ -208,9 +204,7 @@ def test_two_columns_of_one_name_are_told_apart_and_not_mixed_up(tmp_path: Path)
 # Splits
 
 
-@pytest.mark.parametrize(
-    ("asked", "count"), [("test", 2), ("train", 2), ("Training", 2), ("val", 2), ("all", 6)]
-)
+@pytest.mark.parametrize(("asked", "count"), [("test", 2), ("train", 2), ("Training", 2), ("val", 2), ("all", 6)])
 def test_a_split_goes_by_its_own_name_or_the_usual_ones(tmp_path: Path, asked: str, count: int) -> None:
     assert len(read("koniq10k", made.koniq(tmp_path), asked)) == count
 
@@ -218,12 +212,8 @@ def test_a_split_goes_by_its_own_name_or_the_usual_ones(tmp_path: Path, asked: s
 def test_a_split_that_there_is_not_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
     message = refusal("koniq10k", made.koniq(tmp_path / "k"), "dev")
     assert message == "--split: koniq10k has no split 'dev'; use one of: test, training, validation, all"
-    assert "put koniq10k_distributions_sets.csv" in refusal(
-        "koniq10k", made.koniq_scores(tmp_path / "s"), "test"
-    )
-    assert (
-        refusal("spaq", made.spaq(tmp_path / "q"), "test") == "--split: spaq has no split here; leave it out"
-    )
+    assert "put koniq10k_distributions_sets.csv" in refusal("koniq10k", made.koniq_scores(tmp_path / "s"), "test")
+    assert refusal("spaq", made.spaq(tmp_path / "q"), "test") == "--split: spaq has no split here; leave it out"
 
 
 # What is refused
@@ -243,7 +233,7 @@ MADE: dict[str, Callable[[Path], Path]] = {
 def test_every_data_set_of_the_contract_is_known_and_others_are_answered_with_them() -> None:
     assert set(DATASETS) == {*MADE, "csv"}
     with pytest.raises(UsageError, match="unknown data set 'kadid'; use one of: koniq10k, spaq, livec, ava"):
-        Selection("kadid").check()
+        DatasetSelection("kadid").check()
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -259,7 +249,7 @@ def test_a_folder_above_or_two_folders_get_the_right_one_named(tmp_path: Path) -
     below = made.koniq(tmp_path / "koniq")
     assert refusal("koniq10k", tmp_path).endswith(f"; give {below}")
     with pytest.raises(UsageError, match="koniq10k takes one folder, not 2"):
-        Selection("koniq10k").open([str(below), str(below)])
+        DatasetSelection("koniq10k").open([str(below), str(below)])
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -288,7 +278,7 @@ def test_a_missing_photo_is_an_error_in_its_place_and_counted(tmp_path: Path) ->
     assert dataset.told() == [f"koniq10k: 2 of 6 files are missing: {first}, {second}"]
     assert dataset.told(limit=3) == [f"koniq10k: 1 of 3 files are missing: {first}"]
     assert dataset.told(limit=1) == []
-    (error,) = [item.error for item in items(dataset, limit=2) if item.error]
+    (error,) = [item.error for item in dataset_items(dataset, limit=2) if item.error]
     assert str(error) == f"{first}: no such file; {tmp_path / 'koniq10k_distributions_sets.csv'}:3 names it"
 
 
@@ -334,9 +324,7 @@ ROW = "0.jpg,0,0,0,0,1,100,{mos},0.5,test\n"
         (f"{HEADER}\n{ROW}".encode("utf-16"), "cannot be read as CSV ("),
     ],
 )
-def test_a_table_that_is_not_the_official_one_is_refused_by_line(
-    tmp_path: Path, text: str | bytes, words: str
-) -> None:
+def test_a_table_that_is_not_the_official_one_is_refused_by_line(tmp_path: Path, text: str | bytes, words: str) -> None:
     file = koniq_table(tmp_path, text)
     message = refusal("koniq10k", tmp_path)
     assert message.startswith(str(file))
@@ -444,7 +432,7 @@ def test_a_table_that_says_nothing_of_scores_or_names_asks_for_them(tmp_path: Pa
     made.table(tmp_path / "u.csv", ("image", "mos"), ["a.jpg", 3])
     assert "not one table here but 2 (t.csv, u.csv)" in refusal("csv", tmp_path)
     with pytest.raises(UsageError, match="--columns: is for --dataset csv: ava has its own"):
-        Selection("ava", columns={"mos": "x"}).check()
+        DatasetSelection("ava", columns={"mos": "x"}).check()
 
 
 # The real tables, where there are any beside the repository

@@ -15,10 +15,10 @@ from PIL import Image
 from small_models import write
 
 from realqa_cli import models
-from realqa_cli.backends.base import Ask, remembering
+from realqa_cli.backends.base import Prompt, remembering
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.decoding.prefix_cache import Recall
-from realqa_cli.decoding.slots import Completed, complete
+from realqa_cli.decoding.prefix_cache import PrefixCache
+from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.prompts import SLOTS, arrange, regular_form
@@ -37,12 +37,12 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return load(folder)
 
 
-def attributes(backend: Any, images: list[Image.Image]) -> list[Completed]:
-    questions = [Ask.about(image, prompts.MIX_QUESTION) for image in images]
-    return complete(backend, questions, regular_form(CHOICES), prompts.REGULAR_END)
+def attributes(backend: Any, images: list[Image.Image]) -> list[FilledForm]:
+    questions = [Prompt.about(image, prompts.MIX_QUESTION) for image in images]
+    return fill_form(backend, questions, regular_form(CHOICES), prompts.REGULAR_END)
 
 
-def assert_alike(found: list[Completed], expected: list[Completed]) -> None:
+def assert_alike(found: list[FilledForm], expected: list[FilledForm]) -> None:
     assert [answer.text for answer in found] == [answer.text for answer in expected]
     for one, other in zip(found, expected, strict=True):
         for key, filled in one.slots.items():
@@ -51,16 +51,16 @@ def assert_alike(found: list[Completed], expected: list[Completed]) -> None:
 
 def test_a_batch_gets_the_labels_that_it_gets_without_a_memory(backend: HFBackend) -> None:
     memory = remembering(backend)
-    assert isinstance(memory, Recall)
+    assert isinstance(memory, PrefixCache)
     assert_alike(attributes(memory, photos()[:4]), attributes(backend, photos()[:4]))
 
 
 def test_every_probability_is_the_one_from_scratch(backend: HFBackend) -> None:
     """Another question, a longer answer, a shorter one, other photos, and the first again."""
     texts, (first, second, *others) = numerals(2, 1, 5), asks(photos()[:4])
-    cot = [Ask(prompts.COT_REGULAR_QUESTION, ask.images, "1.2 Exposure: high") for ask in (first, second)]
+    cot = [Prompt(prompts.COT_REGULAR_QUESTION, ask.images, "1.2 Exposure: high") for ask in (first, second)]
     longer = [replace(ask, prefix=ask.prefix + more) for ask, more in zip(cot, (", and", ""), strict=True)]
-    memory = backend.memory()
+    memory = backend.prefix_cache()
     for asked in ([first, second], cot, longer, cot, others, [first, second], [second, first], [second]):
         found = np.exp(memory.log_probs(asked, texts, "."))
         assert np.abs(found - np.exp(backend.log_probs(asked, texts, "."))).max() < CLOSE
@@ -68,7 +68,7 @@ def test_every_probability_is_the_one_from_scratch(backend: HFBackend) -> None:
 
 def test_forced_text_that_merges_with_what_follows_is_read_again(backend: HFBackend) -> None:
     """After "3" and "3.", and after numbers of other lengths beside each other."""
-    memory, both = backend.memory(), asks(photos()[:2])
+    memory, both = backend.prefix_cache(), asks(photos()[:2])
     for ends in (("", ""), ("3", "3"), ("3.", "3."), ("3", "12.4"), ("3.98, ", "4"), ("", "4.")):
         asked = [replace(ask, prefix=ask.prefix + end) for ask, end in zip(both, ends, strict=True)]
         found = np.exp(memory.log_probs(asked, ["1", "2", "9"], "x"))
@@ -99,7 +99,7 @@ class Counted:
 
 def test_photos_and_the_question_go_through_the_model_once(qwen: HFBackend) -> None:
     counted = Counted(qwen)
-    attributes(qwen.memory(), photos()[:3])
+    attributes(qwen.prefix_cache(), photos()[:3])
     first, *others = counted.tokens
     assert counted.photos == 1
     assert len(others) == len(CHOICES) - 1
@@ -107,17 +107,17 @@ def test_photos_and_the_question_go_through_the_model_once(qwen: HFBackend) -> N
 
 
 def test_a_second_question_about_a_photo_costs_the_question(qwen: HFBackend) -> None:
-    counted, memory = Counted(qwen), qwen.memory()
+    counted, memory = Counted(qwen), qwen.prefix_cache()
     picture_of_noise = photos()[2]
-    memory.log_probs([Ask(prompts.DIRECT_QUESTION, (picture_of_noise,))], ["yes", "no"], ".")
-    memory.log_probs([Ask(prompts.COT_REGULAR_QUESTION, (picture_of_noise,))], ["yes", "no"], ".")
+    memory.log_probs([Prompt(prompts.DIRECT_QUESTION, (picture_of_noise,))], ["yes", "no"], ".")
+    memory.log_probs([Prompt(prompts.COT_REGULAR_QUESTION, (picture_of_noise,))], ["yes", "no"], ".")
     assert counted.photos == 1
     (words,) = qwen.tokens([prompts.COT_REGULAR_QUESTION])
     assert counted.tokens[1] <= len(words) + 20
 
 
 def test_after_a_failure_it_starts_afresh(qwen: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, both = qwen.memory(), asks(photos()[:2])
+    memory, both = qwen.prefix_cache(), asks(photos()[:2])
     expected = qwen.log_probs(both, ["1", "2"], ".")
     memory.log_probs(both, ["1", "2"], ".")
     with monkeypatch.context() as patch:
@@ -133,17 +133,17 @@ def _fails(*_: Any, **__: Any) -> Iterator[None]:
 
 def test_videos_are_remembered_too(qwen: HFBackend) -> None:
     sights = [clip(4), picture(1), clip(24, pace=10)]
-    questions = [Ask.about(sight, prompts.MIX_QUESTION) for sight in sights]
+    questions = [Prompt.about(sight, prompts.MIX_QUESTION) for sight in sights]
     form = regular_form(CHOICES)
-    found = complete(qwen.memory(), questions, form, prompts.REGULAR_END)
-    assert_alike(found, complete(qwen, questions, form, prompts.REGULAR_END))
+    found = fill_form(qwen.prefix_cache(), questions, form, prompts.REGULAR_END)
+    assert_alike(found, fill_form(qwen, questions, form, prompts.REGULAR_END))
 
 
 def test_free_text_is_what_the_backend_writes(qwen: HFBackend) -> None:
     form = regular_form(("composition.reason", "composition.score"))
-    questions = [Ask.about(photo, prompts.MIX_QUESTION) for photo in photos()[:2]]
-    found = complete(qwen.memory(), questions, form, prompts.REGULAR_END)
-    expected = complete(qwen, questions, form, prompts.REGULAR_END)
+    questions = [Prompt.about(photo, prompts.MIX_QUESTION) for photo in photos()[:2]]
+    found = fill_form(qwen.prefix_cache(), questions, form, prompts.REGULAR_END)
+    expected = fill_form(qwen, questions, form, prompts.REGULAR_END)
     assert [answer.text for answer in found] == [answer.text for answer in expected]
 
 

@@ -12,9 +12,9 @@ from small_models import write
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.decoding.slots import complete
+from realqa_cli.decoding.slots import fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.domain.numerals import Floats
@@ -30,16 +30,15 @@ class Scripted:
         self.script, self.written = script, written
         self.prefixes: list[str] = []
 
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         self.prefixes += [ask.prefix for ask in asks]
         label = asks[0].prefix.rsplit(": ", 1)[0].rsplit(" ", 1)[-1]
         wanted = self.script.get(label, continuations[0])
         return np.log(
-            [[0.6 if text == wanted else 0.4 / (len(continuations) - 1) for text in continuations]]
-            * len(asks)
+            [[0.6 if text == wanted else 0.4 / (len(continuations) - 1) for text in continuations]] * len(asks)
         )
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         return [ask.prefix + self.written + (stop or "") + " and more" for ask in asks]
 
     def settings(self) -> dict[str, object]:
@@ -51,7 +50,7 @@ class Scripted:
 
 def test_fixed_text_is_forced_and_slots_hold_the_likeliest_option() -> None:
     backend = Scripted({"Exposure": "underexposed", "Saturation": "high saturation"})
-    (answer,) = complete(backend, [Ask("?")], regular_form(("exposure", "saturation")), ".")
+    (answer,) = fill_form(backend, [Prompt("?")], regular_form(("exposure", "saturation")), ".")
     assert answer.text == "1.2 Exposure: underexposed, 1.3 Saturation: high saturation"
     assert (answer.slots["saturation"].value, answer.slots["saturation"].confidence) == (
         "high",
@@ -61,13 +60,13 @@ def test_fixed_text_is_forced_and_slots_hold_the_likeliest_option() -> None:
 
 def test_each_slot_sees_what_was_chosen_before_it() -> None:
     backend = Scripted({"Exposure": "underexposed"})
-    complete(backend, [Ask("?", prefix="So: ")], regular_form(("exposure", "saturation")), ".")
+    fill_form(backend, [Prompt("?", prefix="So: ")], regular_form(("exposure", "saturation")), ".")
     assert backend.prefixes == ["So: 1.2 Exposure: ", "So: 1.2 Exposure: underexposed, 1.3 Saturation: "]
 
 
 def test_free_text_ends_where_the_form_goes_on() -> None:
     backend = Scripted({}, written="calm \n lines")
-    (answer,) = complete(backend, [Ask("?")], regular_form(("composition.reason", "composition.score")), ".")
+    (answer,) = fill_form(backend, [Prompt("?")], regular_form(("composition.reason", "composition.score")), ".")
     assert answer.text == "1.1 Reason for Composition Score: calm lines, 1.2 Composition Score: 1"
     assert answer.slots["composition.reason"].confidence is None
 
@@ -75,14 +74,14 @@ def test_free_text_ends_where_the_form_goes_on() -> None:
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> HFBackend:
     folder = write(tmp_path_factory.mktemp("slots") / "model")
-    found = backends.load("hf", models.find(str(folder)), Loading())
+    found = backends.load("hf", models.find(str(folder)), LoadOptions())
     assert isinstance(found, HFBackend)
     return found
 
 
 def test_every_choice_is_that_of_plain_forward_passes_over_whole_options(backend: HFBackend) -> None:
-    ask = Ask(prompts.MIX_QUESTION, (photos()[0],))
-    (answer,) = complete(backend, [ask], regular_form(CHOICES), prompts.REGULAR_END)
+    ask = Prompt(prompts.MIX_QUESTION, (photos()[0],))
+    (answer,) = fill_form(backend, [ask], regular_form(CHOICES), prompts.REGULAR_END)
     prefix = ""
     for part in regular_form(CHOICES):
         if isinstance(part, str):
@@ -90,9 +89,7 @@ def test_every_choice_is_that_of_plain_forward_passes_over_whole_options(backend
             continue
         # "1" begins "10": both are weighed with what follows them
         end = "," if part.key == "composition.score" else "\n" if part.key == "eye_catching.score" else ""
-        plain = brute_force(
-            backend, Ask(ask.question, ask.images, prefix), [text + end for text in part.options]
-        )
+        plain = brute_force(backend, Prompt(ask.question, ask.images, prefix), [text + end for text in part.options])
         chosen = answer.slots[part.key]
         assert chosen.text == [*part.options][int(np.argmax(plain))]
         assert chosen.confidence == pytest.approx(np.exp(plain.max()) / np.exp(plain).sum(), abs=1e-4)
@@ -101,18 +98,16 @@ def test_every_choice_is_that_of_plain_forward_passes_over_whole_options(backend
 
 
 def test_a_batch_is_labelled_as_its_photos_are_alone(backend: HFBackend) -> None:
-    asks = [Ask(prompts.MIX_QUESTION, (photo,)) for photo in photos()[:4]]
+    asks = [Prompt(prompts.MIX_QUESTION, (photo,)) for photo in photos()[:4]]
     form = regular_form(CHOICES)
-    together = complete(backend, asks, form, prompts.REGULAR_END)
-    alone = [complete(backend, [ask], form, prompts.REGULAR_END)[0] for ask in asks]
+    together = fill_form(backend, asks, form, prompts.REGULAR_END)
+    alone = [fill_form(backend, [ask], form, prompts.REGULAR_END)[0] for ask in asks]
     assert [answer.text for answer in together] == [answer.text for answer in alone]
 
 
 @given(seed=st.integers(0, 2**16), height=st.integers(28, 160), width=st.integers(28, 160))
 @settings(max_examples=12, deadline=None)
-def test_no_weights_and_no_photo_can_malform_an_answer(
-    backend: HFBackend, seed: int, height: int, width: int
-) -> None:
+def test_no_weights_and_no_photo_can_malform_an_answer(backend: HFBackend, seed: int, height: int, width: int) -> None:
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -122,8 +117,8 @@ def test_no_weights_and_no_photo_can_malform_an_answer(
         head.normal_(0, 2, generator=generator)
     try:
         pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        ask = Ask(prompts.MIX_QUESTION, (Image.fromarray(pixels),))
-        (answer,) = complete(backend, [ask], regular_form(CHOICES), prompts.REGULAR_END)
+        ask = Prompt(prompts.MIX_QUESTION, (Image.fromarray(pixels),))
+        (answer,) = fill_form(backend, [ask], regular_form(CHOICES), prompts.REGULAR_END)
     finally:
         with torch.no_grad():
             head.copy_(kept)

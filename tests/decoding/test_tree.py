@@ -9,7 +9,7 @@ from brute_force import asks, brute_force, load, photos
 from small_models import write
 
 from realqa_cli import models
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.decoding import tree
 from realqa_cli.domain.numerals import numerals, short_numerals
@@ -29,8 +29,8 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def as_written(backend: HFBackend, texts: list[str]) -> list[str]:
     """The texts with the full stop after them where the tokenizer merges one into it."""
-    bares = backend.prepares.encode([f"is {text}" for text in texts])
-    wholes = backend.prepares.encode([f"is {text}{DIRECT_END}" for text in texts])
+    bares = backend.processor.encode([f"is {text}" for text in texts])
+    wholes = backend.processor.encode([f"is {text}{DIRECT_END}" for text in texts])
     merges = any(whole[: len(bare)] != bare for bare, whole in zip(bares, wholes, strict=True))
     return [text + DIRECT_END * merges for text in texts]
 
@@ -53,9 +53,7 @@ def test_a_batch_of_mixed_sizes_gives_what_single_photos_give(backend: HFBackend
     assert np.ptp(together, axis=0).max() > 1e-3, "different photos are to get different answers"
 
 
-def test_the_cached_way_gives_what_the_one_pass_gives(
-    backend: HFBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cached_way_gives_what_the_one_pass_gives(backend: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = numerals(2, 1, 5)
     one_pass = backend.log_probs(asks(photos()[:3]), texts, DIRECT_END)
     assert backend.takes_mask()
@@ -79,7 +77,7 @@ def test_the_probabilities_never_sum_to_more_than_one(backend: HFBackend) -> Non
 def test_the_greedy_path_is_that_of_constrained_generation(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model", "qwen2_vl"))
     texts = numerals(3, 1, 5)
-    words = backend.prepares
+    words = backend.processor
     ask = asks(photos())[2]
     prompt = words.render(ask.question, 1) + ask.prefix
     written = len(words.encode([prompt])[0])
@@ -105,15 +103,15 @@ def test_the_greedy_path_is_that_of_constrained_generation(tmp_path: Path) -> No
     assert generated == _greedy_by_conditionals(backend, ask, paths)
 
 
-def _greedy_by_conditionals(backend: HFBackend, ask: Ask, paths: list[list[int]]) -> str:
+def _greedy_by_conditionals(backend: HFBackend, ask: Prompt, paths: list[list[int]]) -> str:
     """Digit by digit, the likeliest allowed token after what is written, from the tree's edges."""
     written: list[int] = []
-    words = backend.prepares
+    words = backend.processor
     while len(written) < 4:
         head = words.tokenizer.decode(written)
         options = sorted({path[len(written)] for path in paths if path[: len(written)] == written})
         texts = [words.tokenizer.decode([token]) for token in options]
-        logs_V = backend.log_probs([Ask(ask.question, ask.images, ask.prefix + head)], texts, "")[0]
+        logs_V = backend.log_probs([Prompt(ask.question, ask.images, ask.prefix + head)], texts, "")[0]
         written.append(options[int(np.argmax(logs_V))])
     return str(words.tokenizer.decode(written))
 

@@ -10,8 +10,8 @@ from small_models import tokenizer
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Loading
-from realqa_cli.decoding.trie_cache import Tries
+from realqa_cli.backends.base import LoadOptions
+from realqa_cli.decoding.trie_cache import TrieCache
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import numerals, token_trie
 
@@ -24,7 +24,7 @@ def small(**kind: bool) -> Encode:
 
 
 def bundled() -> Encode:
-    return backends.load("onnx", models.find("realqa-tiny"), Loading()).prompts.encode
+    return backends.load("onnx", models.find("realqa-tiny"), LoadOptions()).prompts.encode
 
 
 def from_the_end(texts: list[str]) -> list[list[int]]:
@@ -44,7 +44,7 @@ starts = st.lists(st.sampled_from(["low", "score: 6,", "high", "\n3.1", "2.4", "
 
 @given(st.lists(starts, min_size=3, max_size=5), st.sampled_from(ENDS), st.sampled_from(ENCODES))
 def test_every_text_gets_the_trie_that_is_its_own(texts: list[list[str]], end: str, encode: Encode) -> None:
-    tries, scores = Tries(encode), numerals(2, 1, 5)
+    tries, scores = TrieCache(encode), numerals(2, 1, 5)
     for words in texts:
         text = " ".join([*words, end])
         ids, merging, trie = tries(text, scores, ">")
@@ -59,7 +59,7 @@ def test_after_two_chains_of_thought_no_numeral_is_tokenised_again() -> None:
         counted.append(len(texts))
         return real(texts)
 
-    real, tries = bundled(), Tries(encode)
+    real, tries = bundled(), TrieCache(encode)
     for score in range(1, 7):
         text = f"1.2 Composition Score: {score}, 3.3 Saturation: medium saturation\n{prompts.FINAL_PREFIX}"
         tries(text, numerals(3, 1, 5), ">")
@@ -73,7 +73,7 @@ def test_the_same_text_is_not_even_tokenised() -> None:
         return [[*text.encode()] for text in texts]
 
     asked: list[str] = []
-    tries = Tries(encode)
+    tries = TrieCache(encode)
     first = tries("The score is ", ["1", "2"], ".")
     before = len(asked)
     assert tries("The score is ", ["1", "2"], ".") == first
@@ -82,4 +82,4 @@ def test_the_same_text_is_not_even_tokenised() -> None:
 
 def test_continuations_that_cannot_be_told_apart_are_refused() -> None:
     with pytest.raises(ValueError, match="not distinguishable"):
-        Tries(small())("The score is ", ["3.9", "3.9"], ".")
+        TrieCache(small())("The score is ", ["3.9", "3.9"], ".")

@@ -15,9 +15,7 @@ def test_the_levels_hold_two_five_and_three_attributes_from_high_to_low() -> Non
     assert [a.level for a in ATTRIBUTES.values()] == ["high"] * 2 + ["middle"] * 5 + ["low"] * 3
 
 
-@pytest.mark.parametrize(
-    "attribute", [a for a in ATTRIBUTES.values() if a.kind == "choice"], ids=lambda a: a.key
-)
+@pytest.mark.parametrize("attribute", [a for a in ATTRIBUTES.values() if a.kind == "choice"], ids=lambda a: a.key)
 def test_every_option_has_a_code_of_its_own_and_reads_back(attribute) -> None:
     assert len(attribute.options) == len(attribute.codes) == len(set(attribute.codes))
     for option, code in zip(attribute.options, attribute.codes, strict=True):
@@ -35,12 +33,7 @@ def test_spellings_of_an_option_are_understood() -> None:
 
 def test_ratings_are_whole_numbers_from_one_to_ten() -> None:
     composition = ATTRIBUTES["composition"]
-    assert (
-        composition.code(7)
-        == composition.code({"score": 7, "reason": "balanced"})
-        == composition.code(7.0)
-        == 7
-    )
+    assert composition.code(7) == composition.code({"score": 7, "reason": "balanced"}) == composition.code(7.0) == 7
     for wrong in (0, 11, 7.5, True, "7", None, {"reason": "none"}):
         with pytest.raises(ValueError, match="composition"):
             composition.code(wrong)

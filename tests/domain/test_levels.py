@@ -31,8 +31,8 @@ def test_five_equal_intervals_have_a_word_each(score: float, word: str) -> None:
 
 
 def test_the_words_are_five_to_one_on_a_scale_of_five() -> None:
-    assert levels.values(1, 5) == (5, 4, 3, 2, 1)
-    assert levels.values(0, 1) == (1, 0.75, 0.5, 0.25, 0)
+    assert levels.level_values(1, 5) == (5, 4, 3, 2, 1)
+    assert levels.level_values(0, 1) == (1, 0.75, 0.5, 0.25, 0)
 
 
 @given(SCALES, st.floats(0, 1), st.floats(0, 1))
@@ -47,5 +47,5 @@ def test_a_better_score_never_has_a_worse_word(scale: tuple[float, float], one: 
 def test_a_word_stands_for_a_value_near_the_score(scale: tuple[float, float], share: float) -> None:
     low, high = scale
     score = low + share * (high - low)
-    value = dict(zip(levels.WORDS, levels.values(*scale), strict=True))[levels.word_of(score, *scale)]
+    value = dict(zip(levels.WORDS, levels.level_values(*scale), strict=True))[levels.word_of(score, *scale)]
     assert abs(value - score) <= 0.2 * (high - low) + 1e-6

@@ -36,9 +36,7 @@ def test_a_scale_that_ends_at_ten_is_served_up_to_nine_point_nine_nine() -> None
     assert numerals(3, 1, 10)[-1] == "9.99"
 
 
-@pytest.mark.parametrize(
-    ("digits", "low", "high"), [(0, 1, 5), (4, 1, 5), (3, 0, 100), (3, 5, 1), (1, 1.2, 1.8)]
-)
+@pytest.mark.parametrize(("digits", "low", "high"), [(0, 1, 5), (4, 1, 5), (3, 0, 100), (3, 5, 1), (1, 1.2, 1.8)])
 def test_what_cannot_be_written_is_refused(digits: int, low: float, high: float) -> None:
     with pytest.raises(ValueError, match=r"digits|scale"):
         numerals(digits, low, high)
@@ -131,9 +129,7 @@ def test_a_trie_knows_its_nodes_from_the_top_down() -> None:
 def distribution(weights: dict[str, float], mass: float = 1.0) -> ScoreDistribution:
     total = sum(weights.values())
     with np.errstate(divide="ignore"):
-        return ScoreDistribution.from_log_probs(
-            list(weights), np.log(np.array([*weights.values()]) / total * mass)
-        )
+        return ScoreDistribution.from_log_probs(list(weights), np.log(np.array([*weights.values()]) / total * mass))
 
 
 class TestDistribution:

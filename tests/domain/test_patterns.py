@@ -13,9 +13,7 @@ def test_one_of_matches_each_text_as_it_stands() -> None:
     for text in texts:
         assert re.fullmatch(one_of(texts), text)
     assert not re.fullmatch(one_of(texts), "The score of this image is 3x9.")
-    assert (
-        one_of(["a medium-high one"]) == "(a medium-high one)"
-    )  # Python's own escaping is foreign elsewhere
+    assert one_of(["a medium-high one"]) == "(a medium-high one)"  # Python's own escaping is foreign elsewhere
 
 
 FORM = prompts.regular_form(["composition.reason", "composition.score", "saturation"])

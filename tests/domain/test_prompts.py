@@ -14,10 +14,7 @@ def test_the_papers_questions_and_answers_are_word_for_word() -> None:
 
 
 def test_an_image_becomes_a_video_in_every_text() -> None:
-    assert (
-        prompts.about(prompts.COT_QUESTION, "video")
-        == "Rate the aesthetics and quality of this video step by step."
-    )
+    assert prompts.about(prompts.COT_QUESTION, "video") == "Rate the aesthetics and quality of this video step by step."
     assert prompts.direct_answer("3.99", "video") == "The score of this video is 3.99."
 
 
@@ -42,10 +39,7 @@ def test_the_regular_form_reads_like_the_papers() -> None:
         "1.1 Reason for Composition Score: words, 1.2 Composition Score: 1, 1.3 Reason for Eye-Catching"
     )
     assert second.endswith("2.6 Level Shot: yes")
-    assert (
-        third
-        == "3.1 Image Clarity: very blurry, 3.2 Exposure: overexposed, 3.3 Saturation: ultra-low saturation"
-    )
+    assert third == "3.1 Image Clarity: very blurry, 3.2 Exposure: overexposed, 3.3 Saturation: ultra-low saturation"
 
 
 def test_items_keep_their_numbers_where_others_are_left_out() -> None:

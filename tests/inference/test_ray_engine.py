@@ -13,19 +13,17 @@ from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.errors import UsageError
 from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
-TWO_WORKERS = "import sys; from realqa_cli import cli, ray_engine; ray_engine.CPUS = 1; sys.exit(cli.main(sys.argv[1:]))"
+TWO_WORKERS = (
+    "import sys; from realqa_cli import cli, ray_engine; ray_engine.CPUS = 1; sys.exit(cli.main(sys.argv[1:]))"
+)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 def test_a_cluster_gives_the_records_of_this_process(bundled: Ran, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     local = bundled.records
-    out.write_text(
-        "".join(json.dumps(record) + "\n" for record in local[:1])
-    )  # done before, by a run without Ray
-    (tmp_path / "out.jsonl.run.json").write_text(
-        json.dumps({"runs": {local[0]["run"]: manifest_of(bundled)}})
-    )
+    out.write_text("".join(json.dumps(record) + "\n" for record in local[:1]))  # done before, by a run without Ray
+    (tmp_path / "out.jsonl.run.json").write_text(json.dumps({"runs": {local[0]["run"]: manifest_of(bundled)}}))
     command = ["score", photos, tmp_path / "missing.jpg", "--distribution", "--engine", "ray", "-o", out]
     ran = subprocess.run(
         [sys.executable, "-c", TWO_WORKERS, *map(str, command)],

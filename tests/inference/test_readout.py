@@ -7,10 +7,10 @@ from PIL import Image
 
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.readout import resolve
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.score.score import ScoreSettings
 
-TRAINED = RealqaJson(scale=(1, 5), digits=2, min_pixels=1000, max_pixels=2000)
+TRAINED = ScorerConfig(scale=(1, 5), digits=2, min_pixels=1000, max_pixels=2000)
 
 
 def test_the_models_own_settings_are_used_in_silence(caplog: pytest.LogCaptureFixture) -> None:
@@ -36,11 +36,9 @@ def test_what_nobody_says_is_assumed_aloud(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
 
 
-@pytest.mark.parametrize(
-    ("objective", "own"), [("ntp", "direct"), ("levels", "levels"), ("regression", "regression")]
-)
+@pytest.mark.parametrize(("objective", "own"), [("ntp", "direct"), ("levels", "levels"), ("regression", "regression")])
 def test_a_model_is_read_out_by_the_method_that_it_was_trained_for(objective: str, own: str) -> None:
-    assert resolve(RealqaJson(objective=objective), ScoreSettings()).method == own
+    assert resolve(ScorerConfig(objective=objective), ScoreSettings()).method == own
 
 
 def test_levels_are_read_out_of_any_model_that_writes_text_and_need_no_numerals() -> None:
@@ -67,13 +65,13 @@ def test_levels_are_read_out_of_any_model_that_writes_text_and_need_no_numerals(
 )
 def test_a_method_that_contradicts_the_model_is_refused(objective: str, method: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        resolve(RealqaJson(objective=objective), ScoreSettings(method=method))
+        resolve(ScorerConfig(objective=objective), ScoreSettings(method=method))
 
 
 @pytest.mark.parametrize("objective", ["levels", "regression"])
 def test_greedy_decoding_is_for_numbers_alone(objective: str) -> None:
     with pytest.raises(UsageError, match="--decode greedy: goes with --method direct only"):
-        resolve(RealqaJson(objective=objective), ScoreSettings(decode="greedy"))
+        resolve(ScorerConfig(objective=objective), ScoreSettings(decode="greedy"))
 
 
 def test_without_numerals_no_digits_are_assumed(caplog: pytest.LogCaptureFixture) -> None:
@@ -89,7 +87,7 @@ def test_what_cannot_be_read_out_is_a_usage_error(settings: dict) -> None:
 
 
 def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numerals() -> None:
-    found = resolve(RealqaJson(), ScoreSettings(preset="realqa-release"))
+    found = resolve(ScorerConfig(), ScoreSettings(preset="realqa-release"))
     assert (found.min_pixels, found.max_pixels) == (200_704, 401_408)
     assert "3.9" in found.numerals
     assert "3.90" not in found.numerals
@@ -101,12 +99,12 @@ def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numera
 
 
 def test_the_release_preset_looks_at_small_frames_twice_a_second_unless_told_otherwise() -> None:
-    found = resolve(RealqaJson(), ScoreSettings(preset="realqa-release"))
+    found = resolve(ScorerConfig(), ScoreSettings(preset="realqa-release"))
     frame = Image.effect_noise((1280, 720), 90).convert("RGB")
     assert found.prepare_frame(frame).size == (170, 96)
     assert found.sampling(None, None).settings() == {"frames": 64, "fps": 2}
     assert found.sampling(5, None).settings() == {"frames": 5, "fps": None}
-    plain = resolve(RealqaJson(), ScoreSettings())
+    plain = resolve(ScorerConfig(), ScoreSettings())
     assert plain.prepare_frame(frame) is frame
     assert plain.sampling(None, None).settings() == {"frames": 8, "fps": None}
     with pytest.raises(UsageError, match="--frames"):

@@ -9,23 +9,21 @@ from typing import Any
 import pytest
 
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.io.labels import Join, Row, read_rows
+from realqa_cli.io.labels import LabelIndex, LabelRow, read_label_rows
 
 
 def write(file: Path, *records: dict[str, Any] | str) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records), encoding="utf-8"
-    )
+    file.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records), encoding="utf-8")
     return str(file)
 
 
-def join(file: str) -> Join:
-    return Join(read_rows(file), name=file)
+def join(file: str) -> LabelIndex:
+    return LabelIndex(read_label_rows(file), name=file)
 
 
-def rows(file: str) -> list[Row]:
-    return list(read_rows(file))
+def rows(file: str) -> list[LabelRow]:
+    return list(read_label_rows(file))
 
 
 def test_paths_in_a_file_are_seen_from_its_folder_then_from_here(tmp_path: Path, monkeypatch: Any) -> None:
@@ -113,13 +111,11 @@ def test_a_csv_file_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, t
     file = tmp_path / "mos.csv"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=words.replace("[", r"\[")):
-        list(read_rows(str(file)))
+        list(read_label_rows(str(file)))
 
 
 def test_a_bad_line_is_a_row_with_an_error_and_in_a_join_it_is_refused(tmp_path: Path) -> None:
-    file = write(
-        tmp_path / "x.jsonl", {"image": "a.jpg"}, "no json", {"image": 3}, {"other": 1}, {"image": "\0"}
-    )
+    file = write(tmp_path / "x.jsonl", {"image": "a.jpg"}, "no json", {"image": 3}, {"other": 1}, {"image": "\0"})
     first, second, third, fourth, fifth = rows(file)
     assert (first.error, fourth.error, fourth.named) == (None, None, None)
     assert second.error is not None
@@ -133,15 +129,15 @@ def test_a_bad_line_is_a_row_with_an_error_and_in_a_join_it_is_refused(tmp_path:
 
 
 def test_standard_input_and_files_of_any_name_are_json_lines(tmp_path: Path) -> None:
-    (row,) = read_rows("-", stdin=io.StringIO('{"video": "v.mp4"}\n'))
+    (row,) = read_label_rows("-", stdin=io.StringIO('{"video": "v.mp4"}\n'))
     assert (row.named, row.kind, row.where) == ("v.mp4", "video", "<stdin>:1")
     assert rows(write(tmp_path / "labels.txt", {"images": ["a.jpg"]}))[0].named == str(tmp_path / "a.jpg")
 
 
 def test_missing_and_empty_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        list(read_rows(str(tmp_path / "none.jsonl")))
+        list(read_label_rows(str(tmp_path / "none.jsonl")))
     with pytest.raises(UsageError, match="cannot be read as CSV"):
-        list(read_rows(str(tmp_path / "none.csv")))
+        list(read_label_rows(str(tmp_path / "none.csv")))
     with pytest.raises(UsageError, match="holds no records"):
-        list(read_rows(write(tmp_path / "empty.jsonl")))
+        list(read_label_rows(write(tmp_path / "empty.jsonl")))

@@ -22,9 +22,7 @@ from realqa_cli.io import jsonl
 from realqa_cli.io.jsonl import Appender, dump_line, parse_line, read_lines, write_atomic
 
 # Lone surrogates as Python makes them of file names that are not UTF-8: U+DC80 to U+DCFF.
-names = st.text(
-    st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
-)
+names = st.text(st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF))
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
     st.none() | st.booleans() | numbers | names,
@@ -477,9 +475,7 @@ def test_a_replaced_file_has_the_usual_permissions(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
 
 
-def test_a_failed_replacement_leaves_the_old_text_and_no_rubbish(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_replacement_leaves_the_old_text_and_no_rubbish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 

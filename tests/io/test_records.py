@@ -37,9 +37,7 @@ values = st.recursive(
 def foreign_fields(*classes: type[Record]) -> st.SearchStrategy[dict[str, Any]]:
     """Fields that none of the classes declares, with names that could hit a method or an attribute, too."""
     declared = {name for each in classes for name in each.model_fields}
-    names = st.text() | st.sampled_from(
-        ["copy", "json", "to_line", "model_config", "__dict__", "_private", "self"]
-    )
+    names = st.text() | st.sampled_from(["copy", "json", "to_line", "model_config", "__dict__", "_private", "self"])
     return st.dictionaries(names.filter(lambda name: name not in declared), values, max_size=5)
 
 
@@ -126,9 +124,7 @@ def test_a_file_name_that_is_not_utf_8_is_kept() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["score", "std", "mass"])
 def test_a_result_is_never_nan_or_infinite(name: str, value: float) -> None:
-    with pytest.raises(
-        RecordError, match=f"a.jpg: not a valid ScoreRecord: {name}: Input should be a finite number"
-    ):
+    with pytest.raises(RecordError, match=f"a.jpg: not a valid ScoreRecord: {name}: Input should be a finite number"):
         ScoreRecord.of(Photo(), **OWN | {name: value})
 
 

@@ -107,18 +107,12 @@ def test_a_folder_gives_photos_and_videos_below_it_in_code_point_order() -> None
     assert names("photos") == expected
     assert names("photos/") == expected
     assert expected[0] == "photos/.hidden.avif"
-    assert (
-        expected.index("photos/a-b.webp")
-        < expected.index("photos/a/10.png")
-        < expected.index("photos/a/2.heic")
-    )
+    assert expected.index("photos/a-b.webp") < expected.index("photos/a/10.png") < expected.index("photos/a/2.heic")
 
 
 def test_every_suffix_counts_in_any_case() -> None:
     suffixes = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"]
-    touch(
-        *(f"photos/a.{suffix}" for suffix in suffixes), *(f"photos/b.{suffix.upper()}" for suffix in suffixes)
-    )
+    touch(*(f"photos/a.{suffix}" for suffix in suffixes), *(f"photos/b.{suffix.upper()}" for suffix in suffixes))
     assert len(names("photos")) == 2 * len(suffixes)
 
 
@@ -248,9 +242,7 @@ def test_an_unreadable_line_is_an_error_that_names_it_and_the_run_goes_on() -> N
         ({}, {"type": "failed", "message": "an earlier step failed"}),
     ],
 )
-def test_an_item_that_failed_earlier_stays_failed_with_its_own_words(
-    field: Any, expected: dict[str, str]
-) -> None:
+def test_an_item_that_failed_earlier_stays_failed_with_its_own_words(field: Any, expected: dict[str, str]) -> None:
     touch("a.jpg")
     write("in.jsonl", {"image": "a.jpg", "mos": 3, "error": field})
     (item,) = read("in.jsonl")
@@ -321,17 +313,12 @@ def test_no_sources_are_wrong_usage() -> None:
 def test_a_folder_without_photos_is_wrong_usage_even_as_the_last_source() -> None:
     touch("a.jpg", "folder/notes.txt")
     message = usage_error("a.jpg", "folder")
-    assert message.startswith(
-        "folder: there are no photos or videos in this folder; realqa looks for .avi .avif"
-    )
+    assert message.startswith("folder: there are no photos or videos in this folder; realqa looks for .avi .avif")
 
 
 def test_a_json_lines_file_that_does_not_exist_is_wrong_usage() -> None:
     touch("a.jpg")
-    assert (
-        usage_error("a.jpg", "in.jsonl")
-        == "in.jsonl: cannot be read (No such file or directory); check the path"
-    )
+    assert usage_error("a.jpg", "in.jsonl") == "in.jsonl: cannot be read (No such file or directory); check the path"
 
 
 def test_standard_input_cannot_be_given_twice() -> None:

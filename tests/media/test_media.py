@@ -93,9 +93,7 @@ def test_an_rgb_photo_with_a_colour_profile_keeps_its_stored_numbers() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_photos_come_out_upright_whatever_way_the_camera_was_held(
-    image_format: str, orientation: int
-) -> None:
+def test_photos_come_out_upright_whatever_way_the_camera_was_held(image_format: str, orientation: int) -> None:
     undo: dict[int, Image.Transpose] = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

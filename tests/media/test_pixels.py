@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realqa_cli.errors import MediaError
-from realqa_cli.media.resize import VIDEO_TOKENS, fit, frame_bounds, smart_resize, within
+from realqa_cli.media.resize import (
+    VIDEO_TOKENS,
+    frame_bounds,
+    resize_within_bounds,
+    shrink_to_area,
+    smart_resize,
+)
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -52,7 +58,7 @@ def test_sizes_are_multiples_of_the_factor_within_the_bounds(height: int, width:
 
 
 def test_fit_resizes_bicubically_to_that_size() -> None:
-    photo = fit(gradient(640, 480), factor=28, min_pixels=56 * 56, max_pixels=100_352)
+    photo = resize_within_bounds(gradient(640, 480), factor=28, min_pixels=56 * 56, max_pixels=100_352)
     assert photo.size == (364, 252)
     expected = gradient(640, 480).resize((364, 252), Image.Resampling.BICUBIC)
     assert np.array_equal(np.asarray(photo), np.asarray(expected))
@@ -62,7 +68,7 @@ def test_the_image_processor_would_not_resize_again_what_fit_returns(
     reference: Callable[..., tuple[int, int]],
 ) -> None:
     bounds = {"factor": 28, "min_pixels": 200_704, "max_pixels": 401_408}
-    photo = fit(gradient(900, 500), **bounds)
+    photo = resize_within_bounds(gradient(900, 500), **bounds)
     assert reference(photo.height, photo.width, **bounds) == (photo.height, photo.width)
 
 
@@ -84,6 +90,6 @@ def test_more_frames_share_the_tokens_of_a_video(frames: int) -> None:
 
 def test_a_frame_is_shrunk_to_an_area_and_never_enlarged() -> None:
     frame = gradient(640, 360)
-    small = within(frame, 128 * 128, Image.Resampling.NEAREST)
+    small = shrink_to_area(frame, 128 * 128, Image.Resampling.NEAREST)
     assert small.size == (170, 96)
-    assert within(small, 128 * 128, Image.Resampling.NEAREST) is small
+    assert shrink_to_area(small, 128 * 128, Image.Resampling.NEAREST) is small

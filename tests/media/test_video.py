@@ -95,9 +95,7 @@ def test_any_choice_is_in_order_and_never_more_than_there_is(
     assert {*chosen} <= {*range(len(times))}
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"frames": 0}, {"frames": 769}, {"fps": 0}, {"fps": float("inf")}], ids=str
-)
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"frames": 769}, {"fps": 0}, {"fps": float("inf")}], ids=str)
 def test_numbers_that_make_no_sense_are_wrong_usage(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--f"):
         Sampling(**wrong).check()
@@ -148,16 +146,12 @@ def test_a_rate_that_varies_is_followed_in_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, -90])
 @pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True)])
-def test_frames_come_out_as_the_camera_was_held(
-    tmp_path: Path, degrees: int, flips: tuple[bool, bool]
-) -> None:
+def test_frames_come_out_as_the_camera_was_held(tmp_path: Path, degrees: int, flips: tuple[bool, bool]) -> None:
     stored = pan(3)
     path = write(tmp_path / "a.mp4", stored, rotation=(degrees, *flips))
     frame = read(path, 1).frames[0]
     expected = stored[1].rotate(degrees, expand=True)  # as FFmpeg's own words have it: turned, then flipped
-    for flip, way in zip(
-        flips, (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM), strict=True
-    ):
+    for flip, way in zip(flips, (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM), strict=True):
         expected = expected.transpose(way) if flip else expected
     assert frame.size == (SIZE if degrees in (0, 180) else SIZE[::-1])
     difference = np.abs(np.asarray(frame).astype(int) - np.asarray(expected)).mean()
@@ -240,9 +234,7 @@ def test_sound_only_is_no_video(tmp_path: Path) -> None:
     assert "only sound" in str(error)
 
 
-@pytest.mark.parametrize(
-    "data", [b"no video at all", b"#EXTM3U\nfile:///etc/passwd\n", b"\xff\xd8\xff\xe0photo"]
-)
+@pytest.mark.parametrize("data", [b"no video at all", b"#EXTM3U\nfile:///etc/passwd\n", b"\xff\xd8\xff\xe0photo"])
 def test_what_is_no_container_of_the_list_is_never_opened(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(data)
     assert refusal(tmp_path / "a.mp4").type == "unsupported"

@@ -23,22 +23,20 @@ def test_the_bundled_model_is_found_by_its_name() -> None:
     found = models.find("realqa-tiny")
     assert found.base == models.path("realqa-tiny")
     assert (found.base / "config.json").is_file()
-    assert found.scorer is not None
-    assert found.scorer.scale == (1.0, 5.0)
+    assert found.config is not None
+    assert found.config.scale == (1.0, 5.0)
 
 
 def test_a_folder_with_weights_is_found_by_its_path(tmp_path: Path) -> None:
     place = folder(tmp_path / "scorer", "model.safetensors", config={}, realqa={"format": 1, "digits": 2})
     found = models.find(str(place))
     assert (found.base, found.adapter) == (place, None)
-    assert found.scorer is not None
-    assert found.scorer.digits == 2
+    assert found.config is not None
+    assert found.config.digits == 2
 
 
 def test_an_adapter_folder_finds_its_base_by_what_it_says(tmp_path: Path) -> None:
-    place = folder(
-        tmp_path, "adapter_model.safetensors", adapter_config={"base_model_name_or_path": "realqa-tiny"}
-    )
+    place = folder(tmp_path, "adapter_model.safetensors", adapter_config={"base_model_name_or_path": "realqa-tiny"})
     found = models.find(str(place))
     assert (found.base, found.adapter) == (models.path("realqa-tiny"), place)
 
@@ -52,8 +50,8 @@ def test_an_adapter_is_found_in_a_subfolder_behind_a_colon(tmp_path: Path) -> No
 def test_an_adapters_own_realqa_json_wins_over_that_of_its_base(tmp_path: Path) -> None:
     place = folder(tmp_path, "adapter_model.safetensors", adapter_config={}, realqa={"scale": [0, 9]})
     found = models.find("realqa-tiny", adapter=str(place))
-    assert found.scorer is not None
-    assert found.scorer.scale == (0, 9)
+    assert found.config is not None
+    assert found.config.scale == (0, 9)
 
 
 @pytest.mark.parametrize(
@@ -103,4 +101,4 @@ def test_remote_code_needs_a_pinned_revision() -> None:
 def test_a_broken_realqa_json_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "realqa.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(ModelError, match=r"realqa\.json"):
-        realqa_json.read(tmp_path)
+        realqa_json.read_config(tmp_path)

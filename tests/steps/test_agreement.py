@@ -13,9 +13,7 @@ from realqa_cli.steps.annotate.agreement import agreement, judgements
 CLARITY = ATTRIBUTES["image_clarity"].options
 
 
-def refined(
-    number: int, *, person: Any = 1, before: dict[str, Any] | None = None, **after: Any
-) -> dict[str, Any]:
+def refined(number: int, *, person: Any = 1, before: dict[str, Any] | None = None, **after: Any) -> dict[str, Any]:
     """A photo refined at minute `number`; `before` and the keywords replace attributes of SAID."""
     original = SAID | (before or {})
     time = f"2026-11-20T{number // 60:02}:{number % 60:02}:00Z"
@@ -52,9 +50,7 @@ def test_kappa_has_quadratic_weights_where_classes_are_ordered() -> None:
     given = [0] * 5 + [3] * 5
     told = [0] * 4 + [3] + [3] * 4 + [0]
     pairs = enumerate(zip(given, told, strict=True))
-    records = [
-        refined(i, before={"image_clarity": CLARITY[a]}, image_clarity=CLARITY[b]) for i, (a, b) in pairs
-    ]
+    records = [refined(i, before={"image_clarity": CLARITY[a]}, image_clarity=CLARITY[b]) for i, (a, b) in pairs]
     line = by_attribute(records)["image_clarity"]
     assert line["kappa"] == pytest.approx(1 - 0.2 / 0.5)
     assert (line["weights"], line["n"], line["shift"]) == ("quadratic", 10, 0)

@@ -122,9 +122,7 @@ class TestRecords:
         assert record["attributes"] == label(7)
         assert record["cost_usd"] is None, "the server's price is unknown"
 
-    def test_the_curation_flags_are_in_the_record_on_demand(
-        self, annotate: Annotate, few: Path, output: Path
-    ) -> None:
+    def test_the_curation_flags_are_in_the_record_on_demand(self, annotate: Annotate, few: Path, output: Path) -> None:
         flags = {"subtitle": False, "watermark": True, "stitched": False}
         with ChatServer(lambda body: json.dumps(label(7, screen=flags))) as server:
             annotate(server, few / "0.png", "--screen")
@@ -144,9 +142,7 @@ class TestRecords:
         assert types == [None, "broken", "video", None, None, None, "missing"]
         assert len(server.bodies) == 4
 
-    def test_photos_with_the_same_bytes_are_paid_once(
-        self, annotate: Annotate, few: Path, output: Path
-    ) -> None:
+    def test_photos_with_the_same_bytes_are_paid_once(self, annotate: Annotate, few: Path, output: Path) -> None:
         for i in range(1, 5):
             shutil.copy(few / "0.png", few / f"{i}.png")
         with ChatServer(lambda body: GOOD) as server:
@@ -236,9 +232,7 @@ class TestMending:
             assert annotate(server, few, "--max-tokens", 500, "--ask-again").code == 0
         assert len(server.bodies) == 6
 
-    def test_a_whole_answer_counts_though_the_limit_was_met(
-        self, annotate: Annotate, few: Path, output: Path
-    ) -> None:
+    def test_a_whole_answer_counts_though_the_limit_was_met(self, annotate: Annotate, few: Path, output: Path) -> None:
         with ChatServer(lambda body: paid(GOOD, finish_reason="length")) as server:
             assert annotate(server, few / "0.png").code == 0
 
@@ -254,9 +248,7 @@ class TestServers:
 
     def test_a_server_that_takes_no_schema_is_asked_in_words(self, annotate: Annotate, few: Path) -> None:
         def reply(body: dict[str, Any]) -> Answer:
-            return (
-                status(400, "This response_format type is unavailable") if "response_format" in body else GOOD
-            )
+            return status(400, "This response_format type is unavailable") if "response_format" in body else GOOD
 
         with ChatServer(reply) as server:
             ran = annotate(server, few)
@@ -447,9 +439,7 @@ class TestCost:
         letters = len(asking.question()) + len(json.dumps(asking.response_format()))
         assert letters / 4 + 85 + 170 < plan["input_tokens"] < letters / 4 + 85 + 170 * 8 + 50
 
-    def test_prices_of_the_users_own_count(
-        self, annotate: Annotate, few: Path, output: Path, tmp_path: Path
-    ) -> None:
+    def test_prices_of_the_users_own_count(self, annotate: Annotate, few: Path, output: Path, tmp_path: Path) -> None:
         (tmp_path / "prices.json").write_text('{"tiny": {"input": 1, "output": 1}}')
         with ChatServer(lambda body: paid(GOOD)) as server:
             annotate(server, few / "0.png", "--prices", tmp_path / "prices.json")
@@ -462,9 +452,7 @@ class TestCost:
             annotate(server, few / "0.png")
             assert lines(output)[0]["cost_usd"] is None
             (tmp_path / "prices.json").write_text('{"tiny": {"input": 1, "output": 1}}')
-            annotate(
-                server, few / "0.png", "--prices", tmp_path / "prices.json", "--no-resume", "--overwrite"
-            )
+            annotate(server, few / "0.png", "--prices", tmp_path / "prices.json", "--no-resume", "--overwrite")
         assert lines(output)[0]["cost_usd"] == pytest.approx(0.0012)
 
 
@@ -485,9 +473,7 @@ class TestCost:
         (["--overwrite", "--server", "http://h/v1", "--model", "m"], "--overwrite: concerns an output file"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_one_line(
-    realqa_here: Realqa, few: Path, arguments: list[str], words: str
-) -> None:
+def test_what_cannot_be_meant_is_one_line(realqa_here: Realqa, few: Path, arguments: list[str], words: str) -> None:
     ran = realqa_here("annotate", few, *arguments)
     assert (ran.code, ran.out, len(ran.said)) == (2, "", 1)
     assert words in ran.said[0]

@@ -35,9 +35,7 @@ def test_a_users_file_has_the_last_word(tmp_path: Path) -> None:
     assert prices.of("gpt-4o-mini") == Prices.read().of("gpt-4o-mini")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"m": 3}', '{"m": {"input": -1, "output": 1}}', '{"m": {"input": 1}}']
-)
+@pytest.mark.parametrize("text", ["", "[]", '{"m": 3}', '{"m": {"input": -1, "output": 1}}', '{"m": {"input": 1}}'])
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "prices.json"
     file.write_text(text)
@@ -76,9 +74,7 @@ def test_more_cached_tokens_than_tokens_are_not_believed() -> None:
         ("gpt-4.1-mini", (4000, 4000), 2489),
     ],
 )
-def test_photos_are_counted_as_the_services_count_them(
-    model: str, size: tuple[int, int], tokens: int
-) -> None:
+def test_photos_are_counted_as_the_services_count_them(model: str, size: tuple[int, int], tokens: int) -> None:
     price = Prices.read().of(model)
     assert price is not None
     assert price.image is not None

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from realqa_cli.errors import OutputError
-from realqa_cli.steps.annotate.ledger import Asked, Entry, Ledger, places
+from realqa_cli.steps.annotate.ledger import Ledger, LedgerEntry, RequestSpec, places
 
-ASKED = Asked("gpt-4o", "sha256:1", {"max_pixels": 100, "temperature": 0})
+ASKED = RequestSpec("gpt-4o", "sha256:1", {"max_pixels": 100, "temperature": 0})
 PHOTO = f"sha256:{'ab' * 32}"
 KEY = ASKED.key(PHOTO)
 
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def put(ledger: Ledger, turn: int, text: str, key: str = KEY) -> None:
-    ledger.put(key, turn, ASKED, PHOTO, Entry(reply(text), 0.25))
+    ledger.put(key, turn, ASKED, PHOTO, LedgerEntry(reply(text), 0.25))
 
 
 def test_a_reply_is_in_the_file_as_soon_as_it_is_put(path: Path) -> None:
@@ -51,8 +51,8 @@ def test_a_later_run_finds_both_turns(path: Path) -> None:
         put(ledger, 1, "second")
         assert ledger.fresh(KEY)
     with Ledger(path) as ledger:
-        assert ledger.get(KEY, 0) == Entry(reply("first"), 0.25)
-        assert ledger.get(KEY, 1) == Entry(reply("second"), 0.25)
+        assert ledger.get(KEY, 0) == LedgerEntry(reply("first"), 0.25)
+        assert ledger.get(KEY, 1) == LedgerEntry(reply("second"), 0.25)
         assert ledger.get("another", 0) is None
         assert not ledger.fresh(KEY)
         assert [entry.cost for _, entry in ledger.entries()] == [0.25, 0.25]
@@ -65,20 +65,20 @@ def test_a_new_first_reply_makes_the_old_second_one_void(path: Path) -> None:
         put(ledger, 0, "anew")
         assert ledger.get(KEY, 1) is None
     with Ledger(path) as ledger:
-        assert ledger.get(KEY, 0) == Entry(reply("anew"), 0.25)
+        assert ledger.get(KEY, 0) == LedgerEntry(reply("anew"), 0.25)
         assert ledger.get(KEY, 1) is None
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Asked("gpt-4o-mini", "sha256:1", ASKED.parameters),
-        Asked("gpt-4o", "sha256:2", ASKED.parameters),
-        Asked("gpt-4o", "sha256:1", {"max_pixels": 101, "temperature": 0}),
+        RequestSpec("gpt-4o-mini", "sha256:1", ASKED.parameters),
+        RequestSpec("gpt-4o", "sha256:2", ASKED.parameters),
+        RequestSpec("gpt-4o", "sha256:1", {"max_pixels": 101, "temperature": 0}),
     ],
     ids=["model", "prompt", "parameters"],
 )
-def test_whatever_decides_a_reply_is_in_its_key(other: Asked) -> None:
+def test_whatever_decides_a_reply_is_in_its_key(other: RequestSpec) -> None:
     assert other.key(PHOTO) != KEY
     assert other.key(PHOTO)[:40] == KEY[:40], "the photo can be seen in it"
     assert ASKED.key(f"sha256:{'cd' * 32}") != KEY
@@ -121,8 +121,8 @@ def test_a_file_of_something_else_is_not_touched(path: Path) -> None:
 
 def test_numbers_that_are_no_json_become_null(path: Path) -> None:
     with Ledger(path) as ledger:
-        ledger.put(KEY, 0, ASKED, PHOTO, Entry({"choices": [], "logprob": -math.inf}))
-        assert ledger.get(KEY, 0) == Entry({"choices": [], "logprob": None})
+        ledger.put(KEY, 0, ASKED, PHOTO, LedgerEntry({"choices": [], "logprob": -math.inf}))
+        assert ledger.get(KEY, 0) == LedgerEntry({"choices": [], "logprob": None})
 
 
 def test_looking_into_a_ledger_neither_creates_nor_locks_it(path: Path) -> None:

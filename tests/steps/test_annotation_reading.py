@@ -8,13 +8,13 @@ from billing_server import label
 
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.steps.annotate import asking
-from realqa_cli.steps.annotate.reading import Flawed, read_label
+from realqa_cli.steps.annotate.reading import InvalidReply, read_label
 
 SCREEN = {"subtitle": False, "watermark": True, "stitched": False}
 
 
 def flaws(text: str, *, screen: bool = False) -> str:
-    with pytest.raises(Flawed) as raised:
+    with pytest.raises(InvalidReply) as raised:
         read_label(text, screen=screen)
     assert raised.value.type == "unparsed"
     return "; ".join(raised.value.flaws)

@@ -15,18 +15,18 @@ from process import Realqa, environment
 
 from realqa_cli.domain import numerals, prompts
 from realqa_cli.domain.prompts import free_text, read_form, slot_texts
-from realqa_cli.domain.scales import Target, number
+from realqa_cli.domain.scales import ScoreTarget, number
 from realqa_cli.errors import UsageError
-from realqa_cli.io.labels import Join, Row, read_rows
+from realqa_cli.io.labels import LabelIndex, LabelRow, read_label_rows
 from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
 
 
-def row(**record: Any) -> Row:
+def row(**record: Any) -> LabelRow:
     record = {"image": "a.jpg", **record}
-    return Row("labels.jsonl:1", record.get("image"), "image", record)
+    return LabelRow("labels.jsonl:1", record.get("image"), "image", record)
 
 
-def build(*rows: Row, scores: Join | None = None, **settings: Any) -> list[dict[str, Any]]:
+def build(*rows: LabelRow, scores: LabelIndex | None = None, **settings: Any) -> list[dict[str, Any]]:
     return list(Builder(BuildSettings(**settings), scores).build(rows))
 
 
@@ -59,12 +59,8 @@ def test_stage_two_gives_the_papers_three_formats_in_sharegpt_form() -> None:
     assert cot["messages"][1]["content"].endswith("The final score is <3.98>.")
     assert regular["messages"][0]["content"] == "<image>" + prompts.COT_REGULAR_QUESTION
     lines = regular["messages"][1]["content"].split("\n")
-    assert lines[0].startswith(
-        "1.1 Reason for Composition Score: The subject is well placed. Lines lead the eye, "
-    )
-    assert lines[1].startswith(
-        "2.1 Subject: a dog, 2.2 Background: the sea, 2.3 Subject Integrity: fully complete"
-    )
+    assert lines[0].startswith("1.1 Reason for Composition Score: The subject is well placed. Lines lead the eye, ")
+    assert lines[1].startswith("2.1 Subject: a dog, 2.2 Background: the sea, 2.3 Subject Integrity: fully complete")
     assert lines[2].startswith("3.1 Image Clarity: very clear, 3.2 Exposure: slightly overexposed, 3.3 Satur")
     assert lines[3] == "The final score is <3.98>."
     assert [line["format"] for line in (direct, cot, regular)] == ["direct", "cot", "cot-regular"]
@@ -90,9 +86,7 @@ def test_stage_one_asks_for_one_attribute_one_level_and_all() -> None:
 
 
 def test_the_order_of_levels_turns_round_in_every_text() -> None:
-    mix = build(LABEL, stage="attributes", granularity=("mix",), order="low-first")[0]["messages"][1][
-        "content"
-    ]
+    mix = build(LABEL, stage="attributes", granularity=("mix",), order="low-first")[0]["messages"][1]["content"]
     assert mix.startswith("1.1 Image Clarity: very clear")
     assert "\n3.1 Reason for Composition Score" in mix
     regular = answers(build(LABEL, order="low-first"))["cot-regular"]
@@ -123,9 +117,7 @@ def test_answers_in_the_regular_form_read_back_to_the_attributes(
         assert set(found) == {"direct"}
 
 
-@given(
-    st.text() | st.from_regex(r"(, \d\.\d )?(Composition Score|Subject): ?:?\d+[.<>\n ]*", fullmatch=False)
-)
+@given(st.text() | st.from_regex(r"(, \d\.\d )?(Composition Score|Subject): ?:?\d+[.<>\n ]*", fullmatch=False))
 def test_free_text_cannot_pass_for_an_item_or_a_final_score(text: str) -> None:
     tidy = free_text(text)
     assert free_text(tidy) == tidy
@@ -160,10 +152,8 @@ def test_an_answer_without_the_form_reads_as_nothing() -> None:
         (4.5, (1, 4.5), None, 1, "4"),  # 5 would be off the scale
     ],
 )
-def test_the_number_is_on_the_models_scale(
-    mos: float, mos_range: Any, scale: Any, digits: int, expected: str
-) -> None:
-    assert Target.of(mos, mos_range, scale, digits).numeral == expected
+def test_the_number_is_on_the_models_scale(mos: float, mos_range: Any, scale: Any, digits: int, expected: str) -> None:
+    assert ScoreTarget.of(mos, mos_range, scale, digits).numeral == expected
 
 
 def test_mos_itself_never_changes_its_scale() -> None:
@@ -236,20 +226,16 @@ def test_a_range_that_nothing_tells_is_taken_as_one_to_five_and_counted() -> Non
     (line,) = builder.build([row(mos=4)])
     assert line["mos_range"] == [1, 5]
     assert builder.counts["assumed range"] == 1
-    assert build(row(mos=4), mos_range=(0, 100), formats=("direct",))[0]["messages"][1]["content"].endswith(
-        " 1.16."
-    )
+    assert build(row(mos=4), mos_range=(0, 100), formats=("direct",))[0]["messages"][1]["content"].endswith(" 1.16.")
 
 
 def test_names_that_are_not_unicode_have_their_texts_too() -> None:
-    odd = Row("x:1", "\udcff.jpg", "image", {"attributes": FULL, "mos": 3, "mos_range": [1, 5]})
+    odd = LabelRow("x:1", "\udcff.jpg", "image", {"attributes": FULL, "mos": 3, "mos_range": [1, 5]})
     assert build(odd)[1]["images"] == ["\udcff.jpg"]
 
 
 def test_a_video_has_its_own_mark_and_word() -> None:
-    video = Row(
-        "x:1", "v.mp4", "video", {"video": "v.mp4", "attributes": FULL, "mos": 3, "mos_range": [1, 5]}
-    )
+    video = LabelRow("x:1", "v.mp4", "video", {"video": "v.mp4", "attributes": FULL, "mos": 3, "mos_range": [1, 5]})
     direct, cot, _ = build(video)
     assert direct["messages"][0]["content"] == "<video>Rate the aesthetics and quality of this video briefly."
     assert direct["messages"][1]["content"] == "The score of this video is 3.00."
@@ -260,8 +246,7 @@ def test_a_video_has_its_own_mark_and_word() -> None:
 
 def test_texts_differ_between_images_with_equal_labels_and_repeat_with_the_seed() -> None:
     many = [
-        Row("x:1", f"{i}.jpg", "image", {"attributes": FULL, "mos": 3, "mos_range": [1, 5]})
-        for i in range(50)
+        LabelRow("x:1", f"{i}.jpg", "image", {"attributes": FULL, "mos": 3, "mos_range": [1, 5]}) for i in range(50)
     ]
     made = [line["messages"][1]["content"] for line in build(*many, formats=("cot",))]
     assert len(set(made)) == 50
@@ -294,9 +279,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "photos").mkdir()
     for name in "ab":
         (tmp_path / "photos" / f"{name}.jpg").touch()
-    lines = [
-        {"image": f"photos/{name}.jpg", "attributes": FULL, "annotator": {"model": "m"}} for name in "ab"
-    ]
+    lines = [{"image": f"photos/{name}.jpg", "attributes": FULL, "annotator": {"model": "m"}} for name in "ab"]
     failed = {"image": "photos/c.jpg", "error": {"type": "broken", "message": "no"}}
     (tmp_path / "attrs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*lines, failed]))
     (tmp_path / "mos.csv").write_text("image,mos,mos_range\na.jpg,75,0-100\nb.jpg,50,0-100\n")
@@ -387,9 +370,7 @@ def test_the_output_can_be_built_upon_by_a_pipe_that_ends_early(folder: Path) ->
     line = (folder / "attrs.jsonl").read_text().splitlines()[0]
     (folder / "many.jsonl").write_text((line + "\n") * 2000)
     command = f"{sys.executable} -m realqa_cli build-cot many.jsonl --scores mos.csv | head -n 1"
-    ran = subprocess.run(
-        command, shell=True, capture_output=True, cwd=folder, env=environment(), text=True, timeout=60
-    )
+    ran = subprocess.run(command, shell=True, capture_output=True, cwd=folder, env=environment(), text=True, timeout=60)
     assert json.loads(ran.stdout)["format"] == "direct"
     assert "Traceback" not in ran.stderr
 
@@ -399,11 +380,7 @@ def test_neither_command_loads_torch(verb: str, folder: Path) -> None:
     (folder / "preds.jsonl").write_text(
         "".join(f'{{"image": "{i}.jpg", "score": {i}, "mos": {i * i}}}\n' for i in range(9))
     )
-    arguments = (
-        ["build-cot", "attrs.jsonl", "--scores", "mos.csv"]
-        if verb == "build-cot"
-        else ["eval", "preds.jsonl"]
-    )
+    arguments = ["build-cot", "attrs.jsonl", "--scores", "mos.csv"] if verb == "build-cot" else ["eval", "preds.jsonl"]
     code = (
         "import sys; from realqa_cli.cli import main; code = main(sys.argv[1:]);"
         "heavy = {'torch', 'transformers', 'peft'} & {name.split('.')[0] for name in sys.modules};"
@@ -420,5 +397,5 @@ def test_neither_command_loads_torch(verb: str, folder: Path) -> None:
 
 
 def test_rows_of_a_csv_file_are_labels_too(folder: Path) -> None:
-    rows = read_rows(str(folder / "mos.csv"))
+    rows = read_label_rows(str(folder / "mos.csv"))
     assert [line["format"] for line in Builder(BuildSettings()).build(rows)] == ["direct", "direct"]

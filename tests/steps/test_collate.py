@@ -15,7 +15,7 @@ from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator, on_scale
-from realqa_cli.inference.teacher_forcing.data_spec import learn
+from realqa_cli.inference.teacher_forcing.data_spec import infer_data_spec
 
 KINDS = ["qwen2_vl", "llava", "qwen2_vl-merging"]
 
@@ -27,21 +27,17 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def collator(backend: HFBackend, **more: Any) -> Collator:
-    return Collator(backend.prepares, **{"digits": 3, "max_length": 2048, "takes_mask": True, **more})
+    return Collator(backend.processor, **{"digits": 3, "max_length": 2048, "takes_mask": True, **more})
 
 
 def trained_text(backend: HFBackend, batch: dict[str, Any], row: int) -> str:
     labels = batch["labels"][row]
-    return str(backend.prepares.tokenizer.decode(labels[labels >= 0]))
+    return str(backend.processor.tokenizer.decode(labels[labels >= 0]))
 
 
-def test_the_answer_and_the_token_that_ends_it_are_trained_and_nothing_else(
-    backend: HFBackend, tmp_path: Path
-) -> None:
-    file = write_lines(
-        tmp_path / "c.jsonl", [direct(photo(tmp_path, 0), "3.98"), cot(photo(tmp_path, 1), "2.50")]
-    )
-    batch = collator(backend)(conversations.read([file]))
+def test_the_answer_and_the_token_that_ends_it_are_trained_and_nothing_else(backend: HFBackend, tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "c.jsonl", [direct(photo(tmp_path, 0), "3.98"), cot(photo(tmp_path, 1), "2.50")])
+    batch = collator(backend)(conversations.read_conversations([file]))
     assert trained_text(backend, batch, 0) == "The score of this image is 3.98.<|im_end|>"
     assert trained_text(backend, batch, 1).endswith("The final score is <2.50>.<|im_end|>")
     assert "Rate" not in trained_text(backend, batch, 1)
@@ -58,7 +54,7 @@ def test_all_answers_of_a_conversation_are_trained(backend: HFBackend, tmp_path:
         {"role": "assistant", "content": "Noise."},
     ]
     line["messages"][3]["content"] = "Rate it."
-    (read,) = conversations.read([write_lines(tmp_path / "c.jsonl", [line])])
+    (read,) = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [line])])
     batch = collator(backend)([read])
     assert trained_text(backend, batch, 0) == "Noise.<|im_end|>The score of this image is 3.98.<|im_end|>"
     assert [spot.reading.text for spot in batch["spots"]] == ["3.98"]
@@ -66,29 +62,29 @@ def test_all_answers_of_a_conversation_are_trained(backend: HFBackend, tmp_path:
 
 def test_a_template_without_an_end_gets_the_tokenizers_end(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
-    backend.prepares.tokenizer.chat_template = (
+    backend.processor.tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] }}:{% for p in m['content'] %}{% if p['type'] == 'image' %}"
         "<|image_pad|>{% else %}{{ p['text'] }}{% endif %}{% endfor %} {% endfor %}"
         "{% if add_generation_prompt %}assistant:{% endif %}"
     )
-    batch = collator(backend)(conversations.read([write_direct(tmp_path / "data", 1)]))
+    batch = collator(backend)(conversations.read_conversations([write_direct(tmp_path / "data", 1)]))
     assert trained_text(backend, batch, 0) == "The score of this image is 1.00.<|im_end|>"
 
 
 def test_the_question_is_the_one_that_scoring_asks(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
-    (read,) = conversations.read([write_direct(tmp_path / "data", 1)])
-    asked = backend.prepares.render(read.turns[0][1].removeprefix("<image>"), 1)
-    assert backend.prepares.render_turns(read.turns[:1], answer_next=True) == asked
+    (read,) = conversations.read_conversations([write_direct(tmp_path / "data", 1)])
+    asked = backend.processor.render(read.turns[0][1].removeprefix("<image>"), 1)
+    assert backend.processor.render_turns(read.turns[:1], answer_next=True) == asked
     broken = [("user", read.turns[0][1].replace("<image>", "<image>\n"))]
-    assert backend.prepares.render_turns(broken, answer_next=True) == asked
+    assert backend.processor.render_turns(broken, answer_next=True) == asked
 
 
 def test_a_row_is_the_same_in_any_company(backend: HFBackend, tmp_path: Path) -> None:
     folder = write_direct(tmp_path / "data", 3).parent
     lines = [json.loads(text) for text in (folder / "direct.jsonl").read_text().splitlines()]
     file = write_lines(folder / "c.jsonl", [*lines, cot("1.png", "2.50")])
-    read, make = conversations.read([file]), collator(backend, scale=(1.0, 5.0))
+    read, make = conversations.read_conversations([file]), collator(backend, scale=(1.0, 5.0))
     with torch.inference_mode():
         batch = make(read)
         together = answer_logits(backend.model, batch)
@@ -97,9 +93,7 @@ def test_a_row_is_the_same_in_any_company(backend: HFBackend, tmp_path: Path) ->
         for row, conversation in enumerate(read):
             single = make([conversation])
             alone = answer_logits(backend.model, single)
-            assert alone.token_losses(single["labels"]).sum().item() == pytest.approx(
-                sums[row].item(), rel=1e-4
-            )
+            assert alone.token_losses(single["labels"]).sum().item() == pytest.approx(sums[row].item(), rel=1e-4)
             if row < 3:
                 assert alone.metrics(single["spots"])[0].ncm == pytest.approx(numbers[row], rel=1e-3)
     assert len(batch["spots"]) == 3
@@ -107,11 +101,9 @@ def test_a_row_is_the_same_in_any_company(backend: HFBackend, tmp_path: Path) ->
 
 def test_both_dialects_read_alike(tmp_path: Path) -> None:
     line = direct(photo(tmp_path, 0), "3.98")
-    turns = [
-        {"from": t, "value": m["content"]} for t, m in zip(("human", "gpt"), line["messages"], strict=True)
-    ]
+    turns = [{"from": t, "value": m["content"]} for t, m in zip(("human", "gpt"), line["messages"], strict=True)]
     other = {"conversations": turns, "image": "0.png"}
-    one, two = conversations.read([write_lines(tmp_path / "c.jsonl", [line, other])])
+    one, two = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [line, other])])
     assert one.turns == two.turns
     assert one.images == two.images == (tmp_path / "0.png",)
     assert two.numeral == "3.98"
@@ -124,7 +116,7 @@ def test_images_are_seen_from_the_files_folder_then_from_the_current_one(
     photo(tmp_path, 7)
     monkeypatch.chdir(tmp_path)
     file = write_lines(tmp_path / "data" / "c.jsonl", [direct("7.png", "3.00")])
-    assert conversations.read([file])[0].images == (Path("7.png"),)
+    assert conversations.read_conversations([file])[0].images == (Path("7.png"),)
 
 
 def without_images(line: dict[str, Any]) -> None:
@@ -166,24 +158,24 @@ def test_a_bad_line_is_named(spoil: Callable[[dict[str, Any]], None], said: str,
     good, bad = direct(photo(tmp_path, 0), "3.98"), direct("0.png", "3.98")
     spoil(bad)
     with pytest.raises(UsageError, match=said):
-        conversations.read([write_lines(tmp_path / "c.jsonl", [good, bad])])
+        conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [good, bad])])
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"c\.jsonl: holds no conversations"):
-        conversations.read([write_lines(tmp_path / "c.jsonl", [])])
+        conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [])])
 
 
 def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text("\n{'a': 1}\n")
     with pytest.raises(UsageError, match=r"c\.jsonl:2: .*JSON"):
-        conversations.read([tmp_path / "c.jsonl"])
+        conversations.read_conversations([tmp_path / "c.jsonl"])
 
 
 def test_a_broken_photo_is_named_with_its_line(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
     (tmp_path / "0.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    read = conversations.read([write_lines(tmp_path / "c.jsonl", [direct("0.png", "3.98")])])
+    read = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [direct("0.png", "3.98")])])
     with pytest.raises(UsageError, match=r"c\.jsonl:1: .*0\.png"):
         collator(backend)(read)
 
@@ -191,30 +183,28 @@ def test_a_broken_photo_is_named_with_its_line(tmp_path: Path) -> None:
 def test_a_conversation_that_is_too_long_is_named_before_training_and_never_cut(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
     file = write_lines(tmp_path / "c.jsonl", [direct(photo(tmp_path, 0), "3.98"), cot("0.png", "3.98")])
-    read = conversations.read([file])
+    read = conversations.read_conversations([file])
     make = collator(backend, max_length=60)
     make(read[:1])
-    with pytest.raises(
-        UsageError, match=r"c\.jsonl:2: the conversation has \d+ tokens, over the limit of 60"
-    ):
+    with pytest.raises(UsageError, match=r"c\.jsonl:2: the conversation has \d+ tokens, over the limit of 60"):
         make.check(read)
 
 
 class TestLessons:
     def read(self, folder: Path, *lines: dict[str, Any]) -> list[conversations.Conversation]:
         photo(folder, 0)
-        return conversations.read([write_lines(folder / "c.jsonl", [*lines])])
+        return conversations.read_conversations([write_lines(folder / "c.jsonl", [*lines])])
 
     def test_scale_digits_and_form_are_what_the_answers_say(self, tmp_path: Path) -> None:
         ten = {"mos_range": [0, 10], "mos": 7.5}
-        found = learn(self.read(tmp_path, direct("0.png", "7.5", **ten)), None, None, None)
+        found = infer_data_spec(self.read(tmp_path, direct("0.png", "7.5", **ten)), None, None, None)
         assert (found.scale, found.digits, found.form) == ((0.0, 10.0), 2, None)
-        found = learn(self.read(tmp_path, direct("0.png", "3.98"), cot("0.png", "3.98")), None, None, None)
+        found = infer_data_spec(self.read(tmp_path, direct("0.png", "3.98"), cot("0.png", "3.98")), None, None, None)
         assert (found.scale, found.digits) == ((1.0, 5.0), 3)
         assert found.form == ("composition.score", "image_clarity")
         assert found.cot
         wide = {"mos_range": [0, 100], "mos": 62}
-        assert learn(self.read(tmp_path, direct("0.png", "3.48", **wide)), None, None, None).scale == (
+        assert infer_data_spec(self.read(tmp_path, direct("0.png", "3.48", **wide)), None, None, None).scale == (
             1.0,
             5.0,
         )
@@ -246,12 +236,12 @@ class TestLessons:
     ) -> None:
         read = self.read(tmp_path, *(direct("0.png", numeral) for numeral in numerals))
         with pytest.raises(UsageError, match=said):
-            learn(read, None, *options)
+            infer_data_spec(read, None, *options)
 
     def test_conversations_that_were_built_for_another_scale_are_refused(self, tmp_path: Path) -> None:
         read = self.read(tmp_path, direct("0.png", "3.98", scale=[1, 5]))
         with pytest.raises(UsageError, match="--scale: the conversations were built for 1-5"):
-            learn(read, None, (1.0, 10.0), None)
+            infer_data_spec(read, None, (1.0, 10.0), None)
 
     def test_the_exact_label_is_taken_where_it_fits_the_text(self, tmp_path: Path) -> None:
         exact, mapped, foreign = self.read(

@@ -16,11 +16,11 @@ from realqa_cli.cli import main
 from realqa_cli.cli.views.weights import print_weights
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.errors import UsageError
-from realqa_cli.io.labels import Row
+from realqa_cli.io.labels import LabelRow
 from realqa_cli.steps.composite import pls as least_squares
-from realqa_cli.steps.composite.composite import CompositeSettings, apply, fit
-from realqa_cli.steps.composite.feedback import COLUMNS, Sample, read_sample
-from realqa_cli.steps.composite.weights_file import Weights, code, codes_of, read_weights
+from realqa_cli.steps.composite.composite import CompositeSettings, apply_composite, fit_composite
+from realqa_cli.steps.composite.feedback import COLUMNS, FeedbackTable, read_feedback
+from realqa_cli.steps.composite.weights_file import Weights, attribute_code, codes_of, read_weights
 
 Floats = NDArray[np.float64]
 Label = dict[str, Any]
@@ -40,8 +40,7 @@ def made(n: int = 150, *, seed: int = 0, noise: float = 1.0, together: float = 0
         worst_first = _worst_first(key)
         columns[key] = [worst_first[i * len(worst_first) // n] for i in own.argsort().argsort()]
     labels: list[Label] = [
-        {"image": f"{i}.jpg", "attributes": {key: values[i] for key, values in columns.items()}}
-        for i in range(n)
+        {"image": f"{i}.jpg", "attributes": {key: values[i] for key, values in columns.items()}} for i in range(n)
     ]
     target = standardised(codes(labels)) @ TRUE_P + noise * random.normal(size=n)
     return [one | {"ctr": float(value)} for one, value in zip(labels, target, strict=True)]
@@ -57,24 +56,24 @@ def _worst_first(key: str) -> list[Any]:
 
 
 def codes(labels: list[Label]) -> Floats:
-    return np.array([[code(key, one["attributes"][key], codes_of(key)) for key in COLUMNS] for one in labels])
+    return np.array([[attribute_code(key, one["attributes"][key], codes_of(key)) for key in COLUMNS] for one in labels])
 
 
 def standardised(values: Floats) -> Floats:
     return np.asarray((values - values.mean(axis=0)) / values.std(axis=0, ddof=1))
 
 
-def rows(labels: list[Label]) -> list[Row]:
-    return [Row(f"labels.jsonl:{i}", one.get("image"), "image", one) for i, one in enumerate(labels, 1)]
+def rows(labels: list[Label]) -> list[LabelRow]:
+    return [LabelRow(f"labels.jsonl:{i}", one.get("image"), "image", one) for i, one in enumerate(labels, 1)]
 
 
-def sample(labels: list[Label], target: str = "ctr") -> Sample:
-    return read_sample(rows(labels), target)
+def sample(labels: list[Label], target: str = "ctr") -> FeedbackTable:
+    return read_feedback(rows(labels), target)
 
 
 def fitted(labels: list[Label], **settings: Any) -> tuple[Weights, list[str]]:
     given: dict[str, Any] = {"target": "ctr", "bootstrap": 0} | settings
-    return fit(sample(labels, given["target"]), CompositeSettings(**given))
+    return fit_composite(sample(labels, given["target"]), CompositeSettings(**given))
 
 
 def test_known_weights_are_recovered_from_collinear_attributes_where_least_squares_fails() -> None:
@@ -111,7 +110,7 @@ def test_the_weights_are_those_of_partial_least_squares() -> None:
     target = np.array([one["ctr"] for one in labels])
     for components in (1, 2, 4):
         weights, _ = fitted(labels, components=components)
-        composites = [record["composite"] for record in apply(rows(labels), weights)]
+        composites = [record["composite"] for record in apply_composite(rows(labels), weights)]
         theirs = PLSRegression(n_components=components).fit(codes(labels), target).predict(codes(labels))
         assert composites == pytest.approx(np.ravel(theirs), abs=1e-8)
 
@@ -120,7 +119,7 @@ def test_a_target_without_noise_is_explained_and_the_composite_is_the_target() -
     labels = made(n=60, noise=0.0)
     weights, _ = fitted(labels)
     assert weights.cross_validation["r2"] > 0.98
-    composites = [record["composite"] for record in apply(rows(labels), weights)]
+    composites = [record["composite"] for record in apply_composite(rows(labels), weights)]
     assert np.corrcoef(composites, [one["ctr"] for one in labels])[0, 1] > 0.99
 
 
@@ -142,8 +141,8 @@ def test_labels_of_one_photo_are_never_parted_by_a_fold() -> None:
     random = np.random.default_rng(0)
     x_NP, y_N = random.normal(size=(12, 8)), random.normal(size=12)
     copies = np.tile(np.arange(12), 5)
-    held_together = least_squares.fit(x_NP[copies], y_N[copies], copies.tolist(), components=8, bootstrap=0)
-    parted = least_squares.fit(x_NP[copies], y_N[copies], list(range(60)), components=8, bootstrap=0)
+    held_together = least_squares.fit_pls(x_NP[copies], y_N[copies], copies.tolist(), components=8, bootstrap=0)
+    parted = least_squares.fit_pls(x_NP[copies], y_N[copies], list(range(60)), components=8, bootstrap=0)
     assert held_together.validation.r2 < 0 < parted.validation.r2
 
 
@@ -162,9 +161,7 @@ def test_missing_and_constant_attributes_are_said() -> None:
             del one["attributes"]["composition"]
     weights, notes = fitted(labels)
     assert weights.left_out == {"level_shot": "the same in all labels", "saturation": "in no label"}
-    assert notes[0].endswith(
-        "without a weight: level_shot (the same in all labels), saturation (in no label)"
-    )
+    assert notes[0].endswith("without a weight: level_shot (the same in all labels), saturation (in no label)")
     assert notes[1] == "missing, the attribute's mean stands in: composition in 7 of 60 labels"
     assert "composition" in weights.attributes
 
@@ -190,9 +187,7 @@ def test_labels_of_several_models_and_too_few_photos_are_said() -> None:
         (lambda labels: [{**one, "attributes": None} for one in labels], "the label has no attributes"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_one_clear_line(
-    spoil: Callable[[list[Label]], list[Label]], told: str
-) -> None:
+def test_what_cannot_be_learnt_from_is_one_clear_line(spoil: Callable[[list[Label]], list[Label]], told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         fitted(spoil(made(n=20)))
     assert "\n" not in str(caught.value)
@@ -225,9 +220,9 @@ def test_rows_that_cannot_be_used_are_counted_by_reason() -> None:
 def test_apply_adds_the_weighted_sum_and_keeps_every_other_field() -> None:
     weights, _ = fitted(made(n=60))
     label = made(n=60)[5] | {"mine": {"a": 1}, "composite": "old"}
-    (record,) = apply(rows([label]), weights)
+    (record,) = apply_composite(rows([label]), weights)
     parts = [
-        one.weight * code(key, label["attributes"][key], one.codes) for key, one in weights.attributes.items()
+        one.weight * attribute_code(key, label["attributes"][key], one.codes) for key, one in weights.attributes.items()
     ]
     assert record["composite"] == pytest.approx(weights.intercept + sum(parts))
     assert {k: v for k, v in record.items() if not k.startswith("composite")} == {
@@ -240,7 +235,7 @@ def test_apply_puts_the_mean_for_a_missing_attribute_and_names_it() -> None:
     weights, _ = fitted(made(n=60))
     whole = made(n=60)[5]
     lacking = {**whole, "attributes": {k: v for k, v in whole["attributes"].items() if k != "composition"}}
-    first, second = apply(rows([whole, lacking]), weights)
+    first, second = apply_composite(rows([whole, lacking]), weights)
     assert "composite_imputed" not in first
     assert second["composite_imputed"] == ["composition"]
     one = weights.attributes["composition"]
@@ -253,7 +248,7 @@ def test_apply_puts_an_error_in_the_place_of_what_it_cannot_weigh() -> None:
     failed = {"image": "a.jpg", "error": {"type": "missing", "message": "no such file"}}
     odd = {"image": "b.jpg", "attributes": {"exposure": "odd"}, "composite": 3.0}
     none = {"image": "c.jpg", "attributes": {}}
-    first, second, third, fourth = apply(rows([failed, odd, none, {"image": "d.jpg"}]), weights)
+    first, second, third, fourth = apply_composite(rows([failed, odd, none, {"image": "d.jpg"}]), weights)
     assert first == failed
     assert "'odd' is none of" in second["error"]["message"]
     assert "composite" not in second
@@ -281,9 +276,7 @@ def test_the_file_of_weights_is_small_and_comes_back_as_it_was(tmp_path: Path) -
         ({"intercept": float("inf")}, "is damaged: intercept"),
     ],
 )
-def test_a_damaged_file_of_weights_is_one_clear_line(
-    tmp_path: Path, change: dict[str, Any], told: str
-) -> None:
+def test_a_damaged_file_of_weights_is_one_clear_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
     weights, _ = fitted(made(n=60))
     file = tmp_path / "weights.json"
     file.write_text(json.dumps(weights.model_dump(mode="json") | change))
@@ -356,9 +349,7 @@ def test_fit_and_apply_on_the_command_line(
 def test_apply_reads_a_pipe_and_a_bad_line_stops_nothing(tmp_path: Path, realqa: Realqa) -> None:
     weights, _ = fitted(made(n=60))
     weights.write(tmp_path / "weights.json")
-    ran = realqa(
-        "composite", "apply", "--weights", tmp_path / "weights.json", stdin="garbage\n" + lines(made(n=3))
-    )
+    ran = realqa("composite", "apply", "--weights", tmp_path / "weights.json", stdin="garbage\n" + lines(made(n=3)))
     assert ran.code == 1
     assert ran.records[0]["image"] == "<stdin>:1"
     assert ["composite" in record for record in ran.records] == [False, True, True, True]

@@ -18,9 +18,7 @@ numerals = st.integers(100, 499).map(lambda n: f"{n / 100:.2f}")
 
 
 @given(labels, numerals, st.sampled_from(["high-first", "low-first"]), st.text(max_size=5))
-def test_the_text_holds_every_value_and_ends_with_the_score(
-    label: dict, numeral: str, order: Any, seed: str
-) -> None:
+def test_the_text_holds_every_value_and_ends_with_the_score(label: dict, numeral: str, order: Any, seed: str) -> None:
     texts = slot_texts(label)
     text = compose(texts, numeral, order=order, seed=seed)
     assert lost(text, texts, numeral) == []

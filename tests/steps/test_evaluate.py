@@ -21,16 +21,16 @@ from realqa_cli.domain import metrics
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.domain.parsing import labelled_score, predicted_score
 from realqa_cli.errors import UsageError
-from realqa_cli.io.labels import Row
+from realqa_cli.io.labels import LabelRow
 from realqa_cli.steps.evaluate.attribute_table import COLUMNS, measure, read_table
 from realqa_cli.steps.evaluate.evaluate import EvalSettings, compare, evaluate
-from realqa_cli.steps.evaluate.predictions import read_sample
+from realqa_cli.steps.evaluate.predictions import read_predictions
 
 Line = dict[str, Any]
 
 
-def rows(*records: Line) -> list[Row]:
-    return [Row(f"x.jsonl:{i}", r.get("image"), "image", r) for i, r in enumerate(records, 1)]
+def rows(*records: Line) -> list[LabelRow]:
+    return [LabelRow(f"x.jsonl:{i}", r.get("image"), "image", r) for i, r in enumerate(records, 1)]
 
 
 def scored(n: int = 60, noise: float = 0.3, seed: int = 1, **more: Any) -> list[Line]:
@@ -44,7 +44,7 @@ def scored(n: int = 60, noise: float = 0.3, seed: int = 1, **more: Any) -> list[
 
 def measured(*records: Line, **settings: Any) -> dict[str, Line]:
     settings = {"bootstrap": 50} | settings
-    return {line["metric"]: line for line in evaluate(read_sample(rows(*records)), EvalSettings(**settings))}
+    return {line["metric"]: line for line in evaluate(read_predictions(rows(*records)), EvalSettings(**settings))}
 
 
 def write(file: Path, records: list[Line]) -> Path:
@@ -110,9 +110,7 @@ def test_a_logistic_fit_is_made_anew_in_every_resample_and_named() -> None:
         (None, None),
     ],
 )
-def test_predictions_are_read_as_the_release_reads_them_and_never_guessed(
-    text: object, score: float | None
-) -> None:
+def test_predictions_are_read_as_the_release_reads_them_and_never_guessed(text: object, score: float | None) -> None:
     assert predicted_score(text) == score
 
 
@@ -150,9 +148,7 @@ def test_the_releases_file_gives_its_metrics() -> None:
 
 def test_the_releases_answers_in_the_regular_form_give_the_table_of_attributes() -> None:
     def answer(clarity: str, composition: str) -> str:
-        return (
-            f"1.2 Composition Score: {composition}, 3.1 Image Clarity: {clarity}\nThe final score is <3.98>."
-        )
+        return f"1.2 Composition Score: {composition}, 3.1 Image Clarity: {clarity}\nThe final score is <3.98>."
 
     truth = [("very clear", "7"), ("moderately clear", "5"), ("very blurry", "2"), ("very clear", "9")]
     said = [("very clear", "7"), ("very clear", "6"), ("very blurry", "2"), ("quite clear", "8")]
@@ -232,10 +228,8 @@ def test_groups_are_drawn_whole() -> None:
 def test_a_comparison_is_of_the_images_of_both_and_paired() -> None:
     ours, theirs = scored(80, 0.2, seed=1), scored(80, 0.6, seed=2)
     theirs[0]["score"] = "?"
-    left, right = read_sample(rows(*ours[:70])), read_sample(rows(*theirs))
-    lines = {
-        line["metric"]: line for line in compare(left, right, "other.jsonl", EvalSettings(bootstrap=100))
-    }
+    left, right = read_predictions(rows(*ours[:70])), read_predictions(rows(*theirs))
+    lines = {line["metric"]: line for line in compare(left, right, "other.jsonl", EvalSettings(bootstrap=100))}
     common = range(1, 70)
     mos = [ours[i]["mos"] for i in common]
     a, b = ([side[i]["score"] for i in common] for side in (ours, theirs))
@@ -250,7 +244,7 @@ def test_a_comparison_is_of_the_images_of_both_and_paired() -> None:
 
 
 def test_a_file_compared_with_itself_shows_no_difference() -> None:
-    sample = read_sample(rows(*scored()))
+    sample = read_predictions(rows(*scored()))
     for line in compare(sample, sample, "same", EvalSettings(bootstrap=50)):
         assert (line["value"], line["ci95"], line["p"]) == (0, [0, 0], 1)
 
@@ -258,7 +252,7 @@ def test_a_file_compared_with_itself_shows_no_difference() -> None:
 def test_files_that_disagree_about_the_truth_are_not_compared() -> None:
     other = [r | {"mos": 5 - r["mos"]} for r in scored()]
     with pytest.raises(UsageError, match="compare predictions of the same data set"):
-        list(compare(read_sample(rows(*scored())), read_sample(rows(*other)), "o", EvalSettings()))
+        list(compare(read_predictions(rows(*scored())), read_predictions(rows(*other)), "o", EvalSettings()))
 
 
 def labelled(n: int = 40) -> tuple[list[Line], list[Line]]:
@@ -294,10 +288,7 @@ def test_the_table_has_the_papers_nine_columns_and_their_average() -> None:
         values = [lines[metric, key]["value"] for key in COLUMNS]
         assert lines[metric, "average"]["value"] == pytest.approx(np.mean(values))
         assert lines[metric, "average"]["columns"] == 9
-    codes = [
-        [ATTRIBUTES["exposure"].code(r[side]["exposure"]) for r in predicted]
-        for side in ("attributes", "labels")
-    ]
+    codes = [[ATTRIBUTES["exposure"].code(r[side]["exposure"]) for r in predicted] for side in ("attributes", "labels")]
     assert lines["srcc", "exposure"]["value"] == pytest.approx(stats.spearmanr(*codes).statistic)
     assert lines["accuracy", "exposure"]["value"] == pytest.approx(np.mean(np.equal(*codes)))
     assert lines["within_one", "exposure"]["value"] == 1
@@ -339,9 +330,7 @@ def test_the_command_gives_one_line_a_metric(realqa: Realqa, tmp_path: Path) -> 
     file = write(tmp_path / "preds.jsonl", scored())
     ran = realqa("eval", file, "--metric", "srcc", "--metric", "plcc", "--bootstrap", 50)
     assert (ran.code, ran.err) == (0, "")
-    assert [set(line) for line in ran.records] == [
-        {"metric", "value", "ci95", "n", "unparsed", "missing"}
-    ] * 2
+    assert [set(line) for line in ran.records] == [{"metric", "value", "ci95", "n", "unparsed", "missing"}] * 2
     piped = realqa("eval", "-", "--metric", "srcc", "--bootstrap", 50, stdin=file.read_text())
     assert piped.records == ran.records[:1]
     nameless = realqa("eval", file, "--metric", "all", "--bootstrap", 0, "-q")
@@ -358,9 +347,7 @@ def test_rows_that_cannot_be_read_make_the_exit_code_one(realqa: Realqa, tmp_pat
 
 
 def test_an_undefined_value_makes_the_exit_code_one(realqa: Realqa, tmp_path: Path) -> None:
-    ran = realqa(
-        "eval", write(tmp_path / "p.jsonl", [r | {"score": 3} for r in scored()]), "--metric", "srcc"
-    )
+    ran = realqa("eval", write(tmp_path / "p.jsonl", [r | {"score": 3} for r in scored()]), "--metric", "srcc")
     assert (ran.code, ran.records[0]["value"]) == (1, None)
     assert "predictions are constant" in ran.said[0]
 

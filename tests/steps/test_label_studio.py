@@ -29,11 +29,7 @@ def written(folder: Path, *labels: dict[str, Any], **options: Any) -> list[dict[
 
 
 def read(tasks: list[dict[str, Any]], folder: Path, said: list[str] | None = None) -> list[dict[str, Any]]:
-    return list(
-        read_export(
-            write_export(tasks, folder / "export.json"), say=(said if said is not None else []).append
-        )
-    )
+    return list(read_export(write_export(tasks, folder / "export.json"), say=(said if said is not None else []).append))
 
 
 def test_a_label_becomes_a_task_with_its_values_as_predictions(tmp_path: Path) -> None:
@@ -153,9 +149,7 @@ def test_what_a_person_changed_comes_back_beside_what_the_model_had_said(tmp_pat
         "model": "gpt-4o", "prompt": "ab12", "person": 7, "lead_time": 12.5,
         "created_at": "2026-11-20T10:00:00.000001Z", "updated_at": "2026-11-20T10:00:00.000001Z",
     }  # fmt: skip
-    assert refined["confidence"] == {"exposure": 0.8}, (
-        "the model's confidence is void where a person put it right"
-    )
+    assert refined["confidence"] == {"exposure": 0.8}, "the model's confidence is void where a person put it right"
     assert (refined["image"], refined["mos"], refined["content"]) == ("photos/1.jpg", 3.5, content(1))
     assert untouched == label(2)
     assert "without an annotation" in said[-1]
@@ -222,9 +216,7 @@ def test_of_several_annotators_the_latest_counts_and_all_are_kept(tmp_path: Path
     tasks = written(tmp_path, label(1))
     annotate(tasks[0], person=1, time="2026-11-20T12:00:00+02:00", exposure="overexposed")
     annotate(tasks[0], person=2, time="2026-11-20T11:00:00Z", image_clarity="very blurry")
-    annotate(
-        tasks[0], person={"id": 3, "email": "c@example.com"}, time="2026-11-20T10:30:00Z", saturation="low"
-    )
+    annotate(tasks[0], person={"id": 3, "email": "c@example.com"}, time="2026-11-20T10:30:00Z", saturation="low")
     annotate(tasks[0], person=None, time="2027-01-01T00:00:00Z", saturation="high")  # a program's
     annotate(tasks[0], person=1, time="2026-11-20T10:40:00Z", exposure="underexposed")
     (record,) = read(tasks, tmp_path)
@@ -355,9 +347,7 @@ def test_a_missing_export_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_label_studios_own_sdk_accepts_configuration_tasks_and_predictions(tmp_path: Path) -> None:
-    interface = pytest.importorskip(
-        "label_studio_sdk.label_interface", reason="label-studio-sdk is not installed"
-    )
+    interface = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
     partial = {"composition": 7, "image_clarity": "very clear", "subject_background": {"subject": "bed"}}
     write_tasks([label(1), label(2, said=partial)], tmp_path / "tasks.json")
     configuration = config_path(tmp_path / "tasks.json").read_text(encoding="utf-8")

@@ -12,13 +12,13 @@ from small_models import write
 
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.cli import main
-from realqa_cli.decoding.continuity import Ncm, all_numerals, metric
+from realqa_cli.decoding.continuity import NcmValue, all_numerals, metric
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.steps.ncm import log as ncm_log
-from realqa_cli.steps.ncm.ncm import NcmSettings, ncm
+from realqa_cli.steps.ncm.ncm import NcmSettings, measure_ncm
 
 WEIGHTS = np.array([1, 0.1, 0.01])
 
@@ -28,7 +28,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def by_formula(text: str, p_M_10: np.ndarray) -> Ncm:
+def by_formula(text: str, p_M_10: np.ndarray) -> NcmValue:
     """The paper's equations, written down once more."""
     digits = [int(c) for c in text if c != "."]
     score = sum(w * d for w, d in zip(WEIGHTS, digits, strict=False))
@@ -38,12 +38,12 @@ def by_formula(text: str, p_M_10: np.ndarray) -> Ncm:
         others = sum(j * p[j] for j in range(10) if j != d)
         release += w * others
         starred += w * others / (1 - p[d])
-    return Ncm((plain - score) ** 2, (starred - score) ** 2, (release - score) ** 2)
+    return NcmValue((plain - score) ** 2, (starred - score) ** 2, (release - score) ** 2)
 
 
 def logits_after(backend: HFBackend, prompt: str, image: Any, tokens: tuple[int, ...] = ()) -> np.ndarray:
     """The next token's logits from one plain forward pass over the prompt's tokens and some more."""
-    batch = backend.prepares.batch([prompt], [[image]])
+    batch = backend.processor.batch([prompt], [[image]])
     more = torch.tensor([tokens], dtype=torch.long)
     inputs = dict(batch.inputs)
     if batch.token_types_B_T is not None:
@@ -59,66 +59,54 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_direct(tmp_path_factory.mktemp("data"), 4)
 
 
-def measured(backend: HFBackend, data: Path) -> tuple[list[conversations.Conversation], list[Ncm]]:
-    read = conversations.read([data])
-    collator = Collator(backend.prepares, digits=3, max_length=2048, takes_mask=True)
+def measured(backend: HFBackend, data: Path) -> tuple[list[conversations.Conversation], list[NcmValue]]:
+    read = conversations.read_conversations([data])
+    collator = Collator(backend.processor, digits=3, max_length=2048, takes_mask=True)
     batch = collator(read)
     with torch.inference_mode():
         return read, answer_logits(backend.model, batch).metrics(batch["spots"])
 
 
-def as_numbers(found: Ncm) -> list[float]:
+def as_numbers(found: NcmValue) -> list[float]:
     return [found.ncm, found.star, found.star_release]
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "llava"])
-def test_with_one_token_a_digit_it_is_the_softmax_over_ten_logits(
-    family: str, data: Path, tmp_path: Path
-) -> None:
+def test_with_one_token_a_digit_it_is_the_softmax_over_ten_logits(family: str, data: Path, tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model", family))
     read, found = measured(backend, data)
     for conversation, one in zip(read, found, strict=True):
         text, image = conversation.numeral, conversation_photo(conversation)
         assert text is not None
-        tokens = {c: backend.prepares.encode([c])[0][0] for c in "0123456789."}
-        prompt = backend.prepares.render_turns(conversation.turns[:1], answer_next=True)
+        tokens = {c: backend.processor.encode([c])[0][0] for c in "0123456789."}
+        prompt = backend.processor.render_turns(conversation.turns[:1], answer_next=True)
         prompt += "The score of this image is "
         rows = []
         for n in (0, 2, 3):
             before = tuple(tokens[c] for c in text[:n])
-            rows.append(
-                softmax(logits_after(backend, prompt, image, before)[[tokens[c] for c in "0123456789"]])
-            )
-        assert np.allclose(
-            as_numbers(one), as_numbers(by_formula(text, np.array(rows))), rtol=1e-3, atol=1e-4
-        )
+            rows.append(softmax(logits_after(backend, prompt, image, before)[[tokens[c] for c in "0123456789"]]))
+        assert np.allclose(as_numbers(one), as_numbers(by_formula(text, np.array(rows))), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "llava"])
-def test_with_merged_digits_it_sums_over_all_ways_to_write_a_number(
-    family: str, data: Path, tmp_path: Path
-) -> None:
+def test_with_merged_digits_it_sums_over_all_ways_to_write_a_number(family: str, data: Path, tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model", family, merges_digits=True))
     read, found = measured(backend, data)
     for conversation, one in [*zip(read, found, strict=True)][1:2]:
         text, image = conversation.numeral, conversation_photo(conversation)
         assert text is not None
-        prompt = backend.prepares.render_turns(conversation.turns[:1], answer_next=True)
+        prompt = backend.processor.render_turns(conversation.turns[:1], answer_next=True)
         prompt += "The score of this image is"  # the blank after it belongs to the number's first token
-        bare = backend.prepares.encode([prompt])[0]
+        bare = backend.processor.encode([prompt])[0]
         words = [" " + numeral + "." for numeral in all_numerals(3)]
-        paths = [tuple(ids[len(bare) :]) for ids in backend.prepares.encode([prompt + w for w in words])]
+        paths = [tuple(ids[len(bare) :]) for ids in backend.processor.encode([prompt + w for w in words])]
         joint = np.exp(held_to(backend, prompt, image, paths))
         rows = []
         for i, start in enumerate((0, 2, 3)):
-            p = np.array(
-                [joint[[w[1:].startswith(text[:start] + str(j)) for w in words]].sum() for j in range(10)]
-            )
+            p = np.array([joint[[w[1:].startswith(text[:start] + str(j)) for w in words]].sum() for j in range(10)])
             rows.append(p / p.sum())
             assert i == 0 or 0 < p.sum() < 1
-        assert np.allclose(
-            as_numbers(one), as_numbers(by_formula(text, np.array(rows))), rtol=1e-3, atol=1e-4
-        )
+        assert np.allclose(as_numbers(one), as_numbers(by_formula(text, np.array(rows))), rtol=1e-3, atol=1e-4)
 
 
 def held_to(backend: HFBackend, prompt: str, image: Any, paths: list[tuple[int, ...]]) -> np.ndarray:
@@ -163,7 +151,7 @@ def test_a_certain_model_has_no_ncm_and_a_star_that_stays_finite() -> None:
 
 def test_the_step_measures_a_model_on_conversations(data: Path, tmp_path: Path) -> None:
     model = write(tmp_path / "model", "qwen2_vl")
-    found = ncm(conversations.read([data]), NcmSettings(model=str(model), batch_size=3))
+    found = measure_ncm(conversations.read_conversations([data]), NcmSettings(model=str(model), batch_size=3))
     _, singles = measured(load(model), data)
     assert found["n"] == 4
     assert found["ncm"] == pytest.approx(np.mean([one.ncm for one in singles]), rel=1e-4)
@@ -178,7 +166,7 @@ def test_conversations_without_direct_answers_are_refused(data: Path, tmp_path: 
     file = data.with_name("other.jsonl")
     file.write_text("".join(json.dumps(one) + "\n" for one in lines))
     with pytest.raises(UsageError, match="no conversation has a direct answer"):
-        ncm(conversations.read([file]), NcmSettings(model=str(write(tmp_path / "model"))))
+        measure_ncm(conversations.read_conversations([file]), NcmSettings(model=str(write(tmp_path / "model"))))
 
 
 def log_file(folder: Path, count: int, *, gaps: bool = False) -> Path:
@@ -186,9 +174,7 @@ def log_file(folder: Path, count: int, *, gaps: bool = False) -> Path:
     lines = []
     for step in range(1, count + 1):
         value = None if gaps and step % 2 else 2.0 if step <= count // 2 else 0.5
-        lines.append(
-            {"step": step, "loss": 4 / step, "ncm": value, "ncm_star": value, "ncm_star_release": value}
-        )
+        lines.append({"step": step, "loss": 4 / step, "ncm": value, "ncm_star": value, "ncm_star_release": value})
     (folder / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     return folder / "log.jsonl"
 
@@ -234,9 +220,7 @@ def test_the_plot_is_a_picture_with_a_panel_a_run(tmp_path: Path) -> None:
 
 
 class TestCommand:
-    def test_a_model_is_measured(
-        self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_a_model_is_measured(self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["ncm", str(data), "--model", str(write(tmp_path / "model")), "--batch-size", "2"]) == 0
         (found,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert found.keys() == {"ncm", "ncm_star", "ncm_star_release", "loss", "n"}
@@ -249,11 +233,7 @@ class TestCommand:
         assert "lora: 20 steps are logged, so its two halves are compared" in said.err
         assert picture.read_bytes().startswith(b"\x89PNG")
 
-    @pytest.mark.parametrize(
-        "arguments", [[], ["c.jsonl", "--log", "log.jsonl"], ["c.jsonl", "--plot", "a.png"]]
-    )
-    def test_it_wants_conversations_or_a_log(
-        self, arguments: list[str], capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    @pytest.mark.parametrize("arguments", [[], ["c.jsonl", "--log", "log.jsonl"], ["c.jsonl", "--plot", "a.png"]])
+    def test_it_wants_conversations_or_a_log(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["ncm", *arguments]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1

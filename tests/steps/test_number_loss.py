@@ -8,12 +8,12 @@ import torch
 from made_conversations import load, write_direct
 from small_models import write
 
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.prompts import DIRECT_END, DIRECT_PREFIX, DIRECT_QUESTION
 from realqa_cli.inference.teacher_forcing import conversations
-from realqa_cli.inference.teacher_forcing.answer_logits import AnswerLogits, Spot, answer_logits
+from realqa_cli.inference.teacher_forcing.answer_logits import AnswerLogits, NumeralSpan, answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.number_loss import SIGMA, _expected, number_loss
 from realqa_cli.media import photo as media
@@ -26,15 +26,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_direct(tmp_path_factory.mktemp("data"), 5)
 
 
-def run(backend: HFBackend, data: Path) -> tuple[list[conversations.Conversation], AnswerLogits, list[Spot]]:
-    read = conversations.read([data])
-    collator = Collator(backend.prepares, digits=3, max_length=2048, takes_mask=True, scale=SCALE)
+def run(backend: HFBackend, data: Path) -> tuple[list[conversations.Conversation], AnswerLogits, list[NumeralSpan]]:
+    read = conversations.read_conversations([data])
+    collator = Collator(backend.processor, digits=3, max_length=2048, takes_mask=True, scale=SCALE)
     batch = collator(read)
     return read, answer_logits(backend.model, batch), batch["spots"]
 
 
-def ask(conversation: conversations.Conversation, more: str = "") -> Ask:
-    return Ask(DIRECT_QUESTION, (media.open_photo(conversation.images[0]),), DIRECT_PREFIX + more)
+def ask(conversation: conversations.Conversation, more: str = "") -> Prompt:
+    return Prompt(DIRECT_QUESTION, (media.open_photo(conversation.images[0]),), DIRECT_PREFIX + more)
 
 
 def gaussian(label: float) -> dict[str, float]:
@@ -92,17 +92,15 @@ def softmax(logs: np.ndarray) -> np.ndarray:
     return np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
 
 
-def test_with_merged_digits_the_expected_number_is_the_same_sum_over_the_trie(
-    data: Path, tmp_path: Path
-) -> None:
+def test_with_merged_digits_the_expected_number_is_the_same_sum_over_the_trie(data: Path, tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model", merges_digits=True))
     read, logits, spots = run(backend, data)
     with torch.no_grad():
         logs = logits.edge_log_probs(spots)
         found = _expected(torch.cat(logs), [spot.target for spot in spots if spot.target]).tolist()
-    start = backend.prepares.render_turns(read[0].turns[:1], answer_next=True) + DIRECT_PREFIX[:-1]
-    (bare,), texts = backend.prepares.encode([start]), numerals(3, *SCALE)
-    whole = backend.prepares.encode([f"{start} {text}{DIRECT_END}" for text in texts])
+    start = backend.processor.render_turns(read[0].turns[:1], answer_next=True) + DIRECT_PREFIX[:-1]
+    (bare,), texts = backend.processor.encode([start]), numerals(3, *SCALE)
+    whole = backend.processor.encode([f"{start} {text}{DIRECT_END}" for text in texts])
     paths = {text: tuple(ids[len(bare) :]) for text, ids in zip(texts, whole, strict=True)}
     for spot, log, value in zip(spots, logs, found, strict=True):
         assert spot.target is not None
@@ -119,9 +117,9 @@ def test_with_merged_digits_the_expected_number_is_the_same_sum_over_the_trie(
 
 def test_the_nodes_beside_an_answer_do_not_touch_the_answer(data: Path, tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
-    read = conversations.read([data])
-    plain = Collator(backend.prepares, digits=3, max_length=2048, takes_mask=True)(read)
-    more = Collator(backend.prepares, digits=3, max_length=2048, takes_mask=True, scale=SCALE)(read)
+    read = conversations.read_conversations([data])
+    plain = Collator(backend.processor, digits=3, max_length=2048, takes_mask=True)(read)
+    more = Collator(backend.processor, digits=3, max_length=2048, takes_mask=True, scale=SCALE)(read)
     assert more["input_ids"].shape[1] - plain["input_ids"].shape[1] == 6
     with torch.inference_mode():
         one, other = answer_logits(backend.model, plain), answer_logits(backend.model, more)
@@ -138,7 +136,7 @@ def test_it_is_least_where_the_model_says_the_target(digits: int, merges: bool, 
     """Of log-probabilities that each node can have: by gradient descent on the edges alone."""
     from small_models import tokenizer
 
-    from realqa_cli.decoding.continuity import Digits, all_numerals
+    from realqa_cli.decoding.continuity import NumeralDigits, all_numerals
     from realqa_cli.domain.numerals import token_trie
     from realqa_cli.inference.teacher_forcing.number_loss import NumberTargets
 
@@ -148,7 +146,7 @@ def test_it_is_least_where_the_model_says_the_target(digits: int, merges: bool, 
         return [[*ids] for ids in words(texts, add_special_tokens=False)["input_ids"]]
 
     _, trie = token_trie(encode, DIRECT_PREFIX, all_numerals(digits), DIRECT_END)
-    maker = NumberTargets(Digits(trie, digits), SCALE)
+    maker = NumberTargets(NumeralDigits(trie, digits), SCALE)
     text = numerals(digits, *SCALE)[-3]
     target = maker.target(text, float(text))
     seen = target.plan.branches

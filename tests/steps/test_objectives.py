@@ -19,17 +19,17 @@ from small_models import write
 from small_training import SMALL, _one_thread, log_of, settings  # noqa: F401  (pytest finds the fixture by its name)
 
 from realqa_cli import Scorer
-from realqa_cli.backends.base import Ask
-from realqa_cli.backends.hf.regression_head import FILE
+from realqa_cli.backends.base import Prompt
+from realqa_cli.backends.hf.regression_head import HEAD_FILE
 from realqa_cli.cli import main
 from realqa_cli.domain import levels, prompts
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.teacher_forcing import conversations
-from realqa_cli.inference.teacher_forcing.data_spec import Lessons
+from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
 from realqa_cli.media.photo import open_photo
 from realqa_cli.models import find
 from realqa_cli.steps.train.objectives import levels_objective as in_levels
-from realqa_cli.steps.train.objectives.objective import Setup, make
+from realqa_cli.steps.train.objectives.objective import ObjectiveSetup, make_objective
 from realqa_cli.steps.train.train import train
 
 BASELINES = ["levels", "regression"]
@@ -94,9 +94,7 @@ class TestBoth:
         losses = [line["loss"] for line in log_of(folder)]
         assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 2
 
-    def test_the_metric_of_numbers_is_null_in_the_log(
-        self, objective: str, learnt: Callable[[str], Path]
-    ) -> None:
+    def test_the_metric_of_numbers_is_null_in_the_log(self, objective: str, learnt: Callable[[str], Path]) -> None:
         for line in log_of(learnt(objective)):
             assert line["ncm"] is line["ncm_star"] is line["ncm_star_release"] is None
             assert line["samples_per_second"] > 0
@@ -114,9 +112,7 @@ class TestBoth:
     def test_it_begins_with_new_weights_where_it_is_told_to(
         self, objective: str, learnt: Callable[[str], Path], data: Path, tmp_path: Path
     ) -> None:
-        how = settings(
-            learnt(objective), objective=objective, tuning="scratch", max_steps=1, learning_rate=1e-9
-        )
+        how = settings(learnt(objective), objective=objective, tuning="scratch", max_steps=1, learning_rate=1e-9)
         train([data], tmp_path / "run", how)
         before, after = weights(learnt(objective)), weights(tmp_path / "run")
         assert before.keys() == after.keys()
@@ -130,9 +126,7 @@ class TestBoth:
         file = write_lines(tmp_path / "c.jsonl", lines)
         account = train([file], tmp_path / "run", settings(base, objective=objective, max_steps=1))
         assert account["conversations"] == 1
-        assert (
-            f"2 of 3 conversations have no direct answer, from which the objective {objective}" in caplog.text
-        )
+        assert f"2 of 3 conversations have no direct answer, from which the objective {objective}" in caplog.text
         with pytest.raises(UsageError, match=r"c\.jsonl: no conversation has a direct answer"):
             train([write_lines(file, lines[1:])], tmp_path / "none", settings(base, objective=objective))
 
@@ -146,18 +140,18 @@ class TestBoth:
 class TestLevels:
     def test_the_answer_is_a_word_of_the_exact_label(self, base: Path, tmp_path: Path) -> None:
         lines = [direct(photo(tmp_path, 0), "3.40", mos=3.4049), direct("0.png", "3.40")]
-        read = conversations.read([write_lines(tmp_path / "c.jsonl", lines)])
-        setup = Setup(load(base).prepares, Lessons((1, 5), 3, None, {}), 2048, takes_mask=True)
-        batch = make("levels", setup).collate(read)
+        read = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", lines)])
+        setup = ObjectiveSetup(load(base).processor, DataSpec((1, 5), 3, None, {}), 2048, takes_mask=True)
+        batch = make_objective("levels", setup).collate(read)
         labels = [row[row >= 0] for row in batch["labels"]]
-        said = setup.prepares.tokenizer.batch_decode(labels, skip_special_tokens=True)
+        said = setup.processor.tokenizer.batch_decode(labels, skip_special_tokens=True)
         assert said == ["The quality of this image is good.", "The quality of this image is fair."]
         assert not batch["spots"]
 
     def test_a_video_stays_one(self, tmp_path: Path) -> None:
         line = direct(photo(tmp_path, 0), "4.90")
         line["messages"][1]["content"] = "The score of this video is 4.90."
-        (read,) = conversations.read([write_lines(tmp_path / "c.jsonl", [line])])
+        (read,) = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [line])])
         assert in_levels.in_words(read, (1, 5)).turns[-1][1] == "The quality of this video is excellent."
 
     def test_a_record_holds_every_word_and_the_number_that_they_come_to(
@@ -168,7 +162,7 @@ class TestLevels:
         assert [*record["levels"]] == [*levels.WORDS]
         shares = np.array([*record["levels"].values()])
         assert shares.sum() == pytest.approx(1)
-        assert record["score"] == pytest.approx(float(shares @ levels.values(1, 5)))
+        assert record["score"] == pytest.approx(float(shares @ levels.level_values(1, 5)))
         best = levels.WORDS[int(shares.argmax())]
         assert record["text"] == f"The quality of this image is {best}."
         assert record["mode"] == 5 - levels.WORDS.index(best)
@@ -180,14 +174,14 @@ class TestLevels:
         backend = load(base)
         (record,) = Scorer(str(base), method="levels", scale=(1, 5)).score([data.parent / "1.png"])
         image = open_photo(data.parent / "1.png")
-        begun = backend.prepares.render(prompts.DIRECT_QUESTION, 1) + prompts.LEVEL_PREFIX
-        before = len(backend.prepares.encode([begun])[0])
+        begun = backend.processor.render(prompts.DIRECT_QUESTION, 1) + prompts.LEVEL_PREFIX
+        before = len(backend.processor.encode([begun])[0])
         totals = []
         for word in levels.WORDS:
-            prompt = backend.prepares.batch([begun + word], [[image]])
+            prompt = backend.processor.batch([begun + word], [[image]])
             with torch.inference_mode():
                 logs = backend.model(**prompt.forward_inputs()).logits.float().log_softmax(-1)[0]
-            count = len(backend.prepares.encode([begun + word])[0]) - before
+            count = len(backend.processor.encode([begun + word])[0]) - before
             ids = prompt.ids_B_T[0, -count:]
             totals.append(sum(float(logs[-count - 1 + i, token]) for i, token in enumerate(ids)))
         expected = np.exp(np.array(totals) - np.logaddexp.reduce(totals))
@@ -203,16 +197,14 @@ class TestRegression:
         assert [record[name] for name in unknown] == [None] * len(unknown)
         assert (record["method"], record["scale"]) == ("regression", [1.0, 5.0])
 
-    def test_scoring_sees_what_training_saw_in_any_company(
-        self, learnt: Callable[[str], Path], data: Path
-    ) -> None:
+    def test_scoring_sees_what_training_saw_in_any_company(self, learnt: Callable[[str], Path], data: Path) -> None:
         backend = load(learnt("regression"))
-        read = conversations.read([data])
-        setup = Setup(backend.prepares, Lessons((1, 5), 3, None, {}), 2048, takes_mask=True)
-        objective = make("regression", setup)
+        read = conversations.read_conversations([data])
+        setup = ObjectiveSetup(backend.processor, DataSpec((1, 5), 3, None, {}), 2048, takes_mask=True)
+        objective = make_objective("regression", setup)
         batch = objective.collate(read)
         assert batch["labels"].tolist() == pytest.approx([0.975 * i / 11 for i in range(12)], abs=0.003)
-        asks = [Ask(prompts.DIRECT_QUESTION, (open_photo(one.images[0]),)) for one in read]
+        asks = [Prompt(prompts.DIRECT_QUESTION, (open_photo(one.images[0]),)) for one in read]
         together = backend.values(asks)
         alone = [float(backend.values([ask])[0]) for ask in asks]
         assert together == pytest.approx(alone, abs=1e-5)
@@ -225,7 +217,7 @@ class TestRegression:
     ) -> None:
         from transformers import AutoModelForImageTextToText
 
-        assert {*load_file(learnt("regression") / FILE)} == {"weight", "bias"}
+        assert {*load_file(learnt("regression") / HEAD_FILE)} == {"weight", "bias"}
         old, new = (AutoModelForImageTextToText.from_pretrained(f) for f in (base, learnt("regression")))
         assert torch.equal(old.lm_head.weight, new.lm_head.weight)
 
@@ -233,19 +225,15 @@ class TestRegression:
         self, learnt: Callable[[str], Path], data: Path, tmp_path: Path
     ) -> None:
         folder = shutil.copytree(learnt("regression"), tmp_path / "copy")
-        (folder / FILE).unlink()
-        with pytest.raises(
-            ModelError, match=f"{FILE}: its regression head cannot be loaded: .*; copy the whole"
-        ):
+        (folder / HEAD_FILE).unlink()
+        with pytest.raises(ModelError, match=f"{HEAD_FILE}: its regression head cannot be loaded: .*; copy the whole"):
             Scorer(str(folder))
 
     @pytest.mark.parametrize("tuning", ["lora", "full"])
     def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
         self, tuning: str, base: Path, data: Path, tmp_path: Path
     ) -> None:
-        how = settings(
-            base, objective="regression", tuning=tuning, max_steps=12, save_steps=4, learning_rate=1e-2
-        )
+        how = settings(base, objective="regression", tuning=tuning, max_steps=12, save_steps=4, learning_rate=1e-2)
         train([data], tmp_path / "whole", how)
         with pytest.raises(KeyboardInterrupt):
             train([data], tmp_path / "stopped", how, watch=stop_at(7))
@@ -268,9 +256,7 @@ class TestRegression:
         given = [str(part) for name, value in more.items() for part in (f"--{name.replace('_', '-')}", value)]
         launcher = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "realqa_cli", "train", str(data)]
         env = environment(OMP_NUM_THREADS="1")
-        ran = subprocess.run(
-            [sys.executable, "-m", *launcher, *given], env=env, capture_output=True, text=True
-        )
+        ran = subprocess.run([sys.executable, "-m", *launcher, *given], env=env, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
         assert max(float(np.abs(one[name] - two[name]).max()) for name in one) < 1e-4

@@ -68,9 +68,7 @@ def test_nothing_is_left_of_files_that_were_not_finished(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "text", ['{"image": "a.jpg"}\n', "hello\n", '{"custom_id": 3, "response": {}}\n', ""]
-)
+@pytest.mark.parametrize("text", ['{"image": "a.jpg"}\n', "hello\n", '{"custom_id": 3, "response": {}}\n', ""])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "results.jsonl"
     file.write_text(text)
@@ -95,9 +93,7 @@ class TestThere:
     @pytest.fixture
     def requests(self, realqa_here: Realqa, photos: Path, tmp_path: Path) -> Path:
         file = tmp_path / "requests.jsonl"
-        ran = realqa_here(
-            "annotate", photos, "--model", "gpt-4o", "--max-pixels", 10_000, "--to", "openai-batch", file
-        )
+        ran = realqa_here("annotate", photos, "--model", "gpt-4o", "--max-pixels", 10_000, "--to", "openai-batch", file)
         assert (ran.code, ran.out) == (0, "")
         assert "requests to gpt-4o: 11, in files: 1" in ran.err
         return file
@@ -116,9 +112,7 @@ class TestThere:
     ) -> None:
         keys = [line["custom_id"] for line in lines(requests)]
         results = [result(key, json.dumps(label(i))) for i, key in enumerate(keys)]
-        (tmp_path / "results.jsonl").write_text(
-            "".join(json.dumps(line) + "\n" for line in reversed(results))
-        )
+        (tmp_path / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in reversed(results)))
         output = tmp_path / "labels.jsonl"
         ran = realqa_here("annotate", "--from", "openai-batch", tmp_path / "results.jsonl", "-o", output)
         assert ran.code == 0, ran.err

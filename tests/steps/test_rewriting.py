@@ -20,7 +20,7 @@ from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.cli import main
 from realqa_cli.domain.prompts import slot_texts
 from realqa_cli.errors import ModelError
-from realqa_cli.io.labels import Row
+from realqa_cli.io.labels import LabelRow
 from realqa_cli.steps.build_cot import critique
 from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
 from realqa_cli.steps.build_cot.rewriting import Rewriter
@@ -35,14 +35,12 @@ def composed_in(body: dict[str, Any]) -> str:
 
 def reworded(body: dict[str, Any]) -> str:
     """A good rewording: other words around the same values."""
-    return "In short, " + composed_in(body).replace(" is ", " remains ").replace(
-        "score remains <", "score is <"
-    )
+    return "In short, " + composed_in(body).replace(" is ", " remains ").replace("score remains <", "score is <")
 
 
-def rows(count: int) -> list[Row]:
+def rows(count: int) -> list[LabelRow]:
     label = {"attributes": FULL, "mos": 3.984, "mos_range": [1, 5]}
-    return [Row(f"labels.jsonl:{i}", f"{i}.jpg", "image", label) for i in range(count)]
+    return [LabelRow(f"labels.jsonl:{i}", f"{i}.jpg", "image", label) for i in range(count)]
 
 
 def rewrite(
@@ -158,7 +156,7 @@ def test_a_refused_key_ends_the_run_and_not_the_text() -> None:
 
 def test_one_server_can_do_for_many_lines_without_prose() -> None:
     label = {"mos": 3, "mos_range": [1, 5]}
-    plain = [Row("x:1", f"{i}.jpg", "image", label) for i in range(300)]
+    plain = [LabelRow("x:1", f"{i}.jpg", "image", label) for i in range(300)]
     with ChatServer() as server, ServerClient(ServerSettings(server.url)) as client:
         lines = list(Rewriter(client).rewrite(Builder(BuildSettings()).drafts([*plain, *rows(1)])))
     assert [line["format"] for line in lines] == ["direct"] * 301 + ["cot", "cot-regular"]
@@ -170,7 +168,7 @@ def test_added_tells_what_a_text_makes_up() -> None:
     assert critique.added(text.replace("out of", "/"), f"Low saturation in a level shot, a 7. {FINAL}") == []
     assert critique.added(text, f"A level shot, a 7. {FINAL}") == ["low saturation"]
     assert critique.added("Moderately cluttered, 3.5.", "Cluttered, 3.") == ["3.5", "moderately cluttered"]
-    assert critique.values(slot_texts(FULL))[:2] != []
+    assert critique.slot_values(slot_texts(FULL))[:2] != []
 
 
 @pytest.fixture
@@ -268,9 +266,7 @@ def test_without_an_output_file_the_lines_go_to_stdout(realqa: Realqa, labels: P
     assert "sk-secret" not in ran.out + ran.err
 
 
-def test_a_server_that_cannot_be_used_is_one_line_before_anything_is_replaced(
-    here: Here, labels: Path
-) -> None:
+def test_a_server_that_cannot_be_used_is_one_line_before_anything_is_replaced(here: Here, labels: Path) -> None:
     (labels / "old.jsonl").write_text("{}\n")
     with ChatServer() as server:
         gone = server.url
@@ -280,9 +276,7 @@ def test_a_server_that_cannot_be_used_is_one_line_before_anything_is_replaced(
     assert (labels / "old.jsonl").read_text() == "{}\n"
 
 
-def test_a_wrong_key_mid_way_is_one_line_that_does_not_show_it(
-    here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_key_mid_way_is_one_line_that_does_not_show_it(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "sk-secret-0123456789"
     monkeypatch.setenv("MY_KEY", key)
     with ChatServer(lambda body: status(401, f"{key} has expired")) as server:
@@ -301,9 +295,7 @@ def test_a_wrong_key_mid_way_is_one_line_that_does_not_show_it(
         (["--rewrite-server", "http://h/v1", "--formats", "direct"], "rewords the format cot only"),
     ],
 )
-def test_options_of_a_server_that_make_no_sense_are_one_line(
-    here: Here, arguments: list[str], words: str
-) -> None:
+def test_options_of_a_server_that_make_no_sense_are_one_line(here: Here, arguments: list[str], words: str) -> None:
     ran = here(*arguments)
     assert (ran.code, ran.out, len(ran.said)) == (2, "", 1)
     assert words in ran.said[0]

@@ -69,9 +69,7 @@ def test_a_record_holds_the_contracts_fields_in_its_order(scorer: Scorer) -> Non
 
 @pytest.mark.parametrize("name", ["bee", "brushes", "dandelion", "dogs", "mountain"])
 @pytest.mark.parametrize("kind", ["blur", "jpeg", "noise"])
-def test_the_score_falls_as_the_photo_gets_worse(
-    scorer: Scorer, name: str, kind: str, tmp_path: Path
-) -> None:
+def test_the_score_falls_as_the_photo_gets_worse(scorer: Scorer, name: str, kind: str, tmp_path: Path) -> None:
     photo = Image.open(PHOTOS / f"{name}.jpg").convert("RGB")
     made = {
         "blur": lambda: [photo.filter(ImageFilter.GaussianBlur(radius)) for radius in (0, 1, 2, 4, 8)],

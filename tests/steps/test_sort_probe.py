@@ -17,13 +17,20 @@ from small_models import TEMPLATE, tokenizer, write
 from transformers import LlamaConfig, LlamaForCausalLM, dynamic_module_utils
 
 from realqa_cli import models
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.text import TextBackend
 from realqa_cli.cli import main
 from realqa_cli.domain.instructions import sort_question
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
-from realqa_cli.steps.sort_probe.sort_probe import Marks, Probe, ProbeSettings, check, local, questions
+from realqa_cli.steps.sort_probe.sort_probe import (
+    Probe,
+    ProbeSettings,
+    TrialScore,
+    check_model,
+    local,
+    questions,
+)
 
 Sort = Callable[..., Ran]
 
@@ -68,9 +75,7 @@ def test_numbers_are_decimals_from_one_to_ten_as_python_writes_them() -> None:
     shares = [lengths.count(n) / len(lengths) for n in (1, 2, 3)]
     assert all(0.25 < share < 0.42 for share in shares), shares
     assert any(text.endswith(".0") for text in texts)
-    assert {
-        len(text.partition(".")[2]) for trial in questions(ProbeSettings(decimals=2)) for text in trial
-    } == {1, 2}
+    assert {len(text.partition(".")[2]) for trial in questions(ProbeSettings(decimals=2)) for text in trial} == {1, 2}
 
 
 def test_the_seed_decides_and_more_trials_only_add() -> None:
@@ -95,13 +100,13 @@ def test_the_seed_decides_and_more_trials_only_add() -> None:
     ],
 )
 def test_marks_treat_numbers_that_come_twice_as_two(answered: Any, given: list[float], marks: Any) -> None:
-    found = Marks.of(answered, given)
+    found = TrialScore.of(answered, given)
     assert (found.accuracy, found.recall, found.hallucination) == pytest.approx(marks)
 
 
 def test_the_papers_example_has_one_number_made_up() -> None:
     given = [9.0, 2.0, 2.0, 8.0, 1.51, 8.0, 3.6, 9.72, 6.0, 8.3]
-    found = Marks.of([1.51, 2.0, 2.0, 3.6, 6.0, 8.0, 8.0, 8.3, 8.72, 9.0, 9.72], given)
+    found = TrialScore.of([1.51, 2.0, 2.0, 3.6, 6.0, 8.0, 8.0, 8.3, 8.72, 9.0, 9.72], given)
     assert (found.accuracy, found.recall, found.hallucination) == pytest.approx((0.8, 1, 1 / 11))
 
 
@@ -110,10 +115,10 @@ values = st.lists(st.sampled_from([1.0, 1.5, 2.0, 3.25, 9.9]), min_size=2, max_s
 
 @given(values, values)
 def test_marks_are_shares_and_the_truth_is_perfect(answered: list[float], given: list[float]) -> None:
-    found = Marks.of(answered, given)
+    found = TrialScore.of(answered, given)
     assert all(0 <= share <= 1 for share in vars(found).values())
     assert found.accuracy <= found.recall + 1e-12
-    assert vars(Marks.of(sorted(given), given)) == {"accuracy": 1, "recall": 1, "hallucination": 0}
+    assert vars(TrialScore.of(sorted(given), given)) == {"accuracy": 1, "recall": 1, "hallucination": 0}
 
 
 def drops_two(body: dict[str, Any]) -> str:
@@ -259,12 +264,10 @@ def test_models_of_every_kind_are_asked_without_a_photo(family: str, folders: Pa
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "llava", "llama"])
-def test_an_answer_is_what_plain_greedy_decoding_writes_alone_or_in_a_batch(
-    family: str, folders: Path
-) -> None:
-    backend = TextBackend.load(models.find(str(folders / family)), Loading(device="cpu"))
-    asks = [Ask(sort_question(numbers)) for numbers in questions(ProbeSettings(trials=3, numbers=4))]
-    asks.append(Ask("Hi", prefix="So: "))
+def test_an_answer_is_what_plain_greedy_decoding_writes_alone_or_in_a_batch(family: str, folders: Path) -> None:
+    backend = TextBackend.load(models.find(str(folders / family)), LoadOptions(device="cpu"))
+    asks = [Prompt(sort_question(numbers)) for numbers in questions(ProbeSettings(trials=3, numbers=4))]
+    asks.append(Prompt("Hi", prefix="So: "))
     together = backend.answer(asks, 12)
     assert together == [backend.answer([ask], 12)[0] for ask in asks]
     assert together[-1].startswith("So: ")
@@ -381,10 +384,8 @@ def test_code_that_does_not_run_under_these_transformers_is_one_line_with_the_wa
 
 def test_an_architecture_that_nothing_here_knows_is_sent_to_a_server(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "mplug_owl2"}')
-    with pytest.raises(
-        ModelError, match=r"no architecture 'mplug_owl2', and it brings no code; serve .* --server"
-    ):
-        check(ModelSettings(model=str(tmp_path), trust_remote_code=True, revision="x"))
+    with pytest.raises(ModelError, match=r"no architecture 'mplug_owl2', and it brings no code; serve .* --server"):
+        check_model(ModelSettings(model=str(tmp_path), trust_remote_code=True, revision="x"))
 
 
 def test_what_is_measured_before_a_model_fails_is_shown(folders: Path, tmp_path: Path, sort: Sort) -> None:

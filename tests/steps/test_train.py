@@ -21,8 +21,8 @@ from small_training import SMALL, _one_thread, log_of, settings  # noqa: F401  (
 from realqa_cli import Scorer, models
 from realqa_cli.cli import main
 from realqa_cli.errors import OutputError, UsageError
-from realqa_cli.inference.teacher_forcing.data_spec import Lessons
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
+from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.train.settings import TrainSettings
 from realqa_cli.steps.train.train import train
 
@@ -63,16 +63,12 @@ class TestResult:
         assert told["base_model"] == str(base)
         assert (told["min_pixels"], told["max_pixels"]) == (56 * 56, 84 * 84)
         assert told["trained_on"] == "direct.jsonl: 12 conversations (12 direct)"
-        RealqaJson.model_validate(told)
+        ScorerConfig.model_validate(told)
         assert not [*(tmp_path / "run").glob("checkpoint-*")]
 
-    def test_every_linear_layer_but_the_head_gets_an_adapter(
-        self, base: Path, data: Path, tmp_path: Path
-    ) -> None:
+    def test_every_linear_layer_but_the_head_gets_an_adapter(self, base: Path, data: Path, tmp_path: Path) -> None:
         train([data], tmp_path / "all", settings(base, max_steps=1, lora_rank=2))
-        names = {
-            name.split(".lora_")[0].removeprefix("base_model.model.") for name in weights(tmp_path / "all")
-        }
+        names = {name.split(".lora_")[0].removeprefix("base_model.model.") for name in weights(tmp_path / "all")}
         linear = {
             name
             for name, module in load(base).model.named_modules()
@@ -103,9 +99,7 @@ class TestResult:
         AutoImageProcessor.from_pretrained(tmp_path / "run", backend="pil")
         assert json.loads((tmp_path / "run" / "realqa.json").read_text())["base_model"] is None
 
-    def test_activations_that_are_computed_twice_change_nothing(
-        self, base: Path, data: Path, tmp_path: Path
-    ) -> None:
+    def test_activations_that_are_computed_twice_change_nothing(self, base: Path, data: Path, tmp_path: Path) -> None:
         for name, twice in (("once", False), ("twice", True)):
             how = settings(base, max_steps=2, learning_rate=1e-2, gradient_checkpointing=twice)
             train([data], tmp_path / name, how)
@@ -157,9 +151,9 @@ class TestResult:
 
 class TestDefaults:
     def test_they_depend_on_tuning_and_on_what_is_taught(self) -> None:
-        scores = Lessons((1, 5), 3, None, {"direct": 1})
-        thoughts = Lessons((1, 5), 3, None, {"cot": 1, "direct": 1})
-        attributes = Lessons((1, 5), 3, None, {"mix": 1})
+        scores = DataSpec((1, 5), 3, None, {"direct": 1})
+        thoughts = DataSpec((1, 5), 3, None, {"cot": 1, "direct": 1})
+        attributes = DataSpec((1, 5), 3, None, {"mix": 1})
         lora, full = TrainSettings(device="cpu"), TrainSettings(device="cpu", tuning="full")
         assert [s.epochs for s in (lora.settle(scores), lora.settle(thoughts))] == [2, 6]
         assert [lora.settle(x).lora_dropout for x in (scores, attributes)] == [0.15, 0.05]
@@ -282,9 +276,7 @@ class TestMistakes:
         self, base: Path, data: Path, tmp_path: Path
     ) -> None:
         how = settings(base, tuning="full", max_steps=9, save_steps=1, learning_rate=1e30, warmup=0.0)
-        with pytest.raises(
-            UsageError, match=r"run: the loss became nan at step \d; the last checkpoint is kept"
-        ):
+        with pytest.raises(UsageError, match=r"run: the loss became nan at step \d; the last checkpoint is kept"):
             train([data], tmp_path / "run", how)
         steps = [line["step"] for line in log_of(tmp_path / "run")]
         assert (tmp_path / "run" / f"checkpoint-{steps[-1]}" / "trainer_state.json").is_file()
@@ -370,9 +362,7 @@ class TestCommand:
         assert (told["tuning"], told["batch_size"], told["seed"], told["weight_decay"]) == ("full", 3, 3, 0.2)
         out, err = capsys.readouterr()
         assert not out
-        last = (
-            f"realqa: 2 steps on 12 conversations; use it by: realqa score photos/ --model {tmp_path / 'run'}"
-        )
+        last = f"realqa: 2 steps on 12 conversations; use it by: realqa score photos/ --model {tmp_path / 'run'}"
         assert err.splitlines()[-1] == last
         assert main(["train", str(data), *given, "--resume"]) == 0
         assert "this run is complete, nothing to do" in capsys.readouterr().err

@@ -172,9 +172,7 @@ def test_the_command_finds_videos_in_folders_and_lines(realqa: Realqa, clips: Pa
     assert ran.records[-1]["mos"] == 2.5
 
 
-def test_a_run_with_a_broken_video_goes_on_and_ends_with_1(
-    realqa: Realqa, clips: Path, tmp_path: Path
-) -> None:
+def test_a_run_with_a_broken_video_goes_on_and_ends_with_1(realqa: Realqa, clips: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes((clips / "sharp.mp4").read_bytes()[:5000])
     output = tmp_path / "scores.jsonl"
     arguments = ("score", tmp_path / "broken.mp4", clips / "sharp.mp4", "--backend", "echo", "-o", output)

@@ -9,13 +9,13 @@ from PIL import Image
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.domain.prompts import DIRECT_PREFIX, DIRECT_QUESTION
 
 
 def load(folder: Path, **loading: int) -> HFBackend:
-    found = backends.load("hf", models.find(str(folder)), Loading(**loading))
+    found = backends.load("hf", models.find(str(folder)), LoadOptions(**loading))
     assert isinstance(found, HFBackend)
     return found
 
@@ -27,27 +27,25 @@ def photos() -> list[Image.Image]:
     return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in sizes]
 
 
-def asks(images: list[Image.Image]) -> list[Ask]:
-    return [Ask(DIRECT_QUESTION, (image,), DIRECT_PREFIX) for image in images]
+def asks(images: list[Image.Image]) -> list[Prompt]:
+    return [Prompt(DIRECT_QUESTION, (image,), DIRECT_PREFIX) for image in images]
 
 
-def brute_force(backend: HFBackend, ask: Ask, texts: list[str]) -> np.ndarray:
+def brute_force(backend: HFBackend, ask: Prompt, texts: list[str]) -> np.ndarray:
     """Each continuation's log-probability from one plain forward pass over the whole text."""
-    prompt = backend.prepares.render(ask.question, 1) + ask.prefix
-    (bare,) = backend.prepares.encode([prompt])
+    prompt = backend.processor.render(ask.question, 1) + ask.prefix
+    (bare,) = backend.processor.encode([prompt])
     found = []
     for text in texts:
-        batch = backend.prepares.batch([prompt + text], [ask.images])
+        batch = backend.processor.batch([prompt + text], [ask.images])
         inputs = dict(batch.inputs)
         if batch.token_types_B_T is not None:
             inputs["mm_token_type_ids"] = batch.token_types_B_T
         with torch.inference_mode():
-            logits = backend.model(
-                input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T.long(), **inputs
-            ).logits
+            logits = backend.model(input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T.long(), **inputs).logits
         log_probs = torch.log_softmax(logits[0, :-1].double(), dim=-1)
         each = log_probs.gather(1, batch.ids_B_T[0, 1:, None])[:, 0]
-        (whole,) = backend.prepares.encode([prompt + text])
+        (whole,) = backend.processor.encode([prompt + text])
         own = len(whole) - len(os.path.commonprefix([bare, whole]))
         found.append(float(each[-own:].sum()))
     return np.array(found)

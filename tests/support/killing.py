@@ -106,9 +106,7 @@ def _await_bill(bills: Path, process: subprocess.Popen[bytes]) -> None:
 
 def _toll(photos: Path, output: Path, bills: Path, kills: int) -> Toll:
     records = [json.loads(line) for line in output.read_text().splitlines()]
-    billed = Counter(
-        (bill["photo"], bill["turn"]) for bill in map(json.loads, bills.read_text().splitlines())
-    )
+    billed = Counter((bill["photo"], bill["turn"]) for bill in map(json.loads, bills.read_text().splitlines()))
     names = sorted(str(path) for path in photos.iterdir())
     assert [record["image"] for record in records] == names, "each photo has one record, in order"
     assert all("error" not in record for record in records)

@@ -13,7 +13,7 @@ import torch
 from chat_server import ChatServer, Fault, completion
 from PIL import Image
 
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 
 
@@ -27,7 +27,7 @@ class LogprobServer(ChatServer):
     def _answer(self, body: dict[str, Any]) -> Fault:
         text, images = self._prompt(body)
         with self._lock, torch.inference_mode():
-            prompt = self.backend.prepares.batch([text], [images])
+            prompt = self.backend.processor.batch([text], [images])
             inputs = dict(prompt.inputs) | {"input_ids": prompt.ids_B_T, "attention_mask": prompt.mask_B_T}
             if prompt.token_types_B_T is not None:
                 inputs["mm_token_type_ids"] = prompt.token_types_B_T
@@ -39,28 +39,22 @@ class LogprobServer(ChatServer):
                 return_dict_in_generate=True,
             )
         ids = out.sequences[0, prompt.ids_B_T.shape[1] :].tolist()
-        words = self.backend.prepares.tokenizer
+        words = self.backend.processor.tokenizer
         written = words.decode(ids, skip_special_tokens=True)
         more: dict[str, Any] = {}
         if body.get("logprobs") and self.top:
             count = min(self.top, body["top_logprobs"])
             logits = [step[0] for step in out.logits]
-            more["logprobs"] = {
-                "content": [self._place(*pair, count) for pair in zip(ids, logits, strict=True)]
-            }
+            more["logprobs"] = {"content": [self._place(*pair, count) for pair in zip(ids, logits, strict=True)]}
         reply = json.loads(completion(written, **more))
         reply["usage"] = {"prompt_tokens": prompt.ids_B_T.shape[1], "completion_tokens": len(ids)}
         return Fault(body=json.dumps(reply))
 
     def _prompt(self, body: dict[str, Any]) -> tuple[str, tuple[Image.Image, ...]]:
         user, *begun = body["messages"]
-        parts = (
-            user["content"]
-            if isinstance(user["content"], list)
-            else [{"type": "text", "text": user["content"]}]
-        )
+        parts = user["content"] if isinstance(user["content"], list) else [{"type": "text", "text": user["content"]}]
         images = tuple(image_of(part) for part in parts if part["type"] == "image_url")
-        ask = Ask(parts[-1]["text"], images)
+        ask = Prompt(parts[-1]["text"], images)
         if begun and self.honours_continuing and body.get("continue_final_message"):
             return self.backend.text(ask) + begun[0]["content"], images
         assistant = [f"{begun[0]['content']}<|im_end|>\n<|im_start|>assistant\n"] if begun else []
@@ -73,7 +67,7 @@ class LogprobServer(ChatServer):
         return {**own, "top_logprobs": likely}
 
     def _entry(self, token: int, log_prob: float) -> dict[str, Any]:
-        text = self.backend.prepares.tokenizer.decode([token])
+        text = self.backend.processor.tokenizer.decode([token])
         return {"token": text, "logprob": log_prob, "bytes": [*text.encode()]}
 
 

@@ -12,9 +12,7 @@ RATINGS = st.fixed_dictionaries(
 )
 
 
-SHOWN = st.fixed_dictionaries(
-    {}, optional={"subject": st.text(max_size=30), "background": st.text(max_size=30)}
-)
+SHOWN = st.fixed_dictionaries({}, optional={"subject": st.text(max_size=30), "background": st.text(max_size=30)})
 
 
 labels = st.fixed_dictionaries(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Loading
+from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.domain import prompts
 
@@ -61,6 +61,6 @@ def write_direct(folder: Path, count: int = 12) -> Path:
 
 def load(folder: Path) -> HFBackend:
     """A model folder as the backend that scores with it."""
-    found = backends.load("hf", models.find(str(folder)), Loading(device="cpu"))
+    found = backends.load("hf", models.find(str(folder)), LoadOptions(device="cpu"))
     assert isinstance(found, HFBackend)
     return found

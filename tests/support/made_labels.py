@@ -24,9 +24,7 @@ def content(number: int) -> str:
     return f"sha256:{number:064x}"
 
 
-def label(
-    number: int, *, model: str = "gpt-4o", said: Mapping[str, Any] | None = None, **more: Any
-) -> dict[str, Any]:
+def label(number: int, *, model: str = "gpt-4o", said: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {
         "image": f"photos/{number}.jpg",
         "attributes": deepcopy(dict(SAID if said is None else said)),

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.onnx.model import OnnxBackend
 from realqa_cli.domain import prompts
@@ -34,7 +34,7 @@ Weights = dict[str, Any]
 
 def load(folder: Path | str, **loading: Any) -> Both:
     source = models.find(str(folder))
-    onnx, hf = (backends.load(name, source, Loading(**loading)) for name in ("onnx", "hf"))
+    onnx, hf = (backends.load(name, source, LoadOptions(**loading)) for name in ("onnx", "hf"))
     assert isinstance(onnx, OnnxBackend)
     assert isinstance(hf, HFBackend)
     return onnx, hf
@@ -64,15 +64,13 @@ def crops(count: int = 20) -> list[Image.Image]:
     for index in range(count):
         photo = Image.open(files[index % len(files)]).convert("RGB")
         width, height = rng.integers(60, 320, 2).tolist()
-        left, top = (
-            int(rng.integers(0, max(1, side))) for side in (photo.width - width, photo.height - height)
-        )
+        left, top = (int(rng.integers(0, max(1, side))) for side in (photo.width - width, photo.height - height))
         found.append(photo.crop((left, top, left + width, top + height)))
     return found
 
 
-def asks(images: list[Image.Image]) -> list[Ask]:
-    return [Ask.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
+def asks(images: list[Image.Image]) -> list[Prompt]:
+    return [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
 
 
 def film(count: int) -> Clip:

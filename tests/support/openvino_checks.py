@@ -14,7 +14,7 @@ from process import PHOTOS, environment
 
 from realqa_cli import Scorer, models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Ask, Loading, Unfit
+from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.onnx.model import OnnxBackend, OpenVinoBackend
 from realqa_cli.backends.onnx.runtimes import OpenVino
@@ -28,7 +28,7 @@ __all__ = ["random_both"]  # a fixture
 
 
 def load(folder: Path | str = "realqa-tiny", dtype: str = "auto") -> OpenVinoBackend:
-    backend = backends.load("openvino", models.find(str(folder)), Loading(dtype=dtype))
+    backend = backends.load("openvino", models.find(str(folder)), LoadOptions(dtype=dtype))
     assert isinstance(backend, OpenVinoBackend)
     return backend
 
@@ -47,18 +47,16 @@ def test_in_float32_every_numeral_has_the_probability_that_hf_gives_it(
     for texts, end in ((NUMERALS, "."), (["low", "low-key", "high", "medium saturation"], "\n")):
         assert np.abs(ours.log_probs(few, texts, end) - hf.log_probs(few, texts, end)).max() < 1e-4
     others = [
-        Ask.about(film(3), prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX),
-        Ask("Which is better?", tuple(crops(2)), "Number "),
-        Ask("Is 3.9 a number?", (), "It is "),
+        Prompt.about(film(3), prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX),
+        Prompt("Which is better?", tuple(crops(2)), "Number "),
+        Prompt("Is 3.9 a number?", (), "It is "),
     ]
     assert np.abs(ours.log_probs(others, NUMERALS, ".") - hf.log_probs(others, NUMERALS, ".")).max() < 1e-4
 
 
 def test_in_float32_scores_and_chains_of_thought_agree() -> None:
     images = crops(3)
-    ours, theirs = (
-        Scorer(backend=name, dtype="float32", method="cot").score(images) for name in ("openvino", "onnx")
-    )
+    ours, theirs = (Scorer(backend=name, dtype="float32", method="cot").score(images) for name in ("openvino", "onnx"))
     for our, their in zip(ours, theirs, strict=True):
         assert our["attributes"] == their["attributes"]
         assert our["score"] == pytest.approx(their["score"], abs=1e-4)
@@ -69,8 +67,7 @@ def test_in_float32_scores_and_chains_of_thought_agree() -> None:
 def test_in_bfloat16_scores_are_nearly_the_same() -> None:
     images = crops(20)
     ours, theirs = (
-        np.array([record["score"] for record in Scorer(backend=name).score(images)])
-        for name in ("openvino", "onnx")
+        np.array([record["score"] for record in Scorer(backend=name).score(images)]) for name in ("openvino", "onnx")
     )
     assert np.abs(ours - theirs).max() < 0.1
     assert np.abs(ours - theirs).mean() < 0.02
@@ -127,18 +124,18 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     copied(tmp_path / "missing", lambda weights: {n: value for n, value in weights.items() if n != name})
     copied(tmp_path / "shape", lambda weights: weights | {name: weights[name][:100]})
     for folder in ("missing", "shape"):
-        with pytest.raises(Unfit, match=r"do not fit the graph.*model\.norm\.weight"):
+        with pytest.raises(UnsupportedModel, match=r"do not fit the graph.*model\.norm\.weight"):
             load(tmp_path / folder)
 
 
 def test_what_it_cannot_do_is_told_in_one_line() -> None:
-    with pytest.raises(Unfit, match="--dtype: is not for the backend openvino; use --backend hf"):
+    with pytest.raises(UnsupportedModel, match="--dtype: is not for the backend openvino; use --backend hf"):
         load(dtype="float16")
 
 
 def test_without_the_package_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(Unfit, match=r"OpenVINO is not installed; pip install 'realqa\[openvino\]'"):
+    with pytest.raises(UnsupportedModel, match=r"OpenVINO is not installed; pip install 'realqa\[openvino\]'"):
         load()
 
 

@@ -71,9 +71,7 @@ def _attach(model: Any, folder: Path, weights: Mapping[str, Any], config: Any, t
     lost = sorted(report.unexpected_keys)
     empty = sorted(key for key in report.missing_keys if ".lora_" in key)
     if lost or empty:
-        what = (
-            f"has no layer for {len(lost)} of its weights" if lost else f"lacks {len(empty)} of its weights"
-        )
+        what = f"has no layer for {len(lost)} of its weights" if lost else f"lacks {len(empty)} of its weights"
         raise _misfit(f"{what}, the first of them {(lost or empty)[0]}", folder)
     return adapted
 

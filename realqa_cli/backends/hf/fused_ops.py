@@ -10,7 +10,7 @@ _ATTENTION = {"VisionAttention", "Qwen2_5_VLVisionAttention", "Qwen3VLVisionAtte
 """The vision attention of Qwen2-VL, Qwen2.5-VL and Qwen3-VL: alike but for their names."""
 
 
-def lean(model: Any) -> Any:
+def fuse_operations(model: Any) -> Any:
     """The model without some detours. Modules and weights stay as they are.
 
     - The Qwen-VL families' embedding of patches is a matrix product: its convolution's stride is its kernel,
@@ -84,9 +84,7 @@ def _attention(
     lengths, seen, start = cu_seqlens.diff().tolist(), [], 0
     for length, run in groupby(lengths):
         end = start + length * len([*run])
-        query, key, value = (
-            part_P_H_D[start:end].unflatten(0, (-1, length)).transpose(1, 2) for part_P_H_D in parts
-        )
+        query, key, value = (part_P_H_D[start:end].unflatten(0, (-1, length)).transpose(1, 2) for part_P_H_D in parts)
         found = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
         seen.append(found.transpose(1, 2).flatten(2).flatten(0, 1))
         start = end

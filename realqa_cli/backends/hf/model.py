@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from realqa_cli.backends.base import Ask, Loading, PhotoFit, Tells
+from realqa_cli.backends.base import LoadOptions, PhotoTransform, Prompt, Tells
 from realqa_cli.backends.hf.adapters import attach
-from realqa_cli.backends.hf.fused_ops import lean
-from realqa_cli.backends.hf.processor import Prepares, preparer
-from realqa_cli.backends.hf.regression_head import Regressor
+from realqa_cli.backends.hf.fused_ops import fuse_operations
+from realqa_cli.backends.hf.processor import Processor, load_processor
+from realqa_cli.backends.hf.regression_head import RegressionHead
 from realqa_cli.backends.hf.weights import device_named, load_model, quiet
 from realqa_cli.decoding import tree
-from realqa_cli.decoding.prefix_cache import Recall
+from realqa_cli.decoding.prefix_cache import PrefixCache
 from realqa_cli.decoding.tree import PromptBatch
-from realqa_cli.decoding.trie_cache import Tries
+from realqa_cli.decoding.trie_cache import TrieCache
 from realqa_cli.domain.numerals import Floats, TokenTrie
 from realqa_cli.errors import ModelError
-from realqa_cli.inference.pipeline import ALONE, Crew
+from realqa_cli.inference.pipeline import SINGLE_THREAD, ThreadPlan
 from realqa_cli.io.manifest import folder_digest, versions
-from realqa_cli.media.video import Fit
+from realqa_cli.media.video import FrameTransform
 from realqa_cli.models import ModelSource
 
 _MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
@@ -42,15 +42,15 @@ _CREW = 4
 class HFBackend:
     """Implements `Backend` with one loaded model."""
 
-    def __init__(self, model: Any, prepares: Prepares, source: ModelSource) -> None:
-        self.model, self.prepares, self.source = model, prepares, source
-        self._regressor = Regressor.of(model, source)
+    def __init__(self, model: Any, prepares: Processor, source: ModelSource) -> None:
+        self.model, self.processor, self.source = model, prepares, source
+        self._regressor = RegressionHead.of(model, source)
         self._vision = threading.local()  # several threads may ask at once
         self._writing = threading.Lock()  # but one may write: generation keeps notes in the model
-        self._tries = Tries(prepares.encode)
+        self._tries = TrieCache(prepares.encode)
 
     @classmethod
-    def load(cls, source: ModelSource, loading: Loading) -> "HFBackend":
+    def load(cls, source: ModelSource, loading: LoadOptions) -> "HFBackend":
         """Loads model, adapter, tokenizer and image processor. Raises ModelError or UsageError."""
         quiet()
         device = device_named(loading.device)
@@ -59,9 +59,9 @@ class HFBackend:
             model = attach(model, source.adapter)
             if model.dtype == torch.float32:  # where merging loses nothing that matters
                 model = model.merge_and_unload()
-        return cls(lean(model.eval()), preparer(source, loading, model), source)
+        return cls(fuse_operations(model.eval()), load_processor(source, loading, model), source)
 
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
         texts = [self.text(ask) for ask in asks]
         groups: dict[tuple[int, TokenTrie], list[int]] = {}
@@ -75,10 +75,10 @@ class HFBackend:
         return found_B_V
 
     @torch.inference_mode()
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask; see `Answers`."""
         texts = [self.text(ask) for ask in asks]
-        prompt = self.prepares.batch(texts, [ask.seen for ask in asks])
+        prompt = self.processor.batch(texts, [ask.seen for ask in asks])
         inputs = dict(prompt.inputs)
         if prompt.token_types_B_T is not None:
             inputs["mm_token_type_ids"] = prompt.token_types_B_T
@@ -86,16 +86,16 @@ class HFBackend:
             inputs["position_ids"] = prompt.positions
         inputs |= {"input_ids": prompt.ids_B_T, "attention_mask": prompt.mask_B_T.long()}
         with self._writing:
-            written = greedy(self.model, self.prepares.tokenizer, inputs, max_new_tokens, stop)
+            written = greedy(self.model, self.processor.tokenizer, inputs, max_new_tokens, stop)
         return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
 
     @torch.inference_mode()
-    def values(self, asks: Sequence[Ask]) -> Floats:
+    def values(self, asks: Sequence[Prompt]) -> Floats:
         """(B,) what the regression head says; see `Regresses`. Raises ModelError where there is none."""
         if self._regressor is None:
             raise ModelError("has no regression head", where=self.source.name)
         texts = [self.text(ask) for ask in asks]
-        prompt = self.prepares.batch(texts, [ask.seen for ask in asks])
+        prompt = self.processor.batch(texts, [ask.seen for ask in asks])
         return np.asarray(self._regressor(**prompt.forward_inputs()).double().cpu())
 
     def settings(self) -> Mapping[str, Any]:
@@ -106,7 +106,7 @@ class HFBackend:
             "adapter": folder_digest(self.source.adapter) if self.source.adapter else None,
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
-        return found | dict(self.prepares.settings())
+        return found | dict(self.processor.settings())
 
     def environment(self) -> Mapping[str, Any]:
         """Device, attention implementation and the versions of the libraries that compute."""
@@ -116,41 +116,41 @@ class HFBackend:
             "versions": versions("torch", "transformers", "peft", "tokenizers", "numpy", "pillow", "av"),
         }
 
-    def frame_fit(self) -> Fit | None:
+    def frame_transform(self) -> FrameTransform | None:
         """See `Watches`."""
-        return self.prepares.frame_fit()
+        return self.processor.frame_transform()
 
-    def memory(self) -> Tells:
+    def prefix_cache(self) -> Tells:
         """See `Remembers`."""
-        return Recall(self) if self.takes_mask() and hasattr(self.model.config, "image_token_id") else self
+        return PrefixCache(self) if self.takes_mask() and hasattr(self.model.config, "image_token_id") else self
 
-    def photo_fit(self) -> PhotoFit | None:
+    def photo_transform(self) -> PhotoTransform | None:
         """See `Fits`."""
-        return self.prepares.photo_fit()
+        return self.processor.photo_transform()
 
-    def crew(self) -> Crew:
+    def thread_plan(self) -> ThreadPlan:
         """See `Parallel`: on a CPU, photos side by side make better use of the cores than threads in one."""
         cores = torch.get_num_threads()
         if self.model.device.type != "cpu" or self.model.config.model_type not in _KEEPS_VISION:
-            return ALONE
+            return SINGLE_THREAD
         size = min(cores, _CREW)
-        return Crew(
+        return ThreadPlan(
             size,
             share=lambda shares: torch.set_num_threads(max(1, cores // shares)),
             end=lambda: torch.set_num_threads(cores),
         )
 
-    def text(self, ask: Ask) -> str:
+    def text(self, ask: Prompt) -> str:
         """The rendered ask, with its prefix."""
-        return self.prepares.render(ask.question, len(ask.images), int(ask.video is not None)) + ask.prefix
+        return self.processor.render(ask.question, len(ask.images), int(ask.video is not None)) + ask.prefix
 
     def tokens(self, texts: list[str]) -> list[list[int]]:
         """Token ids of rendered texts; placeholders stay single."""
-        return self.prepares.encode(texts)
+        return self.processor.encode(texts)
 
-    def prompt(self, texts: Sequence[str], asks: Sequence[Ask], drop: int) -> PromptBatch:
+    def prompt(self, texts: Sequence[str], asks: Sequence[Prompt], drop: int) -> PromptBatch:
         """The tensors of the texts without the last `drop` tokens of each, the photos encoded."""
-        return self._seen(self.prepares.batch(texts, [ask.seen for ask in asks], drop=drop))
+        return self._seen(self.processor.batch(texts, [ask.seen for ask in asks], drop=drop))
 
     @torch.inference_mode()
     def _seen(self, prompt: PromptBatch) -> PromptBatch:
@@ -164,13 +164,9 @@ class HFBackend:
             own = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
             seen, (photos, frames) = {}, pixels
             if photos is not None:
-                seen["image"] = own.model.get_image_features(
-                    photos, inputs["image_grid_thw"], return_dict=True
-                )
+                seen["image"] = own.model.get_image_features(photos, inputs["image_grid_thw"], return_dict=True)
             if frames is not None:
-                seen["video"] = own.model.get_video_features(
-                    frames, inputs["video_grid_thw"], return_dict=True
-                )
+                seen["video"] = own.model.get_video_features(frames, inputs["video_grid_thw"], return_dict=True)
             last = self._vision.last = pixels, seen
         return replace(prompt, inputs=inputs | {"mm_encoder_outputs": dict(last[1])})
 
@@ -185,9 +181,7 @@ class HFBackend:
         return found.merging, found.trie
 
 
-def greedy(
-    model: Any, tokenizer: Any, inputs: Mapping[str, Any], max_new_tokens: int, stop: str | None
-) -> list[str]:
+def greedy(model: Any, tokenizer: Any, inputs: Mapping[str, Any], max_new_tokens: int, stop: str | None) -> list[str]:
     """What plain generation writes after each prompt, whatever sampling the model's folder asks for."""
     if stop is not None:
         inputs = {**inputs, "stop_strings": [stop], "tokenizer": tokenizer}

@@ -6,17 +6,17 @@ The Qwen-VL families are prepared by qwen.py; others by the processor that comes
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from realqa_cli.backends.base import Loading, PhotoFit
+from realqa_cli.backends.base import LoadOptions, PhotoTransform
 from realqa_cli.backends.chat_templates import message, require_template, templated, turn
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import ModelError
-from realqa_cli.media.video import Clip, Fit, Sight
+from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 from realqa_cli.models import ModelSource
 
 _QWEN = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
 
 
-class Prepares(Protocol):
+class Processor(Protocol):
     """What the `hf` backend needs to know of a model family."""
 
     tokenizer: Any
@@ -36,15 +36,15 @@ class Prepares(Protocol):
         """Token ids of rendered texts; placeholders stay single."""
         ...
 
-    def batch(self, texts: Sequence[str], images: Sequence[Sequence[Sight]], drop: int = 0) -> PromptBatch:
+    def batch(self, texts: Sequence[str], images: Sequence[Sequence[VisualInput]], drop: int = 0) -> PromptBatch:
         """Tensors of rendered texts and what they show, without the last `drop` tokens of each text."""
         ...
 
-    def frame_fit(self) -> Fit | None:
+    def frame_transform(self) -> FrameTransform | None:
         """What becomes of a video's frames before they are asked about; None where videos are not taken."""
         ...
 
-    def photo_fit(self) -> PhotoFit | None:
+    def photo_transform(self) -> PhotoTransform | None:
         """What may become of a photo before it is asked about, without a change in what the model sees."""
         ...
 
@@ -53,11 +53,11 @@ class Prepares(Protocol):
         ...
 
 
-def preparer(source: ModelSource, loading: Loading, model: Any) -> Prepares:
+def load_processor(source: ModelSource, loading: LoadOptions, model: Any) -> Processor:
     """The preparer for the model's family. Raises ModelError where a part cannot be loaded."""
-    from realqa_cli.backends.hf.qwen import Qwen
+    from realqa_cli.backends.hf.qwen import QwenProcessor
 
-    family = Qwen if model.config.model_type in _QWEN else Processor
+    family = QwenProcessor if model.config.model_type in _QWEN else GenericProcessor
     try:
         return family(source, loading, model)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
@@ -69,10 +69,10 @@ def preparer(source: ModelSource, loading: Loading, model: Any) -> Prepares:
         ) from error
 
 
-class Processor:
+class GenericProcessor:
     """Any other family, through the processor that comes with the model."""
 
-    def __init__(self, source: ModelSource, loading: Loading, model: Any) -> None:
+    def __init__(self, source: ModelSource, loading: LoadOptions, model: Any) -> None:
         from transformers import AutoProcessor
 
         if loading.min_pixels or loading.max_pixels:
@@ -81,9 +81,7 @@ class Processor:
                 where="--min-pixels/--max-pixels",
                 remedy="leave them out",
             )
-        self._processor: Any = AutoProcessor.from_pretrained(
-            source.base, trust_remote_code=loading.trust_remote_code
-        )
+        self._processor: Any = AutoProcessor.from_pretrained(source.base, trust_remote_code=loading.trust_remote_code)
         self.tokenizer = getattr(self._processor, "tokenizer", self._processor)
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
@@ -92,21 +90,21 @@ class Processor:
         self._model = model
 
     def render(self, question: str, images: int, videos: int = 0) -> str:
-        """See `Prepares`."""
+        """See `GenericProcessor`."""
         if videos:
             raise ValueError("these models are asked about photos only")
         return templated(self._processor, [message("user", question, images=images)], True)
 
     def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
-        """See `Prepares`."""
+        """See `GenericProcessor`."""
         return templated(self._processor, [turn(*each) for each in turns], answer_next)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """See `Prepares`."""
+        """See `GenericProcessor`."""
         return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
 
-    def batch(self, texts: Sequence[str], images: Sequence[Sequence[Sight]], drop: int = 0) -> PromptBatch:
-        """See `Prepares`."""
+    def batch(self, texts: Sequence[str], images: Sequence[Sequence[VisualInput]], drop: int = 0) -> PromptBatch:
+        """See `GenericProcessor`."""
         if any(isinstance(sight, Clip) for group in images for sight in group):
             raise ValueError("these models are asked about photos only")
         # Templates that write the BOS token themselves must not get a second one.
@@ -128,16 +126,14 @@ class Processor:
             if name not in {"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"}
         }
         positions_B_T = (mask_B_T.long().cumsum(dim=1) - 1).clamp(min=0)
-        return PromptBatch(
-            ids_B_T, mask_B_T, positions_B_T, inputs, None if types is None else types[:, :keep]
-        )
+        return PromptBatch(ids_B_T, mask_B_T, positions_B_T, inputs, None if types is None else types[:, :keep])
 
-    def frame_fit(self) -> Fit | None:
-        """See `Prepares`: of these families none was tried with videos."""
+    def frame_transform(self) -> FrameTransform | None:
+        """See `GenericProcessor`: of these families none was tried with videos."""
         return None
 
-    def photo_fit(self) -> PhotoFit | None:
-        """See `Prepares`: their processors resize by rules of their own."""
+    def photo_transform(self) -> PhotoTransform | None:
+        """See `GenericProcessor`: their processors resize by rules of their own."""
         return None
 
     def settings(self) -> Mapping[str, Any]:

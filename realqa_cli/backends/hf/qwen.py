@@ -19,27 +19,25 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from realqa_cli.backends.base import Loading, PhotoFit
+from realqa_cli.backends.base import LoadOptions, PhotoTransform
 from realqa_cli.backends.chat_templates import message, require_template, templated, turn
 from realqa_cli.backends.patches import Patcher
 from realqa_cli.decoding.tree import PromptBatch
-from realqa_cli.media.resize import fit, frame_bounds
-from realqa_cli.media.video import Clip, Fit, Sight
+from realqa_cli.media.resize import frame_bounds, resize_within_bounds
+from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 from realqa_cli.models import ModelSource
 
 _WRITES_SECONDS = {"qwen3_vl", "qwen3_vl_moe"}
 
 
-class Qwen:
+class QwenProcessor:
     """Implements `Prepares`; see preparing.py."""
 
-    def __init__(self, source: ModelSource, loading: Loading, model: Any) -> None:
+    def __init__(self, source: ModelSource, loading: LoadOptions, model: Any) -> None:
         from transformers import AutoImageProcessor, AutoTokenizer
 
         # The adapter's folder may hold the tokenizer it was trained with; the base's is the same.
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(
-            source.base, trust_remote_code=loading.trust_remote_code
-        )
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(source.base, trust_remote_code=loading.trust_remote_code)
         self.images: Any = AutoImageProcessor.from_pretrained(source.base, backend="pil")
         require_template(self.tokenizer, source)
         low, high = loading.bounds(self.images.size["shortest_edge"], self.images.size["longest_edge"])
@@ -65,7 +63,7 @@ class Qwen:
         """See `Prepares`."""
         return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
 
-    def batch(self, texts: Sequence[str], images: Sequence[Sequence[Sight]], drop: int = 0) -> PromptBatch:
+    def batch(self, texts: Sequence[str], images: Sequence[Sequence[VisualInput]], drop: int = 0) -> PromptBatch:
         """See `Prepares`."""
         flat = [sight for group in images for sight in group]
         clips = [sight for sight in flat if isinstance(sight, Clip)]
@@ -84,13 +82,13 @@ class Qwen:
         prompt = PromptBatch(ids_B_T, mask_B_T, ids_B_T, inputs, shown_B_T * mask_B_T)
         return replace(prompt, positions=self._positions(prompt, clips))
 
-    def frame_fit(self) -> Fit | None:
+    def frame_transform(self) -> FrameTransform | None:
         """See `Prepares`; None where the chat template has no place for a video."""
         if self.tokenizer.convert_ids_to_tokens(self._video_token) not in self.render("", 0, 1):
             return None
         return self._fit
 
-    def photo_fit(self) -> PhotoFit | None:
+    def photo_transform(self) -> PhotoTransform | None:
         """See `Prepares`."""
         return None if self._patcher is None else self._patcher.fit
 
@@ -101,19 +99,17 @@ class Qwen:
     def _fit(self, frame: Image, frames: int) -> Image:
         """The frame in its size among so many."""
         factor = self.images.patch_size * self.images.merge_size
-        bounds = frame_bounds(
-            frames, factor=factor, temporal=self.images.temporal_patch_size, **self.settings()
-        )
-        return fit(frame, factor=factor, **bounds)
+        bounds = frame_bounds(frames, factor=factor, temporal=self.images.temporal_patch_size, **self.settings())
+        return resize_within_bounds(frame, factor=factor, **bounds)
 
-    def _pixels(self, shown: Sequence[Sight]) -> dict[str, Tensor]:
+    def _pixels(self, shown: Sequence[VisualInput]) -> dict[str, Tensor]:
         """Patches of what is shown; the last are kept, because slots ask many times of one batch."""
-        kept: tuple[Sequence[Sight], dict[str, Tensor]] = getattr(self._kept, "last", ((), {}))
+        kept: tuple[Sequence[VisualInput], dict[str, Tensor]] = getattr(self._kept, "last", ((), {}))
         if [*map(id, kept[0])] != [*map(id, shown)]:
             kept = self._kept.last = shown, self._patches(shown)
         return kept[1]
 
-    def _patches(self, shown: Sequence[Sight]) -> dict[str, Tensor]:
+    def _patches(self, shown: Sequence[VisualInput]) -> dict[str, Tensor]:
         photos = [sight for sight in shown if not isinstance(sight, Clip)]
         clips = [sight for sight in shown if isinstance(sight, Clip)]
         inputs: dict[str, Tensor] = {}
@@ -185,9 +181,7 @@ class Qwen:
             more["second_per_grid_ts"] = [round(clip.pace * pair, 6) for clip in clips]
         grids = {name: prompt.inputs.get(name) for name in ("image_grid_thw", "video_grid_thw")}
         types_B_T = prompt.token_types_B_T
-        positions, _ = index(
-            prompt.ids_B_T, types_B_T, **grids, attention_mask=prompt.mask_B_T.long(), **more
-        )
+        positions, _ = index(prompt.ids_B_T, types_B_T, **grids, attention_mask=prompt.mask_B_T.long(), **more)
         return _after_videos(positions, types_B_T) if clips and types_B_T is not None else positions
 
 

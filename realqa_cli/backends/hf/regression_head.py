@@ -17,10 +17,10 @@ from torch import Tensor
 from realqa_cli.errors import ModelError
 from realqa_cli.models import ModelSource
 
-FILE = "regression_head.safetensors"
+HEAD_FILE = "regression_head.safetensors"
 
 
-class Regressor(torch.nn.Module):
+class RegressionHead(torch.nn.Module):
     """A model of transformers, or of PEFT around one, with the head; the head is float32.
 
     Callable with what the model takes for a batch of prompts that are padded on the left.
@@ -33,12 +33,12 @@ class Regressor(torch.nn.Module):
         self.head = torch.nn.Linear(model.config.get_text_config().hidden_size, 1).to(model.device)
 
     @classmethod
-    def of(cls, model: Any, source: ModelSource) -> "Regressor | None":
+    def of(cls, model: Any, source: ModelSource) -> "RegressionHead | None":
         """The loaded model of `source` with its head, None where it was trained for something else.
 
         Raises ModelError where the head is missing.
         """
-        if source.scorer is None or source.scorer.objective != "regression":
+        if source.config is None or source.config.objective != "regression":
             return None
         regressor = cls(model)
         regressor.load_head(source.adapter or source.base)
@@ -63,12 +63,12 @@ class Regressor(torch.nn.Module):
     def load_head(self, folder: Path) -> None:
         """Takes over the head that lies in `folder`. Raises ModelError."""
         try:
-            self.head.load_state_dict(load_file(folder / FILE))
+            self.head.load_state_dict(load_file(folder / HEAD_FILE))
         except (OSError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(
                 f"its regression head cannot be loaded: {reason}",
-                where=str(folder / FILE),
+                where=str(folder / HEAD_FILE),
                 remedy="copy the whole folder again",
             ) from error
 
@@ -86,4 +86,4 @@ class Regressor(torch.nn.Module):
 def save_head(weights: Mapping[str, Tensor], folder: Path) -> None:
     """Writes the head's weights into a model folder."""
     plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    save_file(plain, folder / FILE, metadata={"format": "pt"})
+    save_file(plain, folder / HEAD_FILE, metadata={"format": "pt"})

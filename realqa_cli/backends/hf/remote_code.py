@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.weights import device_named, quiet
 from realqa_cli.errors import ModelError, RealqaError
 from realqa_cli.io.manifest import folder_digest, versions
@@ -27,7 +27,7 @@ class RemoteCodeBackend:
         self.model, self.tokenizer, self.source = model, tokenizer, source
 
     @classmethod
-    def load(cls, source: ModelSource, loading: Loading) -> "RemoteCodeBackend":
+    def load(cls, source: ModelSource, loading: LoadOptions) -> "RemoteCodeBackend":
         """Runs the model's code to load it. Raises ModelError, also where that was not allowed."""
         from transformers import AutoModel, AutoTokenizer
 
@@ -39,9 +39,7 @@ class RemoteCodeBackend:
             )
         quiet()
         device = device_named(loading.device)
-        dtype = (
-            loading.dtype if loading.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
-        )
+        dtype = loading.dtype if loading.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
         with _its_code(source.name):
             tokenizer: Any = AutoTokenizer.from_pretrained(source.base, trust_remote_code=True)
             model: Any = AutoModel.from_pretrained(
@@ -52,7 +50,7 @@ class RemoteCodeBackend:
                 raise TypeError("its class has no method `chat`")
             return cls(model.eval().to(device), tokenizer, source)
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask, one by one; `stop` is not obeyed. Raises ModelError for photos."""
         if any(ask.images or ask.prefix for ask in asks):
             raise ModelError("can be asked neither about photos nor with a prefix", where=self.source.name)

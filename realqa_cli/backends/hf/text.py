@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from realqa_cli.backends.base import Ask, Loading
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.chat_templates import require_template
 from realqa_cli.backends.hf.adapters import attach
 from realqa_cli.backends.hf.model import greedy
@@ -20,12 +20,12 @@ from realqa_cli.errors import ModelError
 from realqa_cli.io.manifest import folder_digest, versions
 from realqa_cli.models import ModelSource
 
-Kind = Literal["AutoModelForImageTextToText", "AutoModelForCausalLM"]
+ModelKind = Literal["AutoModelForImageTextToText", "AutoModelForCausalLM"]
 
 _BROKEN = "{'type': 'text'"  # what a template for plain texts makes of a message in parts
 
 
-def kind_of(config: Mapping[str, Any]) -> Kind | None:
+def model_kind(config: Mapping[str, Any]) -> ModelKind | None:
     """The class of transformers for a model's config.json; None where it has no such architecture."""
     from transformers.models.auto import modeling_auto as known
 
@@ -42,18 +42,18 @@ class TextBackend:
         self.model, self.tokenizer, self.source = model, tokenizer, source
 
     @classmethod
-    def load(cls, source: ModelSource, loading: Loading) -> "TextBackend":
+    def load(cls, source: ModelSource, loading: LoadOptions) -> "TextBackend":
         """Loads model, adapter and tokenizer. Raises ModelError or UsageError."""
         quiet()
         config = json.loads((source.base / "config.json").read_text(encoding="utf-8"))
         device = device_named(loading.device)
-        model = load_model(source, loading, device, kind_of(config) or "AutoModelForCausalLM")
+        model = load_model(source, loading, device, model_kind(config) or "AutoModelForCausalLM")
         if source.adapter is not None:
             model = attach(model, source.adapter)
         return cls(model.eval(), _tokenizer(source), source)
 
     @torch.inference_mode()
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask; see `Answers`. Raises ModelError for photos."""
         if any(ask.images for ask in asks):
             raise ModelError("photos were given to a backend for text", where=self.source.name)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from realqa_cli.backends.base import Loading
+from realqa_cli.backends.base import LoadOptions
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.models import ModelSource
 
@@ -31,9 +31,7 @@ def device_named(name: str) -> torch.device:
         ) from error
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device.type, False):
-        raise UsageError(
-            f"this machine has no {device.type} device", where="--device", remedy="use --device auto"
-        )
+        raise UsageError(f"this machine has no {device.type} device", where="--device", remedy="use --device auto")
     return device
 
 
@@ -46,7 +44,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def load_model(
-    source: ModelSource, loading: Loading, device: torch.device, kind: str = "AutoModelForImageTextToText"
+    source: ModelSource, loading: LoadOptions, device: torch.device, kind: str = "AutoModelForImageTextToText"
 ) -> Any:
     """The model's weights on the device, by transformers' auto class `kind`. Raises ModelError."""
     import transformers

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realqa_cli import models
-from realqa_cli.backends.base import Unfit
+from realqa_cli.backends.base import UnsupportedModel
 from realqa_cli.backends.onnx.runtimes import Array, Runtime
 
 Ids = NDArray[np.int64]
@@ -79,7 +79,7 @@ def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
             "ropes": [vision["rope_parameters"]["rope_type"], text["rope_parameters"]["rope_type"]],
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise Unfit("its config.json tells no architecture that graphs are made for") from error
+        raise UnsupportedModel("its config.json tells no architecture that graphs are made for") from error
 
 
 def vision_size(vision: Mapping[str, Any]) -> int:
@@ -96,7 +96,7 @@ def folder_of(base: Path, config: Mapping[str, Any]) -> Path:
                 return place
         except (OSError, ValueError):
             continue
-    raise Unfit(
+    raise UnsupportedModel(
         "there are no graphs for its architecture",
         where=str(base),
         remedy="use --backend hf, or make them with examples/realqa-tiny/export_graph.py",
@@ -197,7 +197,7 @@ def _kernels(given: Array | None, vision: Mapping[str, Any]) -> dict[int, Array]
     try:
         kernel_H_C_T_N = np.asarray(given).reshape(len(np.asarray(given)), channels, frames, -1)
     except (TypeError, ValueError) as error:
-        raise Unfit("its vision tower takes no patches", where=KERNEL) from error
+        raise UnsupportedModel("its vision tower takes no patches", where=KERNEL) from error
     both = (kernel.reshape(len(kernel), -1) for kernel in (kernel_H_C_T_N, kernel_H_C_T_N.sum(axis=2)))
     return {kernel.shape[1]: kernel for kernel in both}
 
@@ -258,7 +258,7 @@ def _weights(file: Path) -> dict[str, Array]:
         held = deserialize(file.read_bytes())
         return {name: _in_float32(**tensor) for name, tensor in held}
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise Unfit(f"its weights cannot be read ({error})", where=str(file)) from error
+        raise UnsupportedModel(f"its weights cannot be read ({error})", where=str(file)) from error
 
 
 def _in_float32(data: bytes, dtype: str, shape: list[int]) -> Array:

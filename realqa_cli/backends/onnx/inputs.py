@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image, Resampling
 
-from realqa_cli.backends.base import Ask, Loading, Unfit
+from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel
 from realqa_cli.backends.chat_templates import message
 from realqa_cli.backends.onnx.graphs import Ids
 from realqa_cli.backends.onnx.runtimes import Array
 from realqa_cli.backends.patches import Patcher
-from realqa_cli.media.resize import fit, frame_bounds
-from realqa_cli.media.video import Clip, Fit, Sight
+from realqa_cli.media.resize import frame_bounds, resize_within_bounds
+from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 from realqa_cli.models import ModelSource
 
 _ONE = np.zeros((3, 1), np.int64)
@@ -37,7 +37,7 @@ _UNTOLD = _ALWAYS | {"rescale_factor": 1 / 255, "patch_size": 14, "temporal_patc
 
 
 @dataclass(frozen=True)
-class Grid:
+class VisualGrid:
     """Visual tokens of a photo or video: so many pairs of frames (a photo is one), rows and columns.
 
     pace: how far apart the pairs are in time.
@@ -56,7 +56,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Laid:
+class PromptLayout:
     """Tokens as the language model takes them.
 
     ids_T: token ids, placeholders repeated for each visual token.  positions_3_T: places in time, height and
@@ -69,10 +69,10 @@ class Laid:
     next: int
 
 
-class Prompts:
+class OnnxProcessor:
     """The words and pixels of one model folder."""
 
-    def __init__(self, source: ModelSource, loading: Loading, config: Mapping[str, Any]) -> None:
+    def __init__(self, source: ModelSource, loading: LoadOptions, config: Mapping[str, Any]) -> None:
         """Raises Unfit where the folder's parts are of another kind, ModelError for bounds that cross."""
         self._template, self._names = _template(source.base)
         self._tokenizer = _tokenizer(source.base)
@@ -88,7 +88,7 @@ class Prompts:
         self._shown = [config["image_token_id"], config["video_token_id"]]
         self._tokens_a_second = config["vision_config"].get("tokens_per_second")
 
-    def text(self, ask: Ask) -> str:
+    def text(self, ask: Prompt) -> str:
         """The rendered ask, with its prefix."""
         return self._render(ask.question, len(ask.images), int(ask.video is not None)) + ask.prefix
 
@@ -110,7 +110,7 @@ class Prompts:
         """The text of tokens, without special ones."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def lay_out(self, ids: Sequence[int], grids: Sequence[Grid]) -> Laid:
+    def lay_out(self, ids: Sequence[int], grids: Sequence[VisualGrid]) -> PromptLayout:
         """The tokens, and the visual ones of each grid in order; text goes on behind all of an image."""
         waiting = iter(grids)
         tokens: list[int] = []
@@ -122,9 +122,9 @@ class Prompts:
             positions.append(start + shown)
             start += int(shown.max()) + 1
         places = np.flatnonzero(np.isin(tokens, self._shown))
-        return Laid(np.array(tokens), np.concatenate(positions, axis=1), places, start)
+        return PromptLayout(np.array(tokens), np.concatenate(positions, axis=1), places, start)
 
-    def patches(self, sight: Sight) -> list[Patched]:
+    def patches(self, sight: VisualInput) -> list[Patched]:
         """Those of a photo, of one frame, or of each pair of a video's; an odd last one is its own pair."""
         if not isinstance(sight, Clip):
             return [self._patcher.once(sight)]
@@ -132,14 +132,14 @@ class Prompts:
         pairs = (frames[first : first + self._pair] for first in range(0, len(frames), self._pair))
         return [self._patcher.together(pair, self._pair) for pair in pairs]
 
-    def grid(self, sight: Sight, patched: Sequence[Patched]) -> Grid:
+    def grid(self, sight: VisualInput, patched: Sequence[Patched]) -> VisualGrid:
         """That of the visual tokens which the sight's patches become."""
         _, (_, rows, columns) = patched[0]
         timed = self._tokens_a_second if isinstance(sight, Clip) else None
         pace = timed * round(sight.pace * self._pair, 6) if timed and isinstance(sight, Clip) else 1
-        return Grid(len(patched), rows // self._merge, columns // self._merge, pace)
+        return VisualGrid(len(patched), rows // self._merge, columns // self._merge, pace)
 
-    def frame_fit(self) -> Fit | None:
+    def frame_transform(self) -> FrameTransform | None:
         """What becomes of a video's frames; None where the chat template has no place for a video."""
         shown = self.encode([self._render("", 0, 1)])[0]
         return self._fit if self._shown[1] in shown else None
@@ -155,7 +155,7 @@ class Prompts:
     def _fit(self, frame: Image, frames: int) -> Image:
         """The frame in its size among so many."""
         bounds = frame_bounds(frames, factor=self._factor, temporal=self._pair, **self._bounds)
-        return fit(frame, factor=self._factor, **bounds)
+        return resize_within_bounds(frame, factor=self._factor, **bounds)
 
 
 def _template(folder: Path) -> tuple[Any, dict[str, str]]:
@@ -170,11 +170,9 @@ def _template(folder: Path) -> tuple[Any, dict[str, str]]:
         # As transformers renders templates; what it adds to jinja's language makes a template unfit here.
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         names = {name: value for name, value in told.items() if name.endswith("_token")}
-        return environment.from_string(text), {
-            name: value for name, value in names.items() if isinstance(value, str)
-        }
+        return environment.from_string(text), {name: value for name, value in names.items() if isinstance(value, str)}
     except (OSError, KeyError, TypeError, TemplateError) as error:
-        raise Unfit(f"its chat template is not plain jinja: {error}", where=str(folder)) from error
+        raise UnsupportedModel(f"its chat template is not plain jinja: {error}", where=str(folder)) from error
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -183,7 +181,9 @@ def _tokenizer(folder: Path) -> Any:
     try:
         return Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
     except Exception as error:  # the library raises nothing narrower
-        raise Unfit(f"its tokenizer cannot be read: {error}", where=str(folder / "tokenizer.json")) from error
+        raise UnsupportedModel(
+            f"its tokenizer cannot be read: {error}", where=str(folder / "tokenizer.json")
+        ) from error
 
 
 def _marks(tokenizer: Any) -> list[str]:
@@ -200,7 +200,7 @@ def _processor(folder: Path) -> SimpleNamespace:
     alike = all(found[name] == value for name, value in _ALWAYS.items())
     alike = alike and str(found.get("image_processor_type")).startswith("Qwen2VLImageProcessor")
     if not alike or {"size", "image_mean", "image_std"} - set(found):
-        raise Unfit("its image processor is not Qwen2-VL's", where=str(file))
+        raise UnsupportedModel("its image processor is not Qwen2-VL's", where=str(file))
     return SimpleNamespace(**found)
 
 
@@ -208,4 +208,4 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise Unfit(f"cannot be read: {error}", where=str(file)) from error
+        raise UnsupportedModel(f"cannot be read: {error}", where=str(file)) from error

@@ -9,16 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from realqa_cli.backends.base import Ask, Loading, PhotoFit, Tells, Unfit
+from realqa_cli.backends.base import LoadOptions, PhotoTransform, Prompt, Tells, UnsupportedModel
 from realqa_cli.backends.onnx.graphs import Graphs
-from realqa_cli.backends.onnx.inputs import Prompts
-from realqa_cli.backends.onnx.prefix_cache import Memory
+from realqa_cli.backends.onnx.inputs import OnnxProcessor
+from realqa_cli.backends.onnx.prefix_cache import OnnxPrefixCache
 from realqa_cli.backends.onnx.runtimes import OnnxRuntime, OpenVino, Runtime, threads
-from realqa_cli.decoding.trie_cache import Tries
+from realqa_cli.decoding.trie_cache import TrieCache
 from realqa_cli.domain.numerals import Floats
 from realqa_cli.errors import ModelError
 from realqa_cli.io.manifest import folder_digest, versions
-from realqa_cli.media.video import Fit
+from realqa_cli.media.video import FrameTransform
 from realqa_cli.models import ModelSource
 
 
@@ -30,12 +30,12 @@ class OnnxBackend:
     libraries: tuple[str, ...] = ("onnxruntime",)
 
     def __init__(
-        self, graphs: Graphs, prompts: Prompts, source: ModelSource, ends: frozenset[int], dtype: str
+        self, graphs: Graphs, prompts: OnnxProcessor, source: ModelSource, ends: frozenset[int], dtype: str
     ) -> None:
         """`ends`: the tokens with which an answer ends.  dtype: in what the graphs are computed."""
         self.graphs, self.prompts, self.source, self.ends = graphs, prompts, source, ends
         self.dtype = dtype
-        self.trie = Tries(prompts.encode)
+        self.trie = TrieCache(prompts.encode)
 
     @staticmethod
     def runtime(dtype: str) -> Runtime:
@@ -43,30 +43,30 @@ class OnnxBackend:
         return OnnxRuntime()
 
     @classmethod
-    def load(cls, source: ModelSource, loading: Loading) -> "OnnxBackend":
+    def load(cls, source: ModelSource, loading: LoadOptions) -> "OnnxBackend":
         """Loads graphs, weights and tokenizer. Raises Unfit for all that only `hf` can do, or ModelError."""
         cls._check(source, loading)
         try:
             config = json.loads((source.base / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise Unfit(f"cannot be read: {error}", where=str(source.base / "config.json")) from error
+            raise UnsupportedModel(f"cannot be read: {error}", where=str(source.base / "config.json")) from error
         runtime = cls.runtime(loading.dtype)
         graphs = Graphs(source.base, config, runtime)
-        return cls(graphs, Prompts(source, loading, config), source, _ends(source, config), runtime.dtype)
+        return cls(graphs, OnnxProcessor(source, loading, config), source, _ends(source, config), runtime.dtype)
 
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
-        return self.memory().log_probs(asks, continuations, end)
+        return self.prefix_cache().log_probs(asks, continuations, end)
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask; see `Answers`."""
-        return self.memory().answer(asks, max_new_tokens, stop)
+        return self.prefix_cache().answer(asks, max_new_tokens, stop)
 
-    def memory(self) -> Tells:
+    def prefix_cache(self) -> Tells:
         """See `Remembers`."""
-        return Memory(self.graphs, self.prompts, self.trie, self.ends)
+        return OnnxPrefixCache(self.graphs, self.prompts, self.trie, self.ends)
 
-    def values(self, asks: Sequence[Ask]) -> Floats:
+    def values(self, asks: Sequence[Prompt]) -> Floats:
         """Raises ModelError: there is no regression head."""
         raise ModelError("has no regression head", where=self.source.name)
 
@@ -86,18 +86,18 @@ class OnnxBackend:
         names = (*self.libraries, "tokenizers", "jinja2", "numpy", "pillow", "av")
         return {"device": "cpu", "threads": threads(), "versions": versions(*names)}
 
-    def frame_fit(self) -> Fit | None:
+    def frame_transform(self) -> FrameTransform | None:
         """See `Watches`."""
-        return self.prompts.frame_fit()
+        return self.prompts.frame_transform()
 
-    def photo_fit(self) -> PhotoFit | None:
+    def photo_transform(self) -> PhotoTransform | None:
         """See `Fits`."""
         return self.prompts.fit
 
     @classmethod
-    def _check(cls, source: ModelSource, loading: Loading) -> None:
+    def _check(cls, source: ModelSource, loading: LoadOptions) -> None:
         """Raises Unfit for what this backend leaves to `hf`."""
-        objective = source.scorer.objective if source.scorer else "ntp"
+        objective = source.config.objective if source.config else "ntp"
         unfit = {
             "--adapter": source.adapter is not None,
             "--device": loading.device not in ("auto", "cpu"),
@@ -109,7 +109,7 @@ class OnnxBackend:
         }
         for where, found in unfit.items():
             if found:
-                raise Unfit(f"is not for the backend {cls.name}", where=where, remedy="use --backend hf")
+                raise UnsupportedModel(f"is not for the backend {cls.name}", where=where, remedy="use --backend hf")
 
 
 class OpenVinoBackend(OnnxBackend):

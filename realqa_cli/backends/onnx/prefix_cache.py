@@ -10,13 +10,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.onnx.graphs import Graphs, Ids
-from realqa_cli.backends.onnx.inputs import Grid, Laid, Prompts
+from realqa_cli.backends.onnx.inputs import OnnxProcessor, PromptLayout, VisualGrid
 from realqa_cli.backends.onnx.runtimes import Array
-from realqa_cli.decoding.trie_cache import Tries
+from realqa_cli.decoding.trie_cache import TrieCache
 from realqa_cli.domain.numerals import Floats, TokenTrie
-from realqa_cli.media.video import Sight
+from realqa_cli.media.video import VisualInput
 
 _NO_BRANCHES = TokenTrie(tokens=(-1,), parents=(-1,), depths=(0,), paths=())
 
@@ -29,22 +29,22 @@ class _Read:
     ids_T: the text's tokens.  past: their keys and values.
     """
 
-    sights: tuple[Sight, ...]
-    grids: tuple[Grid, ...]
+    sights: tuple[VisualInput, ...]
+    grids: tuple[VisualGrid, ...]
     features_F_H: Array
     ids_T: Ids
     past: Array
 
 
-class Memory:
+class OnnxPrefixCache:
     """Implements `Tells`: a text that begins as the last one about the same photos is read on from there."""
 
-    def __init__(self, graphs: Graphs, prompts: Prompts, tries: Tries, ends: frozenset[int]) -> None:
+    def __init__(self, graphs: Graphs, prompts: OnnxProcessor, tries: TrieCache, ends: frozenset[int]) -> None:
         """`ends`: the tokens with which an answer ends."""
         self._graphs, self._prompts, self._tries, self._ends = graphs, prompts, tries, ends
         self._read: dict[tuple[int, ...], _Read] = {}
 
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Weighs`."""
         self._forget_all_but(asks)
         found_B_V = np.empty((len(asks), len(continuations)))
@@ -54,12 +54,12 @@ class Memory:
             found_B_V[row] = branches.joint(self._tell(ask, ids, branches))
         return found_B_V
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask; see `Answers`."""
         self._forget_all_but(asks)
         return [ask.prefix + self._write(ask, max_new_tokens, stop) for ask in asks]
 
-    def _write(self, ask: Ask, max_new_tokens: int, stop: str | None) -> str:
+    def _write(self, ask: Prompt, max_new_tokens: int, stop: str | None) -> str:
         ids = self._prompts.encode([self._prompts.text(ask)])[0]
         written: list[int] = []
         while len(written) < max_new_tokens:
@@ -69,7 +69,7 @@ class Memory:
                 break
         return self._prompts.decode(written)
 
-    def _tell(self, ask: Ask, ids: Sequence[int], branches: "_Branches") -> Array:
+    def _tell(self, ask: Prompt, ids: Sequence[int], branches: "_Branches") -> Array:
         """(1 + N, V) log-probabilities of what follows the text, and each of the branches' nodes after it."""
         known = self._about(ask.seen)
         laid = self._prompts.lay_out(ids, known.grids)
@@ -87,7 +87,7 @@ class Memory:
         self._read[_key(ask.seen)] = replace(known, ids_T=laid.ids_T, past=present[:, :, :told])
         return log_probs_R_V
 
-    def _about(self, sights: tuple[Sight, ...]) -> _Read:
+    def _about(self, sights: tuple[VisualInput, ...]) -> _Read:
         """What is known of them; they are looked at the first time."""
         if (known := self._read.get(_key(sights))) is not None:
             return known
@@ -99,7 +99,7 @@ class Memory:
         self._read[_key(sights)] = known
         return known
 
-    def _forget_all_but(self, asks: Sequence[Ask]) -> None:
+    def _forget_all_but(self, asks: Sequence[Prompt]) -> None:
         keys = {_key(ask.seen) for ask in asks}
         self._read = {key: read for key, read in self._read.items() if key in keys}
 
@@ -119,7 +119,7 @@ class _Branches:
     edges_E_2: Ids
     paths_V_D: Ids
 
-    def positions(self, laid: Laid) -> Ids:
+    def positions(self, laid: PromptLayout) -> Ids:
         """(3, N): as if each path stood alone behind the text."""
         return np.broadcast_to(laid.next + self.depths_N - 1, (3, len(self.depths_N)))
 
@@ -156,7 +156,7 @@ def _branches(trie: TokenTrie) -> _Branches:
     )
 
 
-def _key(sights: Sequence[Sight]) -> tuple[int, ...]:
+def _key(sights: Sequence[VisualInput]) -> tuple[int, ...]:
     return tuple(map(id, sights))
 
 

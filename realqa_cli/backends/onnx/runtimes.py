@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realqa_cli.backends.base import Unfit
+from realqa_cli.backends.base import UnsupportedModel
 
 Array = NDArray[np.float32]
 
@@ -85,7 +85,7 @@ class OpenVino:
 
             openvino = _openvino()
         except ImportError as error:
-            raise Unfit(
+            raise UnsupportedModel(
                 "OpenVINO is not installed",
                 where="--backend openvino",
                 remedy="pip install 'realqa[openvino]'",
@@ -93,7 +93,7 @@ class OpenVino:
         self._onnx, self._core = onnx, openvino.Core()
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if dtype == "bfloat16" and not able:
-            raise Unfit(
+            raise UnsupportedModel(
                 "this processor does not multiply it", where="--dtype bfloat16", remedy="leave it out"
             )
         self.dtype = ("bfloat16" if able else "float32") if dtype == "auto" else dtype
@@ -115,9 +115,7 @@ class OpenVino:
                     if given.shape != (*tensor.dims,):
                         raise RuntimeError(f"{tensor.name} is {given.shape}, not {(*tensor.dims,)}")
                     tensor.CopyFrom(self._onnx.numpy_helper.from_array(given, tensor.name))
-            compiled = self._core.compile_model(
-                self._core.read_model(drawn.SerializeToString()), "CPU", options
-            )
+            compiled = self._core.compile_model(self._core.read_model(drawn.SerializeToString()), "CPU", options)
         except (KeyError, RuntimeError) as error:
             raise _unfit(error, graph) from error
         asked, alone = compiled.create_infer_request(), Lock()
@@ -150,8 +148,8 @@ def _openvino() -> Any:
     return openvino
 
 
-def _unfit(error: Exception, graph: Path) -> Unfit:
-    return Unfit(f"its weights do not fit the graph: {_line(error)[:200]}", where=str(graph))
+def _unfit(error: Exception, graph: Path) -> UnsupportedModel:
+    return UnsupportedModel(f"its weights do not fit the graph: {_line(error)[:200]}", where=str(graph))
 
 
 def _failed(error: Exception) -> RuntimeError:

@@ -54,7 +54,7 @@ def answered(guide: str, text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Abilities:
+class ServerCapabilities:
     """top: how many likely tokens it tells in each place, 0 for none.
 
     continues: whether it goes on from an assistant's words.  guide: the parameter (`GUIDES`) by which it can

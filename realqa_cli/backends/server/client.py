@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Self
 import httpx2
 
 from realqa_cli.backends.server import replies as server_replies
-from realqa_cli.backends.server.replies import Passing, Reply, Unwelcome, short
+from realqa_cli.backends.server.replies import Reply, TransientFailure, UnsupportedParameter, short
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.errors import ItemError, ModelError, UsageError
 
@@ -113,7 +113,7 @@ class ServerClient:
             body = {"model": self.model, "messages": list(messages), **_adapted(parameters, unwelcome)}
             try:
                 return Reply(self._patiently("POST", "chat/completions", body, attempt))
-            except Unwelcome as refused:
+            except UnsupportedParameter as refused:
                 if refused.name in unwelcome:
                     raise
                 self._do_without(refused.name)
@@ -141,7 +141,7 @@ class ServerClient:
                 with attempt():
                     self._wait()
                     return self._once(method, path, body)
-            except Passing as failure:
+            except TransientFailure as failure:
                 last = failure
             with self._lock:
                 self.failures[last.kind] += 1
@@ -159,23 +159,23 @@ class ServerClient:
             reason = f"cannot be reached ({short(str(error)) or type(error).__name__})"
             if not self._reached:
                 self._stop(reason, "start the server or check the address")
-            raise Passing(reason, "no connection", gone=True) from error
+            raise TransientFailure(reason, "no connection", gone=True) from error
         except httpx2.TimeoutException as error:
             silence = f"silent for {self.settings.timeout:g} seconds"
-            raise Passing(silence, "time-out", lost=True) from error
+            raise TransientFailure(silence, "time-out", lost=True) from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:  # resets and half bodies
             reason = f"broke off ({short(str(error)) or type(error).__name__})"
-            raise Passing(reason, "broken off", lost=True) from error
+            raise TransientFailure(reason, "broken off", lost=True) from error
         self._reached = True
         self._judge(response, body)
         self._rest(server_replies.asked_rest(response))
         try:
             found = json.loads(server_replies.masked(response.text, self._key))
         except (ValueError, RecursionError) as error:
-            raise Passing("a body that is no JSON", "no JSON", lost=True) from error
+            raise TransientFailure("a body that is no JSON", "no JSON", lost=True) from error
         if body and not server_replies.is_completion(found):
             words = server_replies.said(response, secret=self._key)
-            raise Passing(f"a body without an answer ({words})", "no answer", lost=True)
+            raise TransientFailure(f"a body without an answer ({words})", "no answer", lost=True)
         return found if isinstance(found, dict) else {}
 
     def _judge(self, response: httpx2.Response, body: Mapping[str, Any]) -> None:
@@ -187,7 +187,7 @@ class ServerClient:
         told = f"{response.status_code}{f': {words}' if words else ''}"
         if found == "passing":
             wait = server_replies.asked_wait(response) or server_replies.asked_rest(response)
-            raise Passing(told, str(response.status_code), after=wait)
+            raise TransientFailure(told, str(response.status_code), after=wait)
         if found == "key":
             variable = self.settings.api_key_env
             remedy = f"set {variable} to a valid one" if self._key else f"put one into {variable}"
@@ -201,7 +201,7 @@ class ServerClient:
             self._stop(f"has no such address or model ({told})", self._remedy(str(body["model"])))
         what = f"the server refuses the request ({told})"
         if name := server_replies.named(response, [name for name in _ALTERNATIVES if name in body]):
-            raise Unwelcome(name, what, self.address)
+            raise UnsupportedParameter(name, what, self.address)
         raise ItemError(what, type="request", where=self.address)
 
     def _remedy(self, model: str) -> str:

@@ -16,16 +16,16 @@ from typing import Any, Self
 import numpy as np
 from PIL.Image import Image, Resampling
 
-from realqa_cli.backends.base import Ask, PhotoFit
-from realqa_cli.backends.server.capabilities import GO_ON, GUIDES, Abilities, answered
+from realqa_cli.backends.base import PhotoTransform, Prompt
+from realqa_cli.backends.server.capabilities import GO_ON, GUIDES, ServerCapabilities, answered
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.replies import Reply
 from realqa_cli.backends.server.settings import ServerSettings
-from realqa_cli.backends.server.text import ServerBackend, user_message
-from realqa_cli.backends.server.topk import Walk, places_of
+from realqa_cli.backends.server.text import ServerTextBackend, user_message
+from realqa_cli.backends.server.topk import ContinuationSearch, places_of
 from realqa_cli.domain.numerals import Floats
 from realqa_cli.errors import ItemError, ModelError
-from realqa_cli.media.resize import fit, within
+from realqa_cli.media.resize import resize_within_bounds, shrink_to_area
 
 log = logging.getLogger("realqa")
 
@@ -41,7 +41,7 @@ _SENTENCE = 64  # tokens of an answer whose beginning cannot be forced
 
 
 @dataclass(frozen=True)
-class Sending:
+class ImageSizing:
     """How large photos are sent: area in pixels, at least and at most; None leaves it to `SENT_PIXELS`."""
 
     min_pixels: int | None = None
@@ -50,29 +50,29 @@ class Sending:
     def fit(self, image: Image) -> Image:
         """The photo as it is sent."""
         if self.min_pixels is None and self.max_pixels is None:
-            return within(image, SENT_PIXELS, Resampling.BICUBIC)
+            return shrink_to_area(image, SENT_PIXELS, Resampling.BICUBIC)
         most = self.max_pixels or max(SENT_PIXELS, self.min_pixels or 0)
-        return fit(image, factor=FACTOR, min_pixels=self.min_pixels or 1, max_pixels=most)
+        return resize_within_bounds(image, factor=FACTOR, min_pixels=self.min_pixels or 1, max_pixels=most)
 
 
-class ServedModel(ServerBackend):
+class ServerBackend(ServerTextBackend):
     """Implements `Backend`, `Limited` and `Fits`; several threads may ask at once."""
 
-    def __init__(self, client: ServerClient, abilities: Abilities, sending: Sending) -> None:
+    def __init__(self, client: ServerClient, abilities: ServerCapabilities, sending: ImageSizing) -> None:
         super().__init__(client)
         self.abilities, self.sending = abilities, sending
         self._kept = threading.local()  # each thread asks many times about one photo
         weakref.finalize(self, client.__exit__)  # a scorer has no end of its own
 
     @classmethod
-    def reach(cls, settings: ServerSettings, sending: Sending, *, weigh: bool = True) -> Self:
+    def reach(cls, settings: ServerSettings, sending: ImageSizing, *, weigh: bool = True) -> Self:
         """The model, when its server has been asked what it can do, which is said. Raises UsageError.
 
         weigh: whether probabilities are wanted, where there are any.
         """
         client = ServerClient(settings)
         client.reach()
-        abilities = Abilities.of(client, weigh=weigh)
+        abilities = ServerCapabilities.of(client, weigh=weigh)
         log.warning("%s %s", client.model, abilities)
         return cls(client, abilities, sending)
 
@@ -80,11 +80,11 @@ class ServedModel(ServerBackend):
         """See `Limited`."""
         return self.abilities.decode
 
-    def photo_fit(self) -> PhotoFit:
+    def photo_transform(self) -> PhotoTransform:
         """See `Fits`."""
         return self.sending.fit
 
-    def log_probs(self, asks: Sequence[Ask], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """See `Weighs`: -inf for continuations beyond the likeliest tokens.
 
         Raises ItemError where an answer has none of them, ModelError where the server tells no probabilities.
@@ -94,7 +94,7 @@ class ServedModel(ServerBackend):
         follow = self._follow if self.abilities.continues else self._ask_once
         return np.stack([follow(ask, continuations, end).known for ask in asks])
 
-    def values(self, asks: Sequence[Ask]) -> Floats:
+    def values(self, asks: Sequence[Prompt]) -> Floats:
         """Raises ModelError: no server tells what a head says."""
         raise ModelError("serves no regression head", where=self.client.address)
 
@@ -102,7 +102,7 @@ class ServedModel(ServerBackend):
         """How the model is asked, and what its server honours."""
         return {**super().settings(), **asdict(self.sending), "honours": asdict(self.abilities)}
 
-    def _one(self, ask: Ask, max_new_tokens: int, stop: str | None) -> str:
+    def _one(self, ask: Prompt, max_new_tokens: int, stop: str | None) -> str:
         guide = self.abilities.guide if ask.pattern else None
         more = GUIDES[guide](ask.pattern) if guide else {}
         if stop is not None:
@@ -114,10 +114,10 @@ class ServedModel(ServerBackend):
             return text
         return ask.prefix + text.lstrip(" ")
 
-    def _follow(self, ask: Ask, continuations: Sequence[str], end: str) -> Walk:
+    def _follow(self, ask: Prompt, continuations: Sequence[str], end: str) -> ContinuationSearch:
         """Follows the branches that go on from the prefix, the likeliest first, a request for each."""
         said = _open(ask)
-        walk, start = Walk(continuations, end, blank=said != ask), ""
+        walk, start = ContinuationSearch(continuations, end, blank=said != ask), ""
         for _ in range(_REQUESTS):
             self._read(walk, start, said, _BRANCH)
             following = walk.next(_UNSEEN)
@@ -126,23 +126,23 @@ class ServedModel(ServerBackend):
             start, said = following, replace(ask, prefix=ask.prefix + following.lstrip(" "))
         return self._found(walk, ask)
 
-    def _ask_once(self, ask: Ask, continuations: Sequence[str], end: str) -> Walk:
+    def _ask_once(self, ask: Prompt, continuations: Sequence[str], end: str) -> ContinuationSearch:
         """What is known from the one answer that the model gives to a request for the prefix."""
-        walk = Walk([ask.prefix + text for text in continuations], end)
+        walk = ContinuationSearch([ask.prefix + text for text in continuations], end)
         self._read(walk, "", ask, _SENTENCE)
         return self._found(walk, ask)
 
-    def _read(self, walk: Walk, start: str, ask: Ask, tokens: int) -> None:
+    def _read(self, walk: ContinuationSearch, start: str, ask: Prompt, tokens: int) -> None:
         likely = {"logprobs": True, "top_logprobs": self.abilities.top}
         walk.read(start, places_of(self._reply(ask, tokens, likely).raw))
 
-    def _found(self, walk: Walk, ask: Ask) -> Walk:
+    def _found(self, walk: ContinuationSearch, ask: Prompt) -> ContinuationSearch:
         if not walk.mass:
             what = f"the model does not go on from {ask.prefix[-60:]!r} as it should"
             raise ItemError(what, type="unparsed", where=self.client.address)
         return walk
 
-    def _reply(self, ask: Ask, max_tokens: int, more: Mapping[str, Any]) -> Reply:
+    def _reply(self, ask: Prompt, max_tokens: int, more: Mapping[str, Any]) -> Reply:
         """To the ask; its prefix stands as the assistant's words, or as a request for them."""
         options = {"temperature": 0, "seed": 0, "max_tokens": max_tokens, **more}
         if not self.abilities.continues or not ask.prefix:
@@ -150,7 +150,7 @@ class ServedModel(ServerBackend):
         turn = {"role": "assistant", "content": ask.prefix}
         return self.client.chat([self._asked(replace(ask, prefix="")), turn], **options, **GO_ON)
 
-    def _asked(self, ask: Ask) -> dict[str, Any]:
+    def _asked(self, ask: Prompt) -> dict[str, Any]:
         """The user's message. Photos, as they are sent, are kept for as long as they are asked about."""
         if not ask.images:
             return user_message(ask)
@@ -162,6 +162,6 @@ class ServedModel(ServerBackend):
         return {"role": "user", "content": [*kept[1], {"type": "text", "text": text}]}
 
 
-def _open(ask: Ask) -> Ask:
+def _open(ask: Prompt) -> Prompt:
     """The ask without the blank at its prefix's end: many tokenizers write it with what follows."""
     return replace(ask, prefix=ask.prefix.rstrip(" "))

@@ -51,7 +51,7 @@ class Reply:
         return bool(self.raw["choices"][0].get("finish_reason") == "length")
 
 
-class Passing(Exception):
+class TransientFailure(Exception):
     """A failure that may pass. reason: in words.  kind: in one or two, for counting.
 
     after: seconds that the server asks to wait, if it does.  gone: whether there was no connection at all.
@@ -65,7 +65,7 @@ class Passing(Exception):
         self.reason, self.kind, self.after, self.gone, self.lost = reason, kind, after, gone, lost
 
 
-class Unwelcome(ItemError):
+class UnsupportedParameter(ItemError):
     """The model takes no parameter of this `name`."""
 
     def __init__(self, name: str, what: str, where: str) -> None:

@@ -12,9 +12,7 @@ Out = TypeVar("Out")
 _Jobs = SimpleQueue[tuple[Future[Out], In] | None]
 
 
-def in_order(
-    work: Callable[[In], Out], items: Iterable[In], at_once: int, *, ahead: int = 0
-) -> Iterator[Out]:
+def in_order(work: Callable[[In], Out], items: Iterable[In], at_once: int, *, ahead: int = 0) -> Iterator[Out]:
     """`work` of each item, in the order of the items, on `at_once` threads.
 
     At most `at_once + ahead` items are taken and not yet yielded, and an interrupt costs their results; with

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.backends.server.settings import ServerSettings
@@ -24,7 +24,7 @@ _ENCODING: dict[str, dict[str, Any]] = {
 }
 
 
-class ServerBackend:
+class ServerTextBackend:
     """Implements `Answers`. A context manager, which closes the connections.
 
     image_format: "png", without loss, or "jpeg", about a tenth of its size.
@@ -46,7 +46,7 @@ class ServerBackend:
     def __exit__(self, *raised: object) -> None:
         self.client.__exit__(*raised)
 
-    def answer(self, asks: Sequence[Ask], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """See `Answers`; a server leaves out the `stop`. Raises the first ask's ItemError, or ModelError."""
         found: list[str] = []
         for outcome in self.outcomes(asks, max_new_tokens, stop):
@@ -56,11 +56,11 @@ class ServerBackend:
         return found
 
     def outcomes(
-        self, asks: Iterable[Ask], max_new_tokens: int, stop: str | None = None
+        self, asks: Iterable[Prompt], max_new_tokens: int, stop: str | None = None
     ) -> Iterator[str | ItemError]:
         """Each ask's answer or why there is none, in order, as they come. Raises ModelError."""
 
-        def one(ask: Ask) -> str | ItemError:
+        def one(ask: Prompt) -> str | ItemError:
             try:
                 return self._one(ask, max_new_tokens, stop)
             except ItemError as error:
@@ -82,7 +82,7 @@ class ServerBackend:
         """The versions of what sends; the server's are unknown."""
         return {"concurrency": self.client.settings.concurrency, "versions": versions("httpx2", "pillow")}
 
-    def _one(self, ask: Ask, max_new_tokens: int, stop: str | None) -> str:
+    def _one(self, ask: Prompt, max_new_tokens: int, stop: str | None) -> str:
         options: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": max_new_tokens}
         if stop is not None:
             options["stop"] = [stop]
@@ -90,16 +90,14 @@ class ServerBackend:
         return text if text.startswith(ask.prefix.strip()) else ask.prefix + text
 
 
-def user_message(ask: Ask, *, image_format: str = "png") -> dict[str, Any]:
+def user_message(ask: Prompt, *, image_format: str = "png") -> dict[str, Any]:
     """The ask as a message: plain text where there are no photos; a prefix as a request in words."""
     question = ask.question
     if ask.prefix:
         question += f"\n\nBegin your answer with: {ask.prefix}"
     if not ask.images:
         return {"role": "user", "content": question}
-    photos = [
-        {"type": "image_url", "image_url": {"url": data_uri(image, image_format)}} for image in ask.images
-    ]
+    photos = [{"type": "image_url", "image_url": {"url": data_uri(image, image_format)}} for image in ask.images]
     return {"role": "user", "content": [*photos, {"type": "text", "text": question}]}
 
 

@@ -21,14 +21,14 @@ _NOTHING = 1e-4  # a probability that is not worth a request
 
 
 @dataclass(frozen=True)
-class Place:
+class TokenAlternatives:
     """A token of an answer, as text; and what could have stood in its place: texts and log-probabilities."""
 
     written: str
     likely: tuple[tuple[str, float], ...]
 
 
-def places_of(reply: Mapping[str, Any]) -> list[Place]:
+def places_of(reply: Mapping[str, Any]) -> list[TokenAlternatives]:
     """The places of a raw reply's answer, in order; [] where it tells none."""
     try:
         content = reply["choices"][0]["logprobs"]["content"]
@@ -37,11 +37,11 @@ def places_of(reply: Mapping[str, Any]) -> list[Place]:
         return []
 
 
-def _place(entry: Mapping[str, Any]) -> Place:
+def _place(entry: Mapping[str, Any]) -> TokenAlternatives:
     own = _spelt(entry), float(entry["logprob"])
     likely = [(_spelt(one), float(one["logprob"])) for one in entry["top_logprobs"]]
     # Two tokens may be spelt alike: the written one is missing only where nothing is.
-    return Place(own[0], tuple(likely if any(text == own[0] for text, _ in likely) else [*likely, own]))
+    return TokenAlternatives(own[0], tuple(likely if any(text == own[0] for text, _ in likely) else [*likely, own]))
 
 
 def _spelt(entry: Mapping[str, Any]) -> str:
@@ -51,7 +51,7 @@ def _spelt(entry: Mapping[str, Any]) -> str:
     return str(entry["token"])
 
 
-class Walk:
+class ContinuationSearch:
     """The continuations of an answer's beginning, and what is known of them so far.
 
     known: (V,) natural log of each continuation's probability; -inf where nothing is known of it.
@@ -69,7 +69,7 @@ class Walk:
         self._texts, self._end, self._blank = continuations, end, blank
         self._list("")
 
-    def read(self, start: str, places: Sequence[Place]) -> None:
+    def read(self, start: str, places: Sequence[TokenAlternatives]) -> None:
         """Takes a reply that goes on from `start`, which is a pending text, or "" at first."""
         text, log_prob = start, self.pending.pop(start, 0.0)
         if self._blank and not start and places:

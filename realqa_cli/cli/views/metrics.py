@@ -12,7 +12,7 @@ BAR = 24
 """Characters of the drawn interval, from 0 to 1."""
 
 
-class MeasureTable:
+class MetricTable:
     """Takes the records of `realqa eval`; `close` prints them."""
 
     def __init__(self) -> None:
@@ -46,9 +46,7 @@ def _comparison(lines: list[Mapping[str, Any]], width: int) -> Table:
     for line in lines:
         p = "" if line["p"] is None else f"{line['p']:.3f}"
         ours, theirs = (_number(line[key]) for key in ("ours", "theirs"))
-        table.add_row(
-            line["metric"].upper(), ours, theirs, *_value(line, "+.3f"), p, str(line["n"]), *_counts(line)
-        )
+        table.add_row(line["metric"].upper(), ours, theirs, *_value(line, "+.3f"), p, str(line["n"]), *_counts(line))
     return table
 
 
@@ -65,9 +63,7 @@ def _attributes(lines: list[Mapping[str, Any]], width: int) -> Table:
         line = next(iter(found.values()))
         cells = [_number(found[metric]["value"]) for metric in metrics]
         cells = [Text.assemble(cell, _spread(found[m])) for cell, m in zip(cells, metrics, strict=True)]
-        table.add_row(
-            name.replace("_", " "), *cells, str(line["n"]), *_counts(line), style="bold" if last else ""
-        )
+        table.add_row(name.replace("_", " "), *cells, str(line["n"]), *_counts(line), style="bold" if last else "")
     return table
 
 

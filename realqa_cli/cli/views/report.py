@@ -88,9 +88,7 @@ class Report:
         self._sum += score
         self._low = min(self._low, score)
         kind = "video" if record.get("video") else "photo"
-        card = _Card(
-            score, -self.scored, name, share, _facts(record), _curve(record), self._find(record), kind
-        )
+        card = _Card(score, -self.scored, name, share, _facts(record), _curve(record), self._find(record), kind)
         self.scored += 1
         if len(self._best) < SHOWN:
             heapq.heappush(self._best, card)
@@ -99,9 +97,7 @@ class Report:
 
     def html(self, manifest: Mapping[str, Any]) -> str:
         """The whole page. Thumbnails are read from the photos now."""
-        environment = Environment(
-            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         template = environment.from_string(files("realqa_cli").joinpath("report.html.j2").read_text("utf-8"))
         cards = sorted(self._best, reverse=True)
         return template.render(

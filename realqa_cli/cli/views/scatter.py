@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from realqa_cli.domain import metrics
 from realqa_cli.errors import UsageError
 from realqa_cli.steps.evaluate.evaluate import FIT_PARAMETERS, on_mos_range, truth
-from realqa_cli.steps.evaluate.predictions import Sample
+from realqa_cli.steps.evaluate.predictions import PredictionSet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ NAMED = 6
 _INK, _POINT, _FIT, _FAR = "#2b2b2b", "#3b6ea5", "#d1495b", "#e08e0b"
 
 
-def check(path: Path) -> None:
+def check_plot_path(path: Path) -> None:
     """Raises UsageError for a file that cannot be written as a picture."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} is no picture", where="--plot", remedy=f"end it in {', '.join(SUFFIXES)}")
@@ -38,7 +38,7 @@ def check(path: Path) -> None:
         raise UsageError(f"no folder {path.parent}", where="--plot", remedy="make it first")
 
 
-def draw(sample: Sample, path: Path, title: str) -> None:
+def draw_scatter(sample: PredictionSet, path: Path, title: str) -> None:
     """Writes the picture. Raises UsageError where there is nothing to draw."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -96,7 +96,7 @@ def _points(axes: "Axes", scores: Floats, mos: Floats) -> None:
     axes.scatter(scores, mos, s=size, alpha=alpha, color=_POINT, edgecolors="white", linewidths=0.3, zorder=2)
 
 
-def _identity(axes: "Axes", sample: Sample) -> None:
+def _identity(axes: "Axes", sample: PredictionSet) -> None:
     """Where a perfect scorer's points would lie: the affine map from the model's scale to the MOS's."""
     first = sample.pairs[0]
     if first.scale is None or first.mos_range is None:

@@ -37,9 +37,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> Table:
     best = {name: _best_of(name, records) for name in _BEST}
     for record in records:
         shares = [_share(record[name], best=best[name]) for name in _BEST]
-        counts = [
-            Text(str(record[name]), "red" if record[name] else "dim") for name in ("unparsed", "failed")
-        ]
+        counts = [Text(str(record[name]), "red" if record[name] else "dim") for name in ("unparsed", "failed")]
         table.add_row(Text(record["model"]), *shares, str(record["trials"]), *counts)
     return table
 

@@ -20,7 +20,7 @@ _INK, _UP, _DOWN, _GREY = "#2b2b2b", "#3b6ea5", "#d1495b", "#8a8a8a"
 Ranked = list[tuple[str, AttributeWeight]]
 
 
-def draw(weights: Weights, path: Path) -> None:
+def draw_weights(weights: Weights, path: Path) -> None:
     """Writes the picture; `evaluation.scatter.check` says which suffixes there are. Raises UsageError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

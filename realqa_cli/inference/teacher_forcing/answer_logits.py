@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realqa_cli.decoding.branches import Branches, Ints
-from realqa_cli.decoding.continuity import Ncm, Reading, metric
-from realqa_cli.inference.teacher_forcing.number_loss import Target
+from realqa_cli.decoding.branches import Ints, TrieBranches
+from realqa_cli.decoding.continuity import DigitBranches, NcmValue, metric
+from realqa_cli.inference.teacher_forcing.number_loss import SoftTarget
 
 IGNORED = -100
 """The label of a token that is not trained, by the convention of torch and transformers."""
@@ -24,15 +24,15 @@ _OWN = frozenset({"labels", "window", "spots"})
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class BranchColumns:
     """Some branches of a numeral trie in a batch: the column of each of their K nodes."""
 
-    branches: Branches
+    branches: TrieBranches
     columns_K: Ints
 
 
 @dataclass(frozen=True, eq=False)
-class Spot:
+class NumeralSpan:
     """A direct answer's numeral in a batch. Small and plain, because it travels between processes.
 
     row: the batch's.  columns: of the numeral's tokens, the first and one past the last.
@@ -42,10 +42,10 @@ class Spot:
 
     row: int
     columns: tuple[int, int]
-    reading: Reading
-    ncm: Look | None
-    target: Target | None = None
-    look: Look | None = None
+    reading: DigitBranches
+    ncm: BranchColumns | None
+    target: SoftTarget | None = None
+    look: BranchColumns | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class AnswerLogits:
         )
         return flat.view_as(labels_B_W)
 
-    def edge_log_probs(self, spots: Sequence[Spot]) -> list[Tensor]:
+    def edge_log_probs(self, spots: Sequence[NumeralSpan]) -> list[Tensor]:
         """For each spot the log-probabilities, over the whole vocabulary, of the edges of its `look`."""
         looks = [spot.look for spot in spots if spot.look is not None]
         rows = np.concatenate([np.full(len(k.columns_K), s.row) for s, k in zip(spots, looks, strict=True)])
@@ -81,7 +81,7 @@ class AnswerLogits:
         return list(torch.split(flat, [len(look.branches.edge_node_E) for look in looks]))
 
     @torch.no_grad()
-    def metrics(self, spots: Sequence[Spot]) -> list[Ncm]:
+    def metrics(self, spots: Sequence[NumeralSpan]) -> list[NcmValue]:
         """The numerical continuity metric of the spots for which it can be had."""
         seen = [(spot, spot.ncm) for spot in spots if spot.ncm is not None]
         if not seen:
@@ -99,8 +99,7 @@ class AnswerLogits:
         ends = np.cumsum([len(look.branches.edge_node_E) for _, look in seen])
         parts = np.split(flat, ends[:-1])
         return [
-            metric(spot.reading.text, spot.reading.log_probs(part))
-            for (spot, _), part in zip(seen, parts, strict=True)
+            metric(spot.reading.text, spot.reading.log_probs(part)) for (spot, _), part in zip(seen, parts, strict=True)
         ]
 
 

@@ -9,20 +9,20 @@ Knows a model family's template and tokenizer; opens no photo.
 from dataclasses import dataclass
 from functools import lru_cache
 
-from realqa_cli.backends.hf.processor import Prepares
-from realqa_cli.decoding.continuity import Digits, all_numerals
+from realqa_cli.backends.hf.processor import Processor
+from realqa_cli.decoding.continuity import NumeralDigits, all_numerals
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import token_trie
 from realqa_cli.errors import ModelError
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 
-Turns = tuple[tuple[str, str], ...]
+ChatTurns = tuple[tuple[str, str], ...]
 Span = tuple[int, int, int]
 """Characters: where an answer begins, where it ends, where its turn ends."""
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class TokenizedConversation:
     """A conversation without its photos.
 
     text: as the chat template has it.  length: in tokens, each photo counted once.  tail: the tokens from the
@@ -34,19 +34,19 @@ class Encoded:
     length: int
     tail: tuple[int, ...]
     trained: tuple[bool, ...]
-    digits: Digits | None = None
+    digits: NumeralDigits | None = None
     after_root: int = 0
 
 
-class Encoder:
+class ConversationTokenizer:
     """Encodes conversations for one tokenizer; digits: M of the direct answers."""
 
-    def __init__(self, prepares: Prepares, digits: int) -> None:
-        self.prepares, self.digits = prepares, digits
+    def __init__(self, prepares: Processor, digits: int) -> None:
+        self.processor, self.digits = prepares, digits
         self._encoded = lru_cache(maxsize=4096)(self._encode)  # direct answers differ by their number alone
         self._trie = lru_cache(maxsize=64)(self._make_trie)
 
-    def encode(self, conversation: Conversation) -> Encoded:
+    def encode(self, conversation: Conversation) -> TokenizedConversation:
         """Raises ModelError where the template or the tokenizer does not let answers be found."""
         try:
             return self._encoded(conversation.turns, conversation.numeral)
@@ -55,9 +55,9 @@ class Encoder:
                 f"the model's chat template or tokenizer does not fit: {error}", where=conversation.where
             ) from error
 
-    def _encode(self, turns: Turns, numeral: str | None) -> Encoded:
-        tokenizer = self.prepares.tokenizer
-        text = self.prepares.render_turns(turns, answer_next=False)
+    def _encode(self, turns: ChatTurns, numeral: str | None) -> TokenizedConversation:
+        tokenizer = self.processor.tokenizer
+        text = self.processor.render_turns(turns, answer_next=False)
         answers = [self._answer(turns, i, text) for i, (role, _) in enumerate(turns) if role == "assistant"]
         begin, end, _ = answers[-1]
         if tokenizer.eos_token and tokenizer.eos_token not in text[end:]:
@@ -69,19 +69,19 @@ class Encoder:
         first = trained.index(True)
         encoded = text, len(ids), tuple(ids[first:]), tuple(trained[first:])
         if numeral is None or len(numeral) != len(all_numerals(self.digits)[0]):
-            return Encoded(*encoded)
-        return Encoded(*encoded, *self._locate(text, ids, end, numeral))
+            return TokenizedConversation(*encoded)
+        return TokenizedConversation(*encoded, *self._locate(text, ids, end, numeral))
 
-    def _answer(self, turns: Turns, index: int, text: str) -> Span:
-        before = self.prepares.render_turns(turns[:index], answer_next=True)
-        until = self.prepares.render_turns(turns[: index + 1], answer_next=False)
+    def _answer(self, turns: ChatTurns, index: int, text: str) -> Span:
+        before = self.processor.render_turns(turns[:index], answer_next=True)
+        until = self.processor.render_turns(turns[: index + 1], answer_next=False)
         words = turns[index][1].strip()
         start = text.find(words, len(before))
         if not text.startswith(before) or start < 0 or text[len(before) : start].strip():
             raise ValueError("the template changes an answer, or what stands before it")
         return len(before), start + len(words), len(until) if text.startswith(until) else len(text)
 
-    def _locate(self, text: str, ids: list[int], end: int, numeral: str) -> tuple[Digits, int]:
+    def _locate(self, text: str, ids: list[int], end: int, numeral: str) -> tuple[NumeralDigits, int]:
         """The digits of a direct answer, and how many tokens follow the root of their trie."""
         prompt_ids, digits = self._trie(text[: text.rindex(numeral, 0, end)])
         path = list(digits.tokens(numeral))
@@ -89,10 +89,10 @@ class Encoder:
             raise ValueError(f"the number {numeral} is split otherwise in its answer than alone")
         return digits, len(ids) - len(prompt_ids)
 
-    def _make_trie(self, prompt: str) -> tuple[list[int], Digits]:
+    def _make_trie(self, prompt: str) -> tuple[list[int], NumeralDigits]:
         texts = all_numerals(self.digits)
-        prompt_ids, trie = token_trie(self.prepares.encode, prompt, texts, prompts.DIRECT_END)
-        return prompt_ids, Digits(trie, self.digits)
+        prompt_ids, trie = token_trie(self.processor.encode, prompt, texts, prompts.DIRECT_END)
+        return prompt_ids, NumeralDigits(trie, self.digits)
 
 
 def _trained(

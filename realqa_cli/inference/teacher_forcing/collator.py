@@ -1,6 +1,6 @@
 """From conversations to batches of tensors: prompts masked, numerals located.
 
-Direct answers get a `Spot`, by which the metric and the number-aware loss find their digits. Nodes of the
+Direct answers get a `NumeralSpan`, by which the metric and the number-aware loss find their digits. Nodes of the
 numeral trie that these need and that are not part of the answer follow the row, seen by their own line only.
 
 Knows the preparer of a model family; knows no model. Batches are made on the CPU.
@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realqa_cli.backends.hf.processor import Prepares
-from realqa_cli.decoding.branches import Branches, Prefix
-from realqa_cli.decoding.continuity import Digits
+from realqa_cli.backends.hf.processor import Processor
+from realqa_cli.decoding.branches import Prefix, TrieBranches
+from realqa_cli.decoding.continuity import NumeralDigits
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import ModelError
-from realqa_cli.inference.teacher_forcing.answer_logits import IGNORED, Look, Spot
-from realqa_cli.inference.teacher_forcing.answer_tokens import Encoded, Encoder
+from realqa_cli.inference.teacher_forcing.answer_logits import IGNORED, BranchColumns, NumeralSpan
+from realqa_cli.inference.teacher_forcing.answer_tokens import ConversationTokenizer, TokenizedConversation
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.inference.teacher_forcing.number_loss import NumberTargets
-from realqa_cli.inference.teacher_forcing.rows import Rows
+from realqa_cli.inference.teacher_forcing.rows import RowBuilder
 
 
 class Collator:
@@ -35,15 +35,15 @@ class Collator:
 
     def __init__(
         self,
-        prepares: Prepares,
+        prepares: Processor,
         *,
         digits: int,
         max_length: int,
         takes_mask: bool,
         scale: tuple[float, float] | None = None,
     ) -> None:
-        self.rows, self.takes_mask, self.scale = Rows(prepares, max_length), takes_mask, scale
-        self.encoder = Encoder(prepares, digits)
+        self.rows, self.takes_mask, self.scale = RowBuilder(prepares, max_length), takes_mask, scale
+        self.encoder = ConversationTokenizer(prepares, digits)
         self._targets = lru_cache(maxsize=64)(NumberTargets)
 
     def check(self, conversations: Sequence[Conversation]) -> list[int]:
@@ -67,7 +67,7 @@ class Collator:
         encoded = [self.encoder.encode(conversation) for conversation in conversations]
         prompt = self.rows.batch(conversations, [one.text for one in encoded])
         labels_B_T = _labels(prompt.ids_B_T, encoded)
-        spots: list[Spot] = []
+        spots: list[NumeralSpan] = []
         beside: list[dict[Prefix, int]] = []
         for row, (conversation, one) in enumerate(zip(conversations, encoded, strict=True)):
             nodes: dict[Prefix, int] = {}
@@ -86,8 +86,14 @@ class Collator:
         }
 
     def _spot(
-        self, row: int, conversation: Conversation, text: str, digits: Digits, encoded: Encoded, width: int
-    ) -> tuple[Spot, list[Prefix]]:
+        self,
+        row: int,
+        conversation: Conversation,
+        text: str,
+        digits: NumeralDigits,
+        encoded: TokenizedConversation,
+        width: int,
+    ) -> tuple[NumeralSpan, list[Prefix]]:
         """A direct answer's place, and the nodes that it needs beside the answer."""
         reading, path = digits.reading(text), digits.tokens(text)
         root = width - encoded.after_root - 1
@@ -101,7 +107,7 @@ class Collator:
             beside = sorted({n for n in wanted if n != path[: len(n)]}, key=lambda n: (len(n), n))
         columns = {path[:n]: root + n for n in range(len(path))}
         columns |= {prefix: width + i for i, prefix in enumerate(beside)}
-        spot = Spot(
+        spot = NumeralSpan(
             row=row,
             columns=(root + 1, root + 1 + len(path)),
             reading=reading,
@@ -125,14 +131,14 @@ def on_scale(conversation: Conversation, text: str, scale: tuple[float, float]) 
     return next((label for label in labels if abs(label - written) <= 1.01 * unit), written)
 
 
-def _look(seen: Branches, columns: Mapping[Prefix, int]) -> Look | None:
+def _look(seen: TrieBranches, columns: Mapping[Prefix, int]) -> BranchColumns | None:
     """None where a node of the branches has no column."""
     if not all(node in columns for node in seen.nodes):
         return None
-    return Look(seen, np.array([columns[node] for node in seen.nodes]))
+    return BranchColumns(seen, np.array([columns[node] for node in seen.nodes]))
 
 
-def _labels(ids_B_T: Tensor, encoded: Sequence[Encoded]) -> Tensor:
+def _labels(ids_B_T: Tensor, encoded: Sequence[TokenizedConversation]) -> Tensor:
     """(B, T) the token ids that are trained, IGNORED elsewhere."""
     labels_B_T = torch.full_like(ids_B_T, IGNORED)
     for row, one in enumerate(encoded):

@@ -66,7 +66,7 @@ class Conversation:
         return found[-1] if found else None
 
 
-def read(files: Sequence[Path]) -> list[Conversation]:
+def read_conversations(files: Sequence[Path]) -> list[Conversation]:
     """All conversations of the files, in order. Raises UsageError for the first thing that is wrong."""
     found: list[Conversation] = []
     for file in files:
@@ -78,7 +78,7 @@ def read(files: Sequence[Path]) -> list[Conversation]:
 
 
 def _read_file(file: Path) -> Iterator[Conversation]:
-    for number, line in sharegpt.read(file):
+    for number, line in sharegpt.read_sharegpt(file):
         try:
             if isinstance(line, RecordError):
                 raise line
@@ -97,9 +97,7 @@ def _conversation(line: Mapping[str, Any], folder: Path, where: str) -> Conversa
     if not images:
         raise RecordError("the conversation has no images", remedy='add them as "images": ["a.jpg"]')
     if marks != len(images):
-        raise RecordError(
-            f"the conversation has {len(images)} images but {marks} times {MARK} in its questions"
-        )
+        raise RecordError(f"the conversation has {len(images)} images but {marks} times {MARK} in its questions")
     first_answer = next(i for i, (role, _) in enumerate(turns) if role == "assistant")
     if any(MARK in text for role, text in turns[first_answer:] if role == "user"):
         raise RecordError(f"{MARK} stands after the first answer", remedy="move all images to the start")
@@ -125,9 +123,7 @@ def _turns(line: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         if not isinstance(turn, Mapping) or not isinstance(turn.get(text_key), str):
             raise RecordError(f'a turn is no object with "{role_key}" and "{text_key}"')
         if turn.get(role_key) not in _ROLES:
-            raise RecordError(
-                f"a turn's {role_key} is {turn.get(role_key)!r}, not one of {', '.join(_ROLES)}"
-            )
+            raise RecordError(f"a turn's {role_key} is {turn.get(role_key)!r}, not one of {', '.join(_ROLES)}")
         turns.append((_ROLES[turn[role_key]], turn[text_key]))
     return tuple(turns)
 
@@ -146,7 +142,7 @@ def _find(name: str, folder: Path) -> Path:
     for path in (folder / name, Path(name)):
         if path.is_file():
             return path
-    if moved := sharegpt.locate(name, [folder]):
+    if moved := sharegpt.locate_image(name, [folder]):
         return Path(moved)
     raise RecordError(f"there is no image {folder / name}", remedy="correct its path or leave the line out")
 

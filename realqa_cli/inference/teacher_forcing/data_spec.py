@@ -14,14 +14,14 @@ from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.scales import DEFAULT_SCALE, Range
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.conversations import COT_FORMATS, SCORE_FORMATS, Conversation
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.models.realqa_json import ScorerConfig
 
-DEFAULT = RealqaJson()
+DEFAULT = ScorerConfig()
 _T = TypeVar("_T", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Lessons:
+class DataSpec:
     """scale, digits: of the scores.  form: slot keys of the regular form, or None.
 
     formats: how many conversations there are of each.
@@ -43,9 +43,9 @@ class Lessons:
         return bool(SCORE_FORMATS & self.formats.keys())
 
 
-def learn(
-    conversations: Sequence[Conversation], base: RealqaJson | None, scale: Range | None, digits: int | None
-) -> Lessons:
+def infer_data_spec(
+    conversations: Sequence[Conversation], base: ScorerConfig | None, scale: Range | None, digits: int | None
+) -> DataSpec:
     """What they teach. `scale` and `digits` are the options; what the answers say wins over the base model.
 
     Raises UsageError where answers disagree with each other, the options, or a scale that digits can write.
@@ -54,9 +54,7 @@ def learn(
     digits = digits or _one_of(conversations, "numbers of digits", _digits) or told.digits
     stated = _one_of(conversations, "scales", lambda c: c.scale)
     if scale and stated and scale != stated:
-        raise UsageError(
-            f"the conversations were built for {_plain(stated)}", where="--scale", remedy="leave it out"
-        )
+        raise UsageError(f"the conversations were built for {_plain(stated)}", where="--scale", remedy="leave it out")
     scale = scale or stated or _one_of(conversations, "scales", _native) or told.scale
     try:
         known = set(numerals(digits, *scale))
@@ -68,12 +66,10 @@ def learn(
         if conversation.stated is not None and conversation.stated not in known:
             _refuse(conversation, conversation.stated, scale, digits)
     formats = Counter(_format(conversation) for conversation in conversations)
-    return Lessons(scale, digits, _form(conversations) or told.form, dict(sorted(formats.items())))
+    return DataSpec(scale, digits, _form(conversations) or told.form, dict(sorted(formats.items())))
 
 
-def _one_of(
-    conversations: Sequence[Conversation], what: str, ask: Callable[[Conversation], _T | None]
-) -> _T | None:
+def _one_of(conversations: Sequence[Conversation], what: str, ask: Callable[[Conversation], _T | None]) -> _T | None:
     """What `ask` finds in them, None where it finds nothing. Raises UsageError where it finds two things."""
     found: dict[_T, Conversation] = {}
     for conversation in conversations:

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realqa_cli.decoding.branches import Branches, Ints, branches
-from realqa_cli.decoding.continuity import Digits
+from realqa_cli.decoding.branches import Ints, TrieBranches, find_branches
+from realqa_cli.decoding.continuity import NumeralDigits
 from realqa_cli.domain.numerals import Floats
 
 SIGMA = 0.25
@@ -34,14 +34,14 @@ SMALLEST_BATCH = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class BranchPlan:
     """What is looked at for one true numeral.
 
     cells_C: the edges at which the branches end.  paths_C_D: the edges that lead to each and it itself,
     filled up with -1.  values_C: the mean of the numerals that each stands for.
     """
 
-    branches: Branches
+    branches: TrieBranches
     cells_C: Ints
     paths_C_D: Ints
     values_C: Floats
@@ -61,10 +61,10 @@ class _Weighing:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class SoftTarget:
     """The plan of one answer with its label: weights_E are those of the edges' negative log-probabilities."""
 
-    plan: Plan
+    plan: BranchPlan
     weights_E: Floats
     label: float
 
@@ -72,7 +72,7 @@ class Target:
 class NumberTargets:
     """Makes the targets for the answers of one tokenizer and scale."""
 
-    def __init__(self, digits: Digits, scale: tuple[float, float]) -> None:
+    def __init__(self, digits: NumeralDigits, scale: tuple[float, float]) -> None:
         self.digits, self.scale = digits, scale
         self.values_V = np.array([float(text) for text in digits.texts])
         self.inside_V = (self.values_V >= scale[0] - 1e-9) & (self.values_V <= scale[1] + 1e-9)
@@ -83,7 +83,7 @@ class NumberTargets:
         """A point of a 1-5 scale in points of this one."""
         return (self.scale[1] - self.scale[0]) / 4
 
-    def target(self, text: str, label: float) -> Target:
+    def target(self, text: str, label: float) -> SoftTarget:
         """The target of the answer `text` whose exact label is `label`, both on the scale."""
         plan, how = self._plans(text)
         gaps_V = (self.values_V - label) / (SIGMA * self.point)
@@ -93,23 +93,23 @@ class NumberTargets:
         weights_E: Floats = np.bincount(how.step_edges_S, weights_S, count).astype(np.float64)
         for edges in how.last_digit:  # counts once, whatever the mass of the true branch
             weights_E[edges] = weights_E[edges] / weights_E[edges].sum()
-        return Target(plan, weights_E, label)
+        return SoftTarget(plan, weights_E, label)
 
     def _first(self, v: int) -> tuple[int, ...]:
         """The digits of a numeral that are told apart on every branch: all but the last, at least one."""
         code = self.digits.codes_V_M[v]
         return tuple(code[: max(1, len(code) - 1)].tolist())
 
-    def _plan(self, text: str) -> tuple[Plan, _Weighing]:
+    def _plan(self, text: str) -> tuple[BranchPlan, _Weighing]:
         trie = self.digits.trie
         outcomes = [self._first(v) if self.inside_V[v] else None for v in range(len(self.values_V))]
         true_path = set(trie.paths[self.digits.texts.index(text)][:-1])
-        seen, paths = branches(trie, outcomes, also=true_path)
+        seen, paths = find_branches(trie, outcomes, also=true_path)
         ends = {path[-1]: path for path in paths if path}
         depth = max(map(len, ends.values()))
         lasts = np.array([path[-1] for path in paths if path])
         cells_C, place = np.unique(lasts, return_inverse=True)
-        plan = Plan(
+        plan = BranchPlan(
             branches=seen,
             cells_C=cells_C,
             paths_C_D=np.array([ends[c] + (-1,) * (depth - len(ends[c])) for c in cells_C.tolist()]),
@@ -119,7 +119,7 @@ class NumberTargets:
         edges_S, numerals_S = np.array(steps).T
         return plan, _Weighing(edges_S, numerals_S, tuple(self._last_digit(seen, steps)))
 
-    def _last_digit(self, seen: Branches, steps: Sequence[tuple[int, int]]) -> Iterator[Ints]:
+    def _last_digit(self, seen: TrieBranches, steps: Sequence[tuple[int, int]]) -> Iterator[Ints]:
         """The edges of each node below which only the last digit is open."""
         firsts: list[set[tuple[int, ...]]] = [set() for _ in seen.nodes]
         for edge, v in steps:
@@ -129,7 +129,7 @@ class NumberTargets:
                 yield np.flatnonzero(seen.edge_node_E == node)
 
 
-def number_loss(edge_log_probs: Sequence[Tensor], targets: Sequence[Target], point: float) -> Tensor:
+def number_loss(edge_log_probs: Sequence[Tensor], targets: Sequence[SoftTarget], point: float) -> Tensor:
     """The mean over some answers; a scalar.
 
     edge_log_probs: for each answer (E,) log-probabilities over the whole vocabulary of its plan's edges.
@@ -147,7 +147,7 @@ def number_loss(edge_log_probs: Sequence[Tensor], targets: Sequence[Target], poi
     return cross_entropy + REGRESSION * error
 
 
-def _expected(flat: Tensor, targets: Sequence[Target]) -> Tensor:
+def _expected(flat: Tensor, targets: Sequence[SoftTarget]) -> Tensor:
     """(B,) the expected number of the model held to the numerals of the scale, at each node of the trie."""
     cells = max(len(target.plan.cells_C) for target in targets)
     depth = max(target.plan.paths_C_D.shape[1] for target in targets)

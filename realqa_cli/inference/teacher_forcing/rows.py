@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from realqa_cli.backends.base import Loading
-from realqa_cli.backends.hf.processor import Prepares, preparer
+from realqa_cli.backends.base import LoadOptions
+from realqa_cli.backends.hf.processor import Processor, load_processor
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import MediaError, UsageError
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
@@ -30,17 +30,17 @@ class _Shape:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-def on_cpu(source: ModelSource, loading: Loading, model: Any) -> Prepares:
+def processor_on_cpu(source: ModelSource, loading: LoadOptions, model: Any) -> Processor:
     """The model's preparer with tensors that stay on the CPU, so that other processes can make batches."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return preparer(source, loading, _Shape(base.config, base.model, base.dtype))
+    return load_processor(source, loading, _Shape(base.config, base.model, base.dtype))
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowBuilder:
     """Makes batches of rows. max_length: of a row, in tokens, those of the photos included."""
 
-    prepares: Prepares
+    processor: Processor
     max_length: int
 
     def batch(self, conversations: Sequence[Conversation], texts: Sequence[str]) -> PromptBatch:
@@ -49,7 +49,7 @@ class Rows:
         Raises UsageError, with file and line, for a photo that cannot be opened or a row that is too long.
         """
         photos = [_open(conversation) for conversation in conversations]
-        prompt = self.prepares.batch(texts, photos)
+        prompt = self.processor.batch(texts, photos)
         for conversation, length in zip(conversations, prompt.mask_B_T.sum(dim=1).tolist(), strict=True):
             if length > self.max_length:
                 raise UsageError(
@@ -70,11 +70,11 @@ class Rows:
     @property
     def _most_visual_tokens(self) -> int:
         """The tokens that a photo takes at most, 0 where the family does not tell."""
-        area, images = self.prepares.settings().get("max_pixels"), getattr(self.prepares, "images", None)
+        area, images = self.processor.settings().get("max_pixels"), getattr(self.processor, "images", None)
         return int(area) // (images.patch_size * images.merge_size) ** 2 if area and images else 0
 
 
-def visual_tokens(prepares: Prepares, photos: Sequence[Path]) -> int:
+def visual_tokens(prepares: Processor, photos: Sequence[Path]) -> int:
     """About how many tokens the photos take, by their headers; 0 where the family does not tell."""
     bounds, images = prepares.settings(), getattr(prepares, "images", None)
     if not images or not bounds.get("max_pixels"):

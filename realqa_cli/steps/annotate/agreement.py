@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from realqa_cli.domain.attributes import ATTRIBUTES, RATING_MAX, RATING_MIN, Attribute
 from realqa_cli.steps.annotate.refinements import changes, moment
 
-Line = dict[str, Any]
+AgreementLine = dict[str, Any]
 Floats = NDArray[np.float64]
 
-FEWEST = 6
+FEWEST_LABELS = 6
 """Annotations of one person from which on a drift is computed: two in each third."""
 
 
@@ -51,7 +51,7 @@ def judgements(records: Iterable[Mapping[str, Any]]) -> list[Judgement]:
     return sorted(found.values(), key=lambda judgement: judgement.time)
 
 
-def agreement(records: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
+def agreement(records: Iterable[Mapping[str, Any]]) -> Iterator[AgreementLine]:
     """A record for each of the ten attributes, then one for each annotator and kind of drift."""
     every = judgements(records)
     for attribute in ATTRIBUTES.values():
@@ -60,14 +60,14 @@ def agreement(records: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
         yield from _drift_lines(person, [one for one in every if one.person == person])
 
 
-def _attribute_line(attribute: Attribute, every: Sequence[Judgement]) -> Line:
+def _attribute_line(attribute: Attribute, every: Sequence[Judgement]) -> AgreementLine:
     """changed: share of the judgements with a value before or after in which it became another one.
 
     kappa: between the two codes, where both are there (`n`), Cohen's; with quadratic weights where there are
     more than two classes, which are ordered then. shift: the mean of the person's code less the model's.
     """
     told = [one for one in every if attribute.key in one.before or attribute.key in one.after]
-    line: Line = {"measure": "agreement", "attribute": attribute.key, "judged": len(told)}
+    line: AgreementLine = {"measure": "agreement", "attribute": attribute.key, "judged": len(told)}
     line["changed"] = float(np.mean([attribute.key in one.changed for one in told])) if told else None
     if not attribute.scored:
         return line | {"n": 0, "kappa": None, "shift": None, "reason": "free text has no classes"}
@@ -105,7 +105,7 @@ def _code(attribute: Attribute, values: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _drift_lines(person: str | None, own: Sequence[Judgement]) -> Iterator[Line]:
+def _drift_lines(person: str | None, own: Sequence[Judgement]) -> Iterator[AgreementLine]:
     """One record for each kind of drift of one annotator, whose judgements are in order of time.
 
     first, last: the mean over the first and the last third.  rho, p: Spearman's correlation with the place in
@@ -132,12 +132,12 @@ def _neutral(values: Mapping[str, Any]) -> float:
     return float(np.mean(middle)) if middle else float("nan")
 
 
-def _trend(values: Floats) -> Line:
+def _trend(values: Floats) -> AgreementLine:
     values = values[~np.isnan(values)]
     n = len(values)
-    line: Line = {"n": n, "first": None, "last": None, "rho": None, "p": None}
-    if n < FEWEST:
-        return line | {"reason": f"fewer than {FEWEST} photos"}
+    line: AgreementLine = {"n": n, "first": None, "last": None, "rho": None, "p": None}
+    if n < FEWEST_LABELS:
+        return line | {"reason": f"fewer than {FEWEST_LABELS} photos"}
     third = n // 3
     line |= {"first": float(values[:third].mean()), "last": float(values[-third:].mean())}
     if np.ptp(values) == 0:

@@ -17,7 +17,7 @@ from realqa_cli import __version__
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import Done
+from realqa_cli.inference.batches import IsDone
 from realqa_cli.io.manifest import Manifest, versions
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item
@@ -26,12 +26,12 @@ from realqa_cli.steps.annotate.calls import Caller, Stopping
 from realqa_cli.steps.annotate.ledger import Ledger
 from realqa_cli.steps.annotate.openai_batch import Results
 from realqa_cli.steps.annotate.pace import Pace
-from realqa_cli.steps.annotate.photos import Known, identify
+from realqa_cli.steps.annotate.photos import HashedPhoto, hash_photo
 from realqa_cli.steps.annotate.prices import Prices
 from realqa_cli.steps.annotate.settings import AnnotateSettings
-from realqa_cli.steps.annotate.turns import UNUSABLE, Labelled, Turns
+from realqa_cli.steps.annotate.turns import UNUSABLE, LabelOutcome, PhotoLabeler
 
-AHEAD = 4  # finished labels that wait behind a slow one, per call at once; they are in the ledger
+PHOTOS_AHEAD = 4  # finished labels that wait behind a slow one, per call at once; they are in the ledger
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Annotator:
         if client is not None:
             most = settings.max_tokens
             self.caller = Caller(client, self.ledger, asked, self.budget, pace, price, most, farewell)
-        self.turns = Turns(settings, asked, self.ledger, price, self.caller, results or Results())
+        self.turns = PhotoLabeler(settings, asked, self.ledger, price, self.caller, results or Results())
         self.manifest = self._manifest()
 
     def _manifest(self) -> Manifest:
@@ -109,14 +109,14 @@ class Annotator:
         """US dollars that this run cost, as far as the prices are known."""
         return self.budget.spent - self.before
 
-    def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
         """One JSON-ready record for each item, in order; an item that is `done` yields nothing.
 
         Neither does one that the cap leaves over (`left`). Raises ModelError for a server that is of no use.
         """
         at_once = self.client.settings.concurrency if self.client else 1
         todo = self._todo(items, done)
-        for known, outcome in in_order(self._outcome, todo, at_once, ahead=AHEAD * at_once):
+        for known, outcome in in_order(self._outcome, todo, at_once, ahead=PHOTOS_AHEAD * at_once):
             if isinstance(outcome, _Left):
                 self.left += 1
             elif isinstance(outcome, ItemError):
@@ -125,12 +125,12 @@ class Annotator:
             else:
                 yield self._record(known, outcome)
 
-    def _todo(self, items: Iterable[Item], done: Done | None) -> Iterator[Known]:
-        for known in map(identify, items):
+    def _todo(self, items: Iterable[Item], done: IsDone | None) -> Iterator[HashedPhoto]:
+        for known in map(hash_photo, items):
             if done is None or known.content is None or not done(known.item.name, known.content):
                 yield known
 
-    def _outcome(self, known: Known) -> tuple[Known, Labelled | ItemError | _Left]:
+    def _outcome(self, known: HashedPhoto) -> tuple[HashedPhoto, LabelOutcome | ItemError | _Left]:
         if known.error is not None:
             return known, known.error
         try:
@@ -140,7 +140,7 @@ class Annotator:
         except (Unaffordable, Stopping):
             return known, _Left()
 
-    def _record(self, known: Known, found: Labelled) -> dict[str, Any]:
+    def _record(self, known: HashedPhoto, found: LabelOutcome) -> dict[str, Any]:
         screen = {} if found.label.screen is None else {"screen": found.label.screen}
         return LabelRecord.of(
             known.item,
@@ -186,9 +186,7 @@ class Annotator:
         parts = []
         calls = self.caller.counts["calls"] if self.caller else 0
         if self.caller is not None and calls:
-            tokens = (
-                f"{self.caller.counts['tokens in']:,} tokens in, {self.caller.counts['tokens out']:,} out"
-            )
+            tokens = f"{self.caller.counts['tokens in']:,} tokens in, {self.caller.counts['tokens out']:,} out"
             cost = f"{self.spent:.4f} USD" if self.caller.price else "price unknown (--prices tells it)"
             parts.append(f"{calls} {'call' if calls == 1 else 'calls'} to {self.model}: {tokens}, {cost}")
         for kind, words in (

@@ -69,8 +69,7 @@ def _asked(attribute: Attribute) -> str:
         return meaning
     glosses = attribute.glosses or ("",) * len(attribute.options)
     options = [
-        f'"{option}"{f" ({gloss})" if gloss else ""}'
-        for option, gloss in zip(attribute.options, glosses, strict=True)
+        f'"{option}"{f" ({gloss})" if gloss else ""}' for option, gloss in zip(attribute.options, glosses, strict=True)
     ]
     return f"{meaning} One of: {', '.join(options)}."
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from realqa_cli.backends.server.client import ServerClient
-from realqa_cli.backends.server.replies import Passing
+from realqa_cli.backends.server.replies import TransientFailure
 from realqa_cli.steps.annotate.budget import Budget
-from realqa_cli.steps.annotate.ledger import Asked, Entry, Ledger
+from realqa_cli.steps.annotate.ledger import Ledger, LedgerEntry, RequestSpec
 from realqa_cli.steps.annotate.pace import Pace
 from realqa_cli.steps.annotate.prices import Price, Usage, read_usage
 
@@ -59,7 +59,7 @@ class Caller:
 
     client: ServerClient
     ledger: Ledger
-    asked: Asked
+    asked: RequestSpec
     budget: Budget
     pace: Pace
     price: Price | None
@@ -94,7 +94,7 @@ class Caller:
         messages: Sequence[Mapping[str, Any]],
         estimate: int,
         **parameters: Any,
-    ) -> Entry:
+    ) -> LedgerEntry:
         """Sends a conversation of about `estimate` tokens; its reply, which is in the ledger by then.
 
         Raises ItemError, ModelError, OutputError, Unaffordable, Stopping.
@@ -103,7 +103,7 @@ class Caller:
         reply = self.client.chat(messages, flight.attempt, max_tokens=self.max_tokens, **parameters)
         with flight.landing():
             flight.cost = self.price.reply(reply.raw) if self.price else None
-            entry = Entry(reply.raw, flight.cost)
+            entry = LedgerEntry(reply.raw, flight.cost)
             self.ledger.put(key, turn, self.asked, content, entry)
         self._learn(estimate, read_usage(reply.raw.get("usage")))
         return entry
@@ -159,7 +159,7 @@ class _Flight:
         try:
             yield
         except BaseException as failure:
-            lost = isinstance(failure, Passing) and failure.lost
+            lost = isinstance(failure, TransientFailure) and failure.lost
             caller.budget.settle(most, most if lost else 0.0)
             caller.arrive()
             raise

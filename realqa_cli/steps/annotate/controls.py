@@ -44,8 +44,7 @@ class Control:
 
 
 CONTROLS: dict[str, Control] = {
-    control.name: control
-    for control in (Control(a, part) for a in ATTRIBUTES.values() for part in _PARTS[a.kind])
+    control.name: control for control in (Control(a, part) for a in ATTRIBUTES.values() for part in _PARTS[a.kind])
 }
 """All controls by name, in the order of the attributes."""
 

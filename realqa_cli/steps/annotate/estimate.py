@@ -7,13 +7,13 @@ from typing import Any
 from realqa_cli.io.sources import Item
 from realqa_cli.media import photo as media
 from realqa_cli.steps.annotate.calls import REPLY
-from realqa_cli.steps.annotate.photos import Known, estimate, identify
+from realqa_cli.steps.annotate.photos import HashedPhoto, estimate_tokens, hash_photo
 from realqa_cli.steps.annotate.prices import Price, shape
 from realqa_cli.steps.annotate.settings import AnnotateSettings
 
 
 @dataclass(frozen=True)
-class Plan:
+class CostEstimate:
     """What is left to be asked. cost_usd: expected; most_usd: if every reply were of the longest.
 
     done: photos that have their label or reply.  failed: those that cannot be read.
@@ -43,18 +43,18 @@ class Plan:
         return f"{photos}: {tokens}, {cost}{done}{failed}; nothing was sent"
 
 
-def plan(
+def estimate_cost(
     items: Iterable[Item],
     settings: AnnotateSettings,
     model: str,
     price: Price | None,
-    done: Callable[[Known], bool],
-) -> Plan:
+    done: Callable[[HashedPhoto], bool],
+) -> CostEstimate:
     """Counts what a run would ask. Photos with the same bytes are asked about once."""
     rule = price.image if price else None
     seen: set[str] = set()
     tokens = before = failed = 0
-    for known in map(identify, items):
+    for known in map(hash_photo, items):
         area = 0 if known.error or known.item.path is None else media.photo_area(known.item.path)
         if known.content is None or not area:
             failed += 1
@@ -62,8 +62,8 @@ def plan(
             before += 1
         else:
             seen.add(known.content)
-            tokens += estimate(shape(min(area, settings.max_pixels)), settings, rule)
+            tokens += estimate_tokens(shape(min(area, settings.max_pixels)), settings, rule)
     images = len(seen)
     cost = price.tokens(tokens, images * REPLY) if price else None
     most = price.tokens(tokens, images * settings.max_tokens) if price else None
-    return Plan(model, images, tokens, images * REPLY, cost, most, before, failed)
+    return CostEstimate(model, images, tokens, images * REPLY, cost, most, before, failed)

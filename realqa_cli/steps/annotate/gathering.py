@@ -14,11 +14,11 @@ from realqa_cli.errors import RecordError
 from realqa_cli.steps.annotate.controls import IMAGE
 from realqa_cli.steps.annotate.refinements import Fields, Refinement, changes, read_annotations
 
-Photo = Sequence[Fields]
+PhotoKey = Sequence[Fields]
 """The label records of one photo: of several models, or under several names."""
 
 
-def gather(tasks: Sequence[Fields], name: str, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def collect_annotations(tasks: Sequence[Fields], name: str, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """The records of `label_studio.read_export`. `name` is the file's, for messages."""
     photos: dict[str, list[Fields]] = {}
     for number, task in enumerate(tasks, 1):

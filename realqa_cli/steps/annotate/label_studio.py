@@ -16,7 +16,7 @@ from realqa_cli.errors import ItemError, OutputError, UsageError
 from realqa_cli.io.jsonl import dump_line, write_atomic
 from realqa_cli.media.photo import content_id_of
 from realqa_cli.steps.annotate.controls import IMAGE, configuration, results
-from realqa_cli.steps.annotate.gathering import Photo, gather
+from realqa_cli.steps.annotate.gathering import PhotoKey, collect_annotations
 
 Say = Callable[[str], None]
 _AGAIN = "export the project again, as JSON"
@@ -76,7 +76,7 @@ def read_export(file: Path, *, say: Say | None = None) -> Iterator[dict[str, Any
     annotations refine nothing; `skipped` names who skipped. `other` has the values of foreign controls.
     Raises UsageError at once for a file that is no such export. `say` takes lines for the person.
     """
-    return gather(_read_tasks(file), str(file), say or _silent)
+    return collect_annotations(_read_tasks(file), str(file), say or _silent)
 
 
 def _silent(line: str) -> None:
@@ -92,7 +92,7 @@ def _check_free(file: Path, config: Path, overwrite: bool) -> None:
             raise OutputError("the file is not empty", where=str(path), remedy=remedy)
 
 
-def _photos(records: Iterable[Mapping[str, Any]], say: Say) -> dict[str, Photo]:
+def _photos(records: Iterable[Mapping[str, Any]], say: Say) -> dict[str, PhotoKey]:
     """The labels of each photo by its id, in order; a later label of the same name and model replaces one."""
     photos: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
     passed = {"failed items": 0, "videos": 0, "photos whose name is no UTF-8": 0}
@@ -145,7 +145,7 @@ def _ident(record: Mapping[str, Any], name: str) -> str:
 class _Place:
     """Where Label Studio finds the photos: below the folder that it serves, or on a web server."""
 
-    def __init__(self, photos: Iterable[Photo], root: Path | None, url: str | None) -> None:
+    def __init__(self, photos: Iterable[PhotoKey], root: Path | None, url: str | None) -> None:
         names = [str(record[IMAGE]) for labels in photos for record in labels]
         folders = {os.path.dirname(os.path.abspath(name)) for name in names if "://" not in name}
         try:
@@ -177,7 +177,7 @@ class _Place:
         ]
 
 
-def _task(ident: str, labels: Photo, place: _Place) -> tuple[dict[str, Any], int]:
+def _task(ident: str, labels: PhotoKey, place: _Place) -> tuple[dict[str, Any], int]:
     """The task of one photo, and how many values of its labels no control can show."""
     by_model = {_model(record): record for record in labels}
     predictions, lost = [], 0

@@ -23,7 +23,7 @@ Turn = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestSpec:
     """What a reply answers, but for the photo: equal ones get equal replies. prompt: a hash."""
 
     model: str
@@ -38,7 +38,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """A reply, as it came. cost: US dollars when it was paid, None where the price was unknown.
 
     batch: whether it came by the batch API, at its price.
@@ -90,16 +90,16 @@ class Ledger:
                 self._open = False
                 self._file.__exit__(*raised)
 
-    def get(self, key: str, turn: int) -> Entry | None:
+    def get(self, key: str, turn: int) -> LedgerEntry | None:
         """The reply of that turn; None where there is none yet."""
         place = self._places.get((key, turn))
         if place is None:
             return None
         with self.path.open("rb") as file:
             file.seek(place)
-            return Entry.of(parse_line(file.readline()))
+            return LedgerEntry.of(parse_line(file.readline()))
 
-    def put(self, key: str, turn: int, asked: Asked, content: str, entry: Entry) -> None:
+    def put(self, key: str, turn: int, asked: RequestSpec, content: str, entry: LedgerEntry) -> None:
         """Writes a reply; it is on disk when this returns. A later one of the same turn takes its place.
 
         Raises OutputError, on a full disk for example.
@@ -129,10 +129,10 @@ class Ledger:
         """Whether a reply with this key was written since the file was opened."""
         return key in self._fresh
 
-    def entries(self) -> Iterator[tuple[str, Entry]]:
+    def entries(self) -> Iterator[tuple[str, LedgerEntry]]:
         """Every reply ever paid for, with its model."""
         for line in read_replies(self.path):
-            yield str(line.get("model")), Entry.of(line)
+            yield str(line.get("model")), LedgerEntry.of(line)
 
 
 def places(path: Path) -> dict[Turn, int]:

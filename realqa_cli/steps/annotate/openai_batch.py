@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 from realqa_cli.backends.server.replies import is_completion, short
 from realqa_cli.errors import ItemError, OutputError, RecordError, UsageError
 from realqa_cli.io.jsonl import dump_line, read_lines
-from realqa_cli.steps.annotate.ledger import Entry
+from realqa_cli.steps.annotate.ledger import LedgerEntry
 from realqa_cli.steps.annotate.photos import Request
 from realqa_cli.steps.annotate.prices import Prices
 from realqa_cli.steps.annotate.settings import AnnotateSettings
@@ -124,7 +124,7 @@ class RequestFiles:
 class Results:
     """What came back: replies by key, and why there is none."""
 
-    replies: dict[str, Entry] = field(default_factory=dict)
+    replies: dict[str, LedgerEntry] = field(default_factory=dict)
     failures: dict[str, ItemError] = field(default_factory=dict)
 
     @classmethod
@@ -152,7 +152,7 @@ class Results:
         status = response.get("status_code") if isinstance(response, Mapping) else None
         if isinstance(body, Mapping) and status in (200, None) and is_completion(body):
             price = prices.of(str(body.get("model")))
-            self.replies[key] = Entry(body, price.reply(body, batch=True) if price else None, batch=True)
+            self.replies[key] = LedgerEntry(body, price.reply(body, batch=True) if price else None, batch=True)
         else:
             said = line.get("error") or (body.get("error") if isinstance(body, Mapping) else None)
             told = said.get("message") or said.get("code") if isinstance(said, Mapping) else said

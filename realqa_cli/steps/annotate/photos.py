@@ -14,7 +14,7 @@ from realqa_cli.backends.server.text import data_uri
 from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.io.sources import Item
 from realqa_cli.media import photo as media
-from realqa_cli.media.resize import within
+from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.steps.annotate import asking
 from realqa_cli.steps.annotate.prices import ImageTokens
 from realqa_cli.steps.annotate.settings import AnnotateSettings
@@ -24,7 +24,7 @@ OVERHEAD = 20  # tokens around a conversation
 
 
 @dataclass(frozen=True)
-class Known:
+class HashedPhoto:
     """An item and the id of its bytes, as `media.content_id`; None with the `error`."""
 
     item: Item
@@ -32,30 +32,30 @@ class Known:
     error: ItemError | None = None
 
 
-def identify(item: Item) -> Known:
+def hash_photo(item: Item) -> HashedPhoto:
     """The item, with the id of its bytes. Never raises for the item."""
     if item.error is not None or item.path is None:
-        return Known(item, error=item.error or ItemError("names no file", where=item.name))
+        return HashedPhoto(item, error=item.error or ItemError("names no file", where=item.name))
     if item.kind == "video":
         what, remedy = "only photos are annotated", "leave videos out"
-        return Known(item, error=MediaError(what, type="video", where=item.name, remedy=remedy))
+        return HashedPhoto(item, error=MediaError(what, type="video", where=item.name, remedy=remedy))
     try:
-        return Known(item, media.content_id_of(item.path))
+        return HashedPhoto(item, media.content_id_of(item.path))
     except MediaError as error:
-        return Known(item, error=error)
+        return HashedPhoto(item, error=error)
 
 
 class Request:
     """What is sent about one photo. The photo is decoded when it is first needed, which raises MediaError."""
 
-    def __init__(self, known: Known, settings: AnnotateSettings) -> None:
+    def __init__(self, known: HashedPhoto, settings: AnnotateSettings) -> None:
         self.known, self.settings = known, settings
 
     @cached_property
     def _photo(self) -> Image.Image:
         assert self.known.item.path is not None
         photo = media.open_photo(self.known.item.path, name=self.known.item.name)
-        return within(photo, self.settings.max_pixels, Image.Resampling.LANCZOS)
+        return shrink_to_area(photo, self.settings.max_pixels, Image.Resampling.LANCZOS)
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
@@ -76,12 +76,10 @@ class Request:
 
     def tokens(self, rule: ImageTokens | None, more: str = "") -> int:
         """About how many tokens the question has; `more` is what is said besides."""
-        return estimate(self._photo.size, self.settings, rule) + len(more) // _LETTERS
+        return estimate_tokens(self._photo.size, self.settings, rule) + len(more) // _LETTERS
 
 
-def estimate(size: tuple[int, int], settings: AnnotateSettings, rule: ImageTokens | None) -> int:
+def estimate_tokens(size: tuple[int, int], settings: AnnotateSettings, rule: ImageTokens | None) -> int:
     """About how many tokens the question about a photo of this size (width, height) has, as it is sent."""
-    said = asking.question(screen=settings.screen) + json.dumps(
-        asking.response_format(screen=settings.screen)
-    )
+    said = asking.question(screen=settings.screen) + json.dumps(asking.response_format(screen=settings.screen))
     return len(said) // _LETTERS + OVERHEAD + (rule or ImageTokens()).of(*size)

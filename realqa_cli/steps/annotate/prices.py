@@ -102,7 +102,7 @@ def _patches(each: float) -> dict[str, Any]:
 
 _QWEN = {"by": "patches", "base": 2, "each": 1, "side": 28, "most": 16_384}
 
-TABLE: dict[str, dict[str, Any]] = {
+PRICE_TABLE: dict[str, dict[str, Any]] = {
     "gpt-4o": {"input": 2.5, "cached": 1.25, "output": 10, "image": _tiles(85, 170)},
     "gpt-4o-2024-05-13": {"input": 5, "output": 15, "image": _tiles(85, 170)},
     "gpt-4o-mini": {"input": 0.15, "cached": 0.075, "output": 0.6, "image": _tiles(2833, 5667)},
@@ -133,7 +133,7 @@ class Prices:
     def read(cls, file: Path | None = None) -> "Prices":
         """The table, with a user's file over it. Raises UsageError for a file that is none."""
         kind = TypeAdapter(dict[str, Price])
-        table = kind.validate_python(TABLE)
+        table = kind.validate_python(PRICE_TABLE)
         if file is None:
             return cls(table)
         try:

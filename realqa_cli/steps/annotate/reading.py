@@ -29,7 +29,7 @@ class Label:
     screen: dict[str, bool] | None = None
 
 
-class Flawed(ItemError):
+class InvalidReply(ItemError):
     """A reply that cannot be used. flaws: what is wrong with it, for the model to mend."""
 
     def __init__(self, flaws: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ class Flawed(ItemError):
 
 
 def read_label(text: str, *, screen: bool = False) -> Label:
-    """The label that the text of a reply holds. Raises `Flawed`."""
+    """The label that the text of a reply holds. Raises `InvalidReply`."""
     found = _object_in(text)
     flaws: list[str] = []
     attributes: dict[str, Any] = {}
@@ -55,12 +55,12 @@ def read_label(text: str, *, screen: bool = False) -> Label:
         except ValueError as error:
             flaws.append(_short(str(error)))
     if flaws:
-        raise Flawed(flaws)
+        raise InvalidReply(flaws)
     return Label(attributes, flags)
 
 
 def _object_in(text: str) -> dict[str, Any]:
-    """The JSON object with the most attributes, the last of several such, in the text. Raises `Flawed`."""
+    """The JSON object with the most attributes, the last of several such, in the text. Raises `InvalidReply`."""
     decoder, reason = json.JSONDecoder(), "there is no JSON object in it"
     best: dict[str, Any] | None = None
     start, tries = text.find("{"), 0
@@ -76,7 +76,7 @@ def _object_in(text: str) -> dict[str, Any]:
             best = flat if best is None or _told(flat) >= _told(best) else best
         start = text.find("{", end)
     if best is None:
-        raise Flawed([reason])
+        raise InvalidReply([reason])
     return best
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from realqa_cli.errors import UsageError
 from realqa_cli.steps.annotate import asking
-from realqa_cli.steps.annotate.ledger import Asked
+from realqa_cli.steps.annotate.ledger import RequestSpec
 from realqa_cli.steps.annotate.prices import Price, Prices
 
-FORMATS = ("jpeg", "png")
+IMAGE_FORMATS = ("jpeg", "png")
 DECIDING = ("screen", "max_pixels", "image_format")
 """Settings that decide what is asked; a reply that is whole is the same under any limit of its length."""
 
@@ -34,9 +34,9 @@ class AnnotateSettings:
 
     def check(self) -> None:
         """Raises UsageError."""
-        if self.image_format not in FORMATS:
+        if self.image_format not in IMAGE_FORMATS:
             what = f"photos are not sent as {self.image_format!r}"
-            raise UsageError(what, where="--image-format", remedy=f"choose one of {', '.join(FORMATS)}")
+            raise UsageError(what, where="--image-format", remedy=f"choose one of {', '.join(IMAGE_FORMATS)}")
 
     def price(self, model: str, prices: Prices) -> Price | None:
         """The model's, None where it is unknown. Raises UsageError for a cap that then cannot be kept."""
@@ -47,9 +47,9 @@ class AnnotateSettings:
             raise UsageError(what, where="--max-cost", remedy=remedy)
         return price
 
-    def asked(self, model: str) -> Asked:
+    def asked(self, model: str) -> RequestSpec:
         """What every reply of this run answers, but for the photo."""
-        return Asked(model, asking.prompt_hash(screen=self.screen), self.parameters)
+        return RequestSpec(model, asking.prompt_hash(screen=self.screen), self.parameters)
 
     def told(self, model: str) -> dict[str, Any]:
         """What decides a run's labels, for its manifest."""

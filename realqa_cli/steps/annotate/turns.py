@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from realqa_cli.backends.server.replies import Reply
 from realqa_cli.errors import ItemError
 from realqa_cli.steps.annotate.calls import Caller
-from realqa_cli.steps.annotate.ledger import Asked, Entry, Ledger
+from realqa_cli.steps.annotate.ledger import Ledger, LedgerEntry, RequestSpec
 from realqa_cli.steps.annotate.openai_batch import Results
-from realqa_cli.steps.annotate.photos import Known, Request
+from realqa_cli.steps.annotate.photos import HashedPhoto, Request
 from realqa_cli.steps.annotate.prices import Price
-from realqa_cli.steps.annotate.reading import Flawed, Label, read_label
+from realqa_cli.steps.annotate.reading import InvalidReply, Label, read_label
 from realqa_cli.steps.annotate.settings import AnnotateSettings
 
 UNUSABLE = ("refused", "empty", "cut", "unparsed")
@@ -24,7 +24,7 @@ UNUSABLE = ("refused", "empty", "cut", "unparsed")
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelOutcome:
     """A label, and what its replies cost in US dollars; None where that is unknown."""
 
     label: Label
@@ -32,7 +32,7 @@ class Labelled:
 
 
 @dataclass
-class Turns:
+class PhotoLabeler:
     """Labels one photo at a time; several threads may share one.
 
     caller: None where nothing may be asked.  results: of a batch; one is filed when its photo comes.
@@ -40,7 +40,7 @@ class Turns:
     """
 
     settings: AnnotateSettings
-    asked: Asked
+    asked: RequestSpec
     ledger: Ledger
     price: Price | None
     caller: Caller | None = None
@@ -51,38 +51,38 @@ class Turns:
         self._busy: set[str] = set()
         self._free = threading.Condition()
 
-    def label(self, known: Known) -> Labelled:
+    def label(self, known: HashedPhoto) -> LabelOutcome:
         """The photo's label. Raises ItemError, ModelError, Unaffordable, Stopping."""
         assert known.content is not None
         key = self.asked.key(known.content)
         with self._alone(key):
             try:
-                return self._label(_Talk(self, known, key))
+                return self._label(_Dialogue(self, known, key))
             except ItemError as error:
                 anew = self._anew(known, key) if error.type in UNUSABLE else None
                 if anew is None:
                     raise
             return self._label(anew)
 
-    def _anew(self, known: Known, key: str) -> "_Talk | None":
+    def _anew(self, known: HashedPhoto, key: str) -> "_Dialogue | None":
         """Another try at a photo whose earlier replies cannot be used; None where there is none."""
         if self.ledger.fresh(key):
             return None
         filed, result = self.ledger.get(key, 0), self.results.replies.get(key)
         if filed is not None and result is not None and result.reply != filed.reply:
             self.file(key, known.content or "", result)
-            return _Talk(self, known, key)
+            return _Dialogue(self, known, key)
         again = self.settings.ask_again and self.caller is not None
-        return _Talk(self, known, key, forget=True) if again else None
+        return _Dialogue(self, known, key, forget=True) if again else None
 
-    def _label(self, talk: "_Talk") -> Labelled:
+    def _label(self, talk: "_Dialogue") -> LabelOutcome:
         first = talk.turn(0)
         text = ""
         try:
             text = Reply(first.reply).text
             label = self._read(first)
             last = [first]
-        except Flawed as flawed:
+        except InvalidReply as flawed:
             if self.caller is None and self.ledger.get(talk.key, 1) is None:
                 raise
             second = talk.turn(1, text, flawed.flaws)
@@ -93,27 +93,27 @@ class Turns:
             self.counts["from the ledger"] += not talk.paid
         costs = [self._cost(entry) for entry in last]
         known = [cost for cost in costs if cost is not None]
-        return Labelled(label, sum(known) if len(known) == len(costs) else None)
+        return LabelOutcome(label, sum(known) if len(known) == len(costs) else None)
 
-    def _read(self, entry: Entry) -> Label:
+    def _read(self, entry: LedgerEntry) -> Label:
         """Raises Flawed, or ItemError for a reply that no request would mend."""
         reply = Reply(entry.reply)
         try:
             return read_label(reply.text, screen=self.settings.screen)
-        except Flawed as flawed:
+        except InvalidReply as flawed:
             if reply.cut:
                 what = f"the reply was cut off after {self.settings.max_tokens} tokens"
                 raise ItemError(what, type="cut", remedy="raise --max-tokens, and --ask-again") from flawed
             raise
 
-    def file(self, key: str, content: str, result: Entry) -> Entry:
+    def file(self, key: str, content: str, result: LedgerEntry) -> LedgerEntry:
         """A batch's result, which is in the ledger from now on."""
         self.ledger.put(key, 0, self.asked, content, result)
         with self._free:
             self.counts["from the batch"] += 1
         return result
 
-    def _cost(self, entry: Entry) -> float | None:
+    def _cost(self, entry: LedgerEntry) -> float | None:
         if entry.cost is not None or self.price is None:
             return entry.cost
         return self.price.reply(entry.reply, batch=entry.batch)
@@ -133,15 +133,15 @@ class Turns:
                 self._free.notify_all()
 
 
-class _Talk:
+class _Dialogue:
     """The turns of one photo. forget: whether to ask anew, whatever the ledger has. paid: replies asked."""
 
-    def __init__(self, turns: Turns, known: Known, key: str, *, forget: bool = False) -> None:
+    def __init__(self, turns: PhotoLabeler, known: HashedPhoto, key: str, *, forget: bool = False) -> None:
         self.turns, self.key, self.forget, self.paid = turns, key, forget, 0
         self.content = known.content or ""
         self.request = Request(known, turns.settings)
 
-    def turn(self, number: int, answer: str = "", flaws: tuple[str, ...] = ()) -> Entry:
+    def turn(self, number: int, answer: str = "", flaws: tuple[str, ...] = ()) -> LedgerEntry:
         """The reply of a turn, from the ledger or by asking."""
         turns = self.turns
         entry = None if self.forget and not self.paid else turns.ledger.get(self.key, number)

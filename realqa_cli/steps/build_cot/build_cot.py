@@ -16,16 +16,16 @@ from typing import Any
 from realqa_cli.domain import numerals, prompts
 from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, Attribute
 from realqa_cli.domain.prompts import Order
-from realqa_cli.domain.scales import ASSUMED_RANGE, DEFAULT_SCALE, Range, Target
+from realqa_cli.domain.scales import ASSUMED_RANGE, DEFAULT_SCALE, Range, ScoreTarget
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.io.labels import Join, Row
+from realqa_cli.io.labels import LabelIndex, LabelRow
 from realqa_cli.io.records import ImageRecord, error_line
 from realqa_cli.steps.build_cot import critique
 from realqa_cli.steps.build_cot.drafts import Draft, Prose
 
 STAGES = ("score", "attributes")
 GRANULARITIES = ("attributes", "levels", "mix")
-FORMATS = ("direct", "cot", "cot-regular")
+CONVERSATION_FORMATS = ("direct", "cot", "cot-regular")
 ORDERS = ("high-first", "low-first")
 MISSING = ("leave-out", "report")
 
@@ -42,7 +42,7 @@ class BuildSettings:
     stage: str = "score"
     granularity: Sequence[str] = GRANULARITIES
     order: Order = "high-first"
-    formats: Sequence[str] = FORMATS
+    formats: Sequence[str] = CONVERSATION_FORMATS
     digits: int = 3
     scale: Range | None = None
     mos_range: Range | None = None
@@ -54,7 +54,7 @@ class BuildSettings:
         for option, given, known in (
             ("--stage", [self.stage], STAGES),
             ("--granularity", self.granularity, GRANULARITIES),
-            ("--formats", self.formats, FORMATS),
+            ("--formats", self.formats, CONVERSATION_FORMATS),
             ("--order", [self.order], ORDERS),
             ("--missing", [self.missing], MISSING),
         ):
@@ -71,7 +71,7 @@ class BuildSettings:
 
 
 @dataclass(frozen=True)
-class _Talk:
+class _Conversation:
     """A question and its answer."""
 
     format: str
@@ -92,7 +92,7 @@ class Builder:
     def __init__(
         self,
         settings: BuildSettings,
-        scores: Join | None = None,
+        scores: LabelIndex | None = None,
         *,
         place: Callable[[str], str] = lambda path: path,
     ) -> None:
@@ -104,11 +104,11 @@ class Builder:
         self.scales: Counter[Range] = Counter()
         self._seen: set[str | None] = set()
 
-    def build(self, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    def build(self, rows: Iterable[LabelRow]) -> Iterator[dict[str, Any]]:
         """Each record's conversations, in order; of one that cannot be used, an error record in its place."""
         return (draft.line for draft in self.drafts(rows))
 
-    def drafts(self, rows: Iterable[Row]) -> Iterator[Draft]:
+    def drafts(self, rows: Iterable[LabelRow]) -> Iterator[Draft]:
         """The same lines, each with what a rewording of its prose would have to keep."""
         for row in rows:
             self.counts["records"] += 1
@@ -127,7 +127,7 @@ class Builder:
             self.counts["conversations"] += len(made)
             yield from made
 
-    def _conversations(self, row: Row) -> list[Draft]:
+    def _conversations(self, row: LabelRow) -> list[Draft]:
         if row.error:
             raise row.error
         if row.named is None:
@@ -147,7 +147,7 @@ class Builder:
         self.formats.update(talk.format for talk in talks)
         return [Draft(self._line(row, talk) | more, talk.prose) for talk in talks]
 
-    def _texts(self, row: Row) -> dict[str, str]:
+    def _texts(self, row: LabelRow) -> dict[str, str]:
         given = row.record.get("attributes")
         if given is not None and not isinstance(given, Mapping):
             raise ItemError("`attributes` is no object", type="record", where=row.name)
@@ -159,12 +159,10 @@ class Builder:
             present = {prompts.SLOTS[key].attribute.key for key in texts if not key.endswith(".reason")}
             if absent := [key for key in ATTRIBUTES if key not in present]:
                 what = f"the label lacks {', '.join(absent)}"
-                raise ItemError(
-                    what, type="attributes", where=row.name, remedy="--missing leave-out leaves them out"
-                )
+                raise ItemError(what, type="attributes", where=row.name, remedy="--missing leave-out leaves them out")
         return texts
 
-    def _attribute_talks(self, texts: Mapping[str, str]) -> Iterator[_Talk]:
+    def _attribute_talks(self, texts: Mapping[str, str]) -> Iterator[_Conversation]:
         """Stage 1: the granularities of the paper's Tab. 2."""
         for granularity in self.settings.granularity:
             for question, attributes in self._groups(granularity):
@@ -172,7 +170,7 @@ class Builder:
                 if keys:
                     ordered = prompts.arrange(keys, self.settings.order)
                     form = prompts.regular_form(ordered, numbered=granularity != "attributes")
-                    yield _Talk(granularity, question, prompts.fill(form, texts) + prompts.REGULAR_END)
+                    yield _Conversation(granularity, question, prompts.fill(form, texts) + prompts.REGULAR_END)
 
     def _groups(self, granularity: str) -> Iterator[tuple[str, Sequence[Attribute]]]:
         """Each question of a granularity, with the attributes that it asks for."""
@@ -184,29 +182,27 @@ class Builder:
             if granularity == "levels":
                 yield prompts.level_question(level), LEVELS[level]
             else:
-                yield from (
-                    (prompts.attribute_question(attribute), (attribute,)) for attribute in LEVELS[level]
-                )
+                yield from ((prompts.attribute_question(attribute), (attribute,)) for attribute in LEVELS[level])
 
-    def _score_talks(self, row: Row, texts: Mapping[str, str], score: Target) -> Iterator[_Talk]:
+    def _score_talks(self, row: LabelRow, texts: Mapping[str, str], score: ScoreTarget) -> Iterator[_Conversation]:
         """Stage 2: R1, and where there are attributes R2 and R3."""
         order, numeral = self.settings.order, score.numeral
         for name in self.settings.formats:
             if name == "direct":
-                yield _Talk(name, prompts.DIRECT_QUESTION, prompts.direct_answer(numeral, row.kind))
+                yield _Conversation(name, prompts.DIRECT_QUESTION, prompts.direct_answer(numeral, row.kind))
             elif not texts:
                 continue
             elif name == "cot":
                 seed = f"{self.settings.seed}|{row.name.replace(chr(92), '/').rpartition('/')[2]}"
                 answer = critique.compose(texts, numeral, order=order, subject=row.kind, seed=seed)
-                yield _Talk(name, prompts.COT_QUESTION, answer, Prose(texts, numeral, row.kind))
+                yield _Conversation(name, prompts.COT_QUESTION, answer, Prose(texts, numeral, row.kind))
             else:
                 form = prompts.fill(prompts.regular_form(prompts.arrange(texts, order)), texts)
                 answer = form + prompts.REGULAR_JOINT + prompts.final_sentence(numeral)
-                yield _Talk(name, prompts.COT_REGULAR_QUESTION, answer)
+                yield _Conversation(name, prompts.COT_REGULAR_QUESTION, answer)
         self.counts["without cot"] += not texts and any(name != "direct" for name in self.settings.formats)
 
-    def _line(self, row: Row, talk: _Talk) -> dict[str, Any]:
+    def _line(self, row: LabelRow, talk: _Conversation) -> dict[str, Any]:
         return {
             "messages": [
                 {"role": "user", "content": f"<{row.kind}>{prompts.about(talk.question, row.kind)}"},
@@ -216,7 +212,7 @@ class Builder:
             "format": talk.format,
         }
 
-    def _score(self, row: Row) -> Target:
+    def _score(self, row: LabelRow) -> ScoreTarget:
         source = row
         if self.scores is not None:
             try:
@@ -227,12 +223,10 @@ class Builder:
         given = {key: source.record.get(key) for key in ("mos", "mos_range")}
         known = ImageRecord.parse(given, where=source.where)
         if known.mos is None:
-            raise ItemError(
-                "there is no `mos`", type="mos", where=row.name, remedy="name a file with --scores"
-            )
+            raise ItemError("there is no `mos`", type="mos", where=row.name, remedy="name a file with --scores")
         mos_range = known.mos_range or self.settings.mos_range
         self.counts["assumed range"] += mos_range is None
         try:
-            return Target.of(known.mos, mos_range or ASSUMED_RANGE, self.settings.scale, self.settings.digits)
+            return ScoreTarget.of(known.mos, mos_range or ASSUMED_RANGE, self.settings.scale, self.settings.digits)
         except (ValueError, OverflowError) as error:
             raise ItemError(str(error), type="mos", where=row.name) from error

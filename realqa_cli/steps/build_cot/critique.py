@@ -28,9 +28,7 @@ _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|does|lacks?|makes?|creates?|gives?|draws?|leads?|adds?|stands?|looks?"
     r"|appears?|feels?|shows?|keeps?|guides?|fills?|distracts?|competes?|catches|holds?)\b"
 )
-_RELATIVE = re.compile(
-    r"\b(?:that|which|who|whose|because)\b"
-)  # then the verb need not be the sentence's own
+_RELATIVE = re.compile(r"\b(?:that|which|who|whose|because)\b")  # then the verb need not be the sentence's own
 
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -66,9 +64,7 @@ def compose(
     content = f"{seed}|{order}|{numeral}|{sorted(texts.items())}"
     draw = random.Random(content.encode("utf-8", "surrogatepass"))  # file names need not be Unicode
     photo = draw.choice(phrasing.PHOTO[subject])
-    levels = [
-        level for level in (LEVELS if order == "high-first" else reversed(LEVELS)) if _keys(texts, level)
-    ]
+    levels = [level for level in (LEVELS if order == "high-first" else reversed(LEVELS)) if _keys(texts, level)]
     additions = draw.sample(phrasing.ADDITIONS, len(phrasing.ADDITIONS))  # none of them twice in a paragraph
     paragraphs: list[str] = []
     for i, level in enumerate(levels):
@@ -88,7 +84,7 @@ def lost(text: str, texts: Mapping[str, str], numeral: str) -> list[str]:
     is not part of a longer one ("cluttered" in "moderately cluttered"), and as often as attributes have it.
     """
     absent = [] if text.endswith(prompts.final_sentence(numeral)) else [f"final score {numeral}"]
-    needed = Counter(values(texts))
+    needed = Counter(slot_values(texts))
     return absent + [value for value, times in needed.items() if _count(text, value) < times]
 
 
@@ -103,7 +99,7 @@ def added(text: str, composed: str) -> list[str]:
     return [*numbers, *sorted(classes), *(["<"] if text.count("<") > 1 else [])]
 
 
-def values(texts: Mapping[str, str]) -> list[str]:
+def slot_values(texts: Mapping[str, str]) -> list[str]:
     """What of the slots' `texts` every wording has to hold: classes and integer scores, as prose has them."""
     return [
         phrasing.LEVEL_SHOT[value] if key == "level_shot" else value
@@ -200,9 +196,7 @@ def _merit(key: str, phrase: str) -> int:
     return (code > middle) - (code < middle)
 
 
-def _sentences(
-    clauses: Sequence[_Clause], opening: str, additions: list[str], draw: random.Random
-) -> Iterator[str]:
+def _sentences(clauses: Sequence[_Clause], opening: str, additions: list[str], draw: random.Random) -> Iterator[str]:
     """Clauses to sentences: some joined in pairs, the first one opened, a later one sometimes too."""
     left = list(clauses)
     first = True

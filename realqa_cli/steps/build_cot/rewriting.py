@@ -79,7 +79,7 @@ class Rewriter:
 
     def _ask(self, composed: str, prose: Prose, *, seed: int) -> tuple[str, str]:
         """The text that is to stand, and what became of the rewording."""
-        values = critique.values(prose.texts)
+        values = critique.slot_values(prose.texts)
         question = rewrite_question(composed, values, prose.numeral, prose.subject)
         try:
             reply = self.client.chat(

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realqa_cli.errors import ItemError, RecordError, UsageError
-from realqa_cli.io.labels import Row
-from realqa_cli.steps.composite.feedback import COLUMNS, Sample
-from realqa_cli.steps.composite.weights_file import AttributeWeight, Weights, code, codes_of
+from realqa_cli.io.labels import LabelRow
+from realqa_cli.steps.composite.feedback import COLUMNS, FeedbackTable
+from realqa_cli.steps.composite.weights_file import AttributeWeight, Weights, attribute_code, codes_of
 
 if TYPE_CHECKING:
     from realqa_cli.steps.composite.pls import Fitted
@@ -49,7 +49,7 @@ class CompositeSettings:
             raise UsageError(f"must be 0 or more, not {self.bootstrap}", where="--bootstrap")
 
 
-def fit(sample: Sample, settings: CompositeSettings) -> tuple[Weights, list[str]]:
+def fit_composite(sample: FeedbackTable, settings: CompositeSettings) -> tuple[Weights, list[str]]:
     """The weights, and what a person should know of them. Raises UsageError for too little to learn from."""
     from realqa_cli.steps.composite import pls as least_squares
 
@@ -67,7 +67,7 @@ def fit(sample: Sample, settings: CompositeSettings) -> tuple[Weights, list[str]
     kept_NP = sample.codes_NP[:, [COLUMNS.index(key) for key in columns]]
     options = {"components": settings.components, "bootstrap": settings.bootstrap, "seed": settings.seed}
     try:
-        found = least_squares.fit(kept_NP, sample.target_N, sample.photos, **options)  # type: ignore[arg-type]
+        found = least_squares.fit_pls(kept_NP, sample.target_N, sample.photos, **options)  # type: ignore[arg-type]
     except ValueError as error:
         raise UsageError(str(error), where="realqa composite fit", remedy="add labels") from error
     weights = _weights(
@@ -124,7 +124,7 @@ def _validated(found: "Fitted", settings: CompositeSettings, rule: str) -> dict[
     }
 
 
-def _notes(weights: Weights, sample: Sample, kept_NP: NDArray[np.float64]) -> list[str]:
+def _notes(weights: Weights, sample: FeedbackTable, kept_NP: NDArray[np.float64]) -> list[str]:
     photos, columns = len(set(sample.photos)), list(weights.attributes)
     without = ", ".join(f"{key} ({why})" for key, why in weights.left_out.items())
     notes = [f"attributes without a weight: {without}"] if without else []
@@ -141,7 +141,7 @@ def _notes(weights: Weights, sample: Sample, kept_NP: NDArray[np.float64]) -> li
     return notes
 
 
-def apply(rows: Iterable[Row], weights: Weights) -> Iterator[dict[str, Any]]:
+def apply_composite(rows: Iterable[LabelRow], weights: Weights) -> Iterator[dict[str, Any]]:
     """Each record with its `composite`, in order; an error in its place where that cannot be computed.
 
     An attribute that a record lacks counts as the mean of those that the weights were fitted on, and stands
@@ -158,7 +158,7 @@ def apply(rows: Iterable[Row], weights: Weights) -> Iterator[dict[str, Any]]:
             yield {row.kind: row.name, **kept, "error": error.as_field()}
 
 
-def _composite(row: Row, weights: Weights) -> dict[str, Any]:
+def _composite(row: LabelRow, weights: Weights) -> dict[str, Any]:
     """The fields that a record gains. Raises RecordError."""
     if row.error is not None:
         raise row.error
@@ -168,7 +168,7 @@ def _composite(row: Row, weights: Weights) -> dict[str, Any]:
     total, imputed = weights.intercept, []
     for key, one in weights.attributes.items():
         try:
-            value = code(key, attributes.get(key), one.codes)
+            value = attribute_code(key, attributes.get(key), one.codes)
         except ValueError as error:
             raise RecordError(str(error), type="record", where=row.where) from error
         if math.isnan(value):

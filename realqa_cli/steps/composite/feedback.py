@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.errors import ItemError, RecordError, UsageError
-from realqa_cli.io.labels import Join, Row
-from realqa_cli.steps.composite.weights_file import code, codes_of
+from realqa_cli.io.labels import LabelIndex, LabelRow
+from realqa_cli.steps.composite.weights_file import attribute_code, codes_of
 
 COLUMNS = tuple(key for key, attribute in ATTRIBUTES.items() if attribute.scored)
 """The attributes that have codes."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class FeedbackTable:
     """Labels as numbers.  codes_NP: the columns of `COLUMNS`, NaN where a label has no value.
 
     photos: what each row is about; several labels of a photo stay together in every fold.
@@ -38,7 +38,7 @@ class Sample:
     models: Mapping[str, int]
 
 
-def read_sample(rows: Iterable[Row], target: str, feedback: Join | None = None) -> Sample:
+def read_feedback(rows: Iterable[LabelRow], target: str, feedback: LabelIndex | None = None) -> FeedbackTable:
     """The labels that have a target, and how many have not.
 
     feedback: other rows that have the target, found by image. Raises UsageError where none has the field.
@@ -63,7 +63,7 @@ def read_sample(rows: Iterable[Row], target: str, feedback: Join | None = None) 
         rows_are = "label" if feedback is None else "feedback row"
         raise UsageError(*_why_nothing(target, counts, flaws, numeric, rows_are))
     shown = [flaw for kind, flaw in flaws.items() if kind not in ("failed", "no target", "unmatched")]
-    return Sample(np.array(codes), np.array(targets), photos, counts, shown, models)
+    return FeedbackTable(np.array(codes), np.array(targets), photos, counts, shown, models)
 
 
 def _why_nothing(
@@ -75,7 +75,7 @@ def _why_nothing(
     return (f"there is no label to learn from: {next(iter(flaws.values()), 'the file is empty')}",)
 
 
-def _target(row: Row, name: str, feedback: Join | None, numeric: dict[str, None]) -> float:
+def _target(row: LabelRow, name: str, feedback: LabelIndex | None, numeric: dict[str, None]) -> float:
     """Raises ItemError: of type "failed", "unmatched", "no target" or "record"."""
     if row.error is not None:
         raise row.error
@@ -100,7 +100,7 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _labeller(row: Row) -> str:
+def _labeller(row: LabelRow) -> str:
     annotator = row.record.get("annotator")
     return str(annotator.get("model") or "") if isinstance(annotator, Mapping) else ""
 
@@ -124,12 +124,12 @@ def _field(record: Mapping[str, Any], name: str) -> Any:
     return found
 
 
-def _codes(row: Row) -> list[float]:
+def _codes(row: LabelRow) -> list[float]:
     attributes = row.record.get("attributes")
     if not isinstance(attributes, Mapping):
         raise RecordError("the label has no attributes", type="record", where=row.where)
     try:
-        found = [code(key, attributes.get(key), codes_of(key)) for key in COLUMNS]
+        found = [attribute_code(key, attributes.get(key), codes_of(key)) for key in COLUMNS]
     except ValueError as error:
         raise RecordError(str(error), type="record", where=row.where) from error
     if all(map(math.isnan, found)):

@@ -59,7 +59,7 @@ class Fitted:
     validation: Validation
 
 
-def fit(
+def fit_pls(
     x_NP: Floats,
     y_N: Floats,
     groups: Sequence[Hashable],

@@ -102,7 +102,7 @@ def codes_of(key: str) -> dict[str, int] | None:
     return dict(zip(attribute.options, attribute.codes, strict=True)) or None
 
 
-def code(key: str, value: Any, codes: Mapping[str, int] | None) -> float:
+def attribute_code(key: str, value: Any, codes: Mapping[str, int] | None) -> float:
     """The number that a label's value is weighed by; NaN where the label has none.
 
     Raises ValueError for a value that the attribute does not have.

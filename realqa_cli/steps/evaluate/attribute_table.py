@@ -17,8 +17,8 @@ from realqa_cli.domain import metrics
 from realqa_cli.domain.attributes import ATTRIBUTES, Attribute
 from realqa_cli.domain.parsing import told_attributes
 from realqa_cli.errors import ItemError
-from realqa_cli.io.labels import Join, Row
-from realqa_cli.steps.evaluate.evaluate import EvalSettings, Line, estimate, group_labels
+from realqa_cli.io.labels import LabelIndex, LabelRow
+from realqa_cli.steps.evaluate.evaluate import EvalSettings, MetricLine, estimate_metric, group_labels
 from realqa_cli.steps.evaluate.predictions import latest, released
 
 COLUMNS = (
@@ -32,18 +32,18 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Table:
+class AttributeTable:
     """Codes of all images: (N, 9) arrays, NaN where there is no pair; counts by column."""
 
     predicted_N9: Floats
     true_N9: Floats
     unparsed: Mapping[str, int]
     missing: Mapping[str, int]
-    rows: tuple[Row, ...]
+    rows: tuple[LabelRow, ...]
     repeated: int = 0
 
 
-def read_table(rows: Iterable[Row], labels: Join | None = None) -> Table:
+def read_table(rows: Iterable[LabelRow], labels: LabelIndex | None = None) -> AttributeTable:
     """The codes of every image's attributes, as predicted, and as `labels` (or the row itself) have them."""
     kept, repeated = latest(rows)
     predicted = np.full((len(kept), len(COLUMNS)), np.nan)
@@ -67,10 +67,10 @@ def read_table(rows: Iterable[Row], labels: Join | None = None) -> Table:
                 missing[key] += asked and not unreadable
             else:
                 predicted[i, j], true[i, j] = code, truth
-    return Table(predicted, true, unparsed, missing, tuple(kept), repeated)
+    return AttributeTable(predicted, true, unparsed, missing, tuple(kept), repeated)
 
 
-def measure(table: Table, settings: EvalSettings) -> Iterator[Line]:
+def measure(table: AttributeTable, settings: EvalSettings) -> Iterator[MetricLine]:
     """One record a metric and column, each metric's columns followed by their average."""
     names = list(settings.names)
     if "accuracy" in names:
@@ -82,12 +82,8 @@ def measure(table: Table, settings: EvalSettings) -> Iterator[Line]:
         for j, key in enumerate(COLUMNS):
             present = ~np.isnan(table.true_N9[:, j])
             a, b = table.predicted_N9[present, j], table.true_N9[present, j]
-            some = (
-                None
-                if groups is None
-                else [g for g, is_there in zip(groups, present, strict=True) if is_there]
-            )
-            line = estimate(metric, a, b, settings, some)
+            some = None if groups is None else [g for g, is_there in zip(groups, present, strict=True) if is_there]
+            line = estimate_metric(metric, a, b, settings, some)
             if name == "within_one" and len(ATTRIBUTES[key].options) == 2:
                 line = {"value": None, "ci95": None, "note": "of two classes all are within one"}
             if line["value"] is not None:
@@ -98,8 +94,12 @@ def measure(table: Table, settings: EvalSettings) -> Iterator[Line]:
 
 
 def _average(
-    table: Table, metric: metrics.Metric, columns: list[int], settings: EvalSettings, groups: list[Any] | None
-) -> Line:
+    table: AttributeTable,
+    metric: metrics.Metric,
+    columns: list[int],
+    settings: EvalSettings,
+    groups: list[Any] | None,
+) -> MetricLine:
     """The mean of the columns that have a value; its interval is of the mean, all columns drawn together."""
 
     def mean_N9(predicted_N9: Floats, true_N9: Floats) -> float:
@@ -112,7 +112,7 @@ def _average(
         return float(np.mean(values))
 
     left_out = [key for j, key in enumerate(COLUMNS) if j not in columns]
-    line = estimate(mean_N9, table.predicted_N9, table.true_N9, settings, groups)
+    line = estimate_metric(mean_N9, table.predicted_N9, table.true_N9, settings, groups)
     line |= {
         "n": int((~np.isnan(table.true_N9)).any(axis=1).sum()),
         "unparsed": sum(table.unparsed.values()),
@@ -137,14 +137,14 @@ def _attributes(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _predicted(row: Row) -> Mapping[str, Any]:
+def _predicted(row: LabelRow) -> Mapping[str, Any]:
     """Those of our records, or those of the answer in a row of the release's predictions."""
     if released(row):
         return told_attributes(row.record["predict"])
     return _attributes(row.record.get("attributes"))
 
 
-def _truth(row: Row, labels: Join | None) -> Mapping[str, Any]:
+def _truth(row: LabelRow, labels: LabelIndex | None) -> Mapping[str, Any]:
     if labels is not None:
         try:
             return _attributes(labels.find(row).record.get("attributes"))

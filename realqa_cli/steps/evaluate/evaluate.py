@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from realqa_cli.domain import metrics
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.io.labels import Join, Row
-from realqa_cli.steps.evaluate.predictions import Prediction, Sample
+from realqa_cli.io.labels import LabelIndex, LabelRow
+from realqa_cli.steps.evaluate.predictions import PredictionRow, PredictionSet
 
 SCORE_METRICS = ("srcc", "plcc", "krcc", "rmse")
 ATTRIBUTE_METRICS = ("srcc", "plcc", "krcc", "accuracy")
@@ -26,7 +26,7 @@ FIT_PARAMETERS = 4
 """Of the logistic fit: the monotone one, so that it cannot repair an order that is wrong."""
 
 Floats = NDArray[np.float64]
-Line = dict[str, Any]
+MetricLine = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,23 @@ class EvalSettings:
         return tuple(dict.fromkeys(n for name in self.metric for n in (every if name == "all" else [name])))
 
 
-def evaluate(sample: Sample, settings: EvalSettings) -> Iterator[Line]:
+def evaluate(sample: PredictionSet, settings: EvalSettings) -> Iterator[MetricLine]:
     """One record a metric."""
     pairs = sample.pairs
     mos, groups = truth(pairs), group_labels([pair.row for pair in pairs], settings.groups)
     for name in settings.names:
         metric, given, how = _metric(name, pairs, settings)
-        counts: Line = {
+        counts: MetricLine = {
             "n": len(pairs),
             "unparsed": sample.count("unparsed"),
             "missing": sample.count("missing"),
         }
         if sample.repeated:
             counts["repeated"] = sample.repeated
-        yield {"metric": name, **estimate(metric, given, mos, settings, groups), **counts, **how}
+        yield {"metric": name, **estimate_metric(metric, given, mos, settings, groups), **counts, **how}
 
 
-def compare(ours: Sample, theirs: Sample, name: str, settings: EvalSettings) -> Iterator[Line]:
+def compare(ours: PredictionSet, theirs: PredictionSet, name: str, settings: EvalSettings) -> Iterator[MetricLine]:
     """The paired bootstrap of each metric's difference, ours less theirs, on the images of both.
 
     `value` and `ci95` are the difference's, `ours` and `theirs` the two values, `p` the two-sided bootstrap
@@ -96,7 +96,7 @@ def compare(ours: Sample, theirs: Sample, name: str, settings: EvalSettings) -> 
     for metric_name in settings.names:
         metric, a, how = _metric(metric_name, left, settings)
         _, b, _ = _metric(metric_name, right, settings)
-        line: Line = {"value": None, "ci95": None, "ours": None, "theirs": None, "p": None}
+        line: MetricLine = {"value": None, "ci95": None, "ours": None, "theirs": None, "p": None}
         try:
             line |= {"ours": metric(a, mos), "theirs": metric(b, mos)}
             line["value"] = line["ours"] - line["theirs"]
@@ -110,15 +110,15 @@ def compare(ours: Sample, theirs: Sample, name: str, settings: EvalSettings) -> 
         yield {"metric": metric_name, **line, **counts, **how}
 
 
-def estimate(
+def estimate_metric(
     metric: metrics.Metric,
     given: ArrayLike,
     truth: ArrayLike,
     settings: EvalSettings,
     groups: Sequence[Hashable] | None = None,
-) -> Line:
+) -> MetricLine:
     """`value` and `ci95`; null, with a `reason`, where there is none."""
-    line: Line = {"value": None, "ci95": None}
+    line: MetricLine = {"value": None, "ci95": None}
     try:
         line["value"] = metric(given, truth)
         if settings.bootstrap:
@@ -131,12 +131,12 @@ def estimate(
     return line
 
 
-def truth(pairs: Sequence[Prediction]) -> Floats:
+def truth(pairs: Sequence[PredictionRow]) -> Floats:
     """(N,) MOS."""
     return np.array([pair.mos for pair in pairs], dtype=np.float64)
 
 
-def on_mos_range(pairs: Sequence[Prediction]) -> tuple[Floats, str]:
+def on_mos_range(pairs: Sequence[PredictionRow]) -> tuple[Floats, str]:
     """(N,) scores in the unit of the MOS, and in words how they came there."""
     scores = np.array([pair.score for pair in pairs], dtype=np.float64)
     scale, mos_range = (pairs[0].scale, pairs[0].mos_range) if pairs else (None, None)
@@ -147,7 +147,7 @@ def on_mos_range(pairs: Sequence[Prediction]) -> tuple[Floats, str]:
     return mos_range[0] + (scores - scale[0]) * unit, how
 
 
-def group_labels(rows: Sequence[Row], field: str | None) -> list[Hashable] | None:
+def group_labels(rows: Sequence[LabelRow], field: str | None) -> list[Hashable] | None:
     """The value of `field` of each row. Raises UsageError where one has none."""
     if field is None:
         return None
@@ -158,8 +158,8 @@ def group_labels(rows: Sequence[Row], field: str | None) -> list[Hashable] | Non
 
 
 def _metric(
-    name: str, pairs: Sequence[Prediction], settings: EvalSettings
-) -> tuple[metrics.Metric, Floats, Line]:
+    name: str, pairs: Sequence[PredictionRow], settings: EvalSettings
+) -> tuple[metrics.Metric, Floats, MetricLine]:
     """The metric, the scores that it is given, and what its record adds."""
     scores, how = on_mos_range(pairs)
     metric: Callable[[Any, Any], float] = metrics.METRICS[name]
@@ -179,9 +179,11 @@ def _fitted(metric: metrics.Metric) -> metrics.Metric:
     return fitted
 
 
-def _couples(ours: Sample, theirs: Sample, name: str) -> tuple[list[tuple[Prediction, Prediction]], int, int]:
+def _couples(
+    ours: PredictionSet, theirs: PredictionSet, name: str
+) -> tuple[list[tuple[PredictionRow, PredictionRow]], int, int]:
     """(pairs of usable predictions of the same image, unparsed in either, missing in either)."""
-    couples: list[tuple[Prediction, Prediction]] = []
+    couples: list[tuple[PredictionRow, PredictionRow]] = []
     unparsed = missing = 0
     for a, b in _matched(ours, theirs, name):
         problems = {side.problem if side else "missing" for side in (a, b)}
@@ -196,8 +198,8 @@ def _couples(ours: Sample, theirs: Sample, name: str) -> tuple[list[tuple[Predic
 
 
 def _matched(
-    ours: Sample, theirs: Sample, name: str
-) -> Iterator[tuple[Prediction | None, Prediction | None]]:
+    ours: PredictionSet, theirs: PredictionSet, name: str
+) -> Iterator[tuple[PredictionRow | None, PredictionRow | None]]:
     """Every image of either file; by place in the file where neither names images, as in the release."""
     rows = [side.row for sample in (ours, theirs) for side in sample.predictions]
     if all(row.path is None for row in rows):
@@ -205,7 +207,7 @@ def _matched(
             raise UsageError("the rows name no images and are not as many", where=name)
         yield from zip(ours.predictions, theirs.predictions, strict=True)
         return
-    join = Join((side.row for side in theirs.predictions), name=name)
+    join = LabelIndex((side.row for side in theirs.predictions), name=name)
     others = {side.row.where: side for side in theirs.predictions}
     for a in ours.predictions:
         try:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from realqa_cli.domain.parsing import labelled_score, predicted_score
 from realqa_cli.errors import ItemError, RecordError, UsageError
-from realqa_cli.io.labels import Join, Row
+from realqa_cli.io.labels import LabelIndex, LabelRow
 from realqa_cli.io.records import ImageRecord
 
 Problem = Literal["", "unparsed", "missing"]
@@ -20,10 +20,10 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictionRow:
     """A row's score, on `scale`, and MOS, on `mos_range`, as far as they are known; else the `problem`."""
 
-    row: Row
+    row: LabelRow
     score: float | None = None
     mos: float | None = None
     scale: Range | None = None
@@ -32,18 +32,18 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Sample:
+class PredictionSet:
     """The predictions of a file, one an image.
 
     repeated: rows that a later row of the same image replaced.  unjoined: images of the labels without a row.
     """
 
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictionRow, ...]
     repeated: int = 0
     unjoined: int = 0
 
     @property
-    def pairs(self) -> list[Prediction]:
+    def pairs(self) -> list[PredictionRow]:
         """Those with a score and a MOS."""
         return [prediction for prediction in self.predictions if not prediction.problem]
 
@@ -52,10 +52,10 @@ class Sample:
         return sum(prediction.problem == problem for prediction in self.predictions)
 
 
-def read_sample(rows: Iterable[Row], labels: Join | None = None) -> Sample:
+def read_predictions(rows: Iterable[LabelRow], labels: LabelIndex | None = None) -> PredictionSet:
     """All predictions; `labels` give the MOS of their images. Raises UsageError where scales are mixed."""
     kept, repeated = latest(rows)
-    found = tuple(read(row, labels) for row in kept)
+    found = tuple(read_prediction(row, labels) for row in kept)
     for what, ranges in (
         ("MOS", {p.mos_range for p in found if not p.problem}),
         ("scores", {p.scale for p in found if not p.problem}),
@@ -64,16 +64,16 @@ def read_sample(rows: Iterable[Row], labels: Join | None = None) -> Sample:
             known = " and ".join(sorted(f"{r[0]:g}-{r[1]:g}" if r else "an unknown one" for r in ranges))
             remedy = "evaluate each data set and each model by itself"
             raise UsageError(f"the {what} are on different scales, {known}", where=_file(kept), remedy=remedy)
-    return Sample(found, repeated, labels.unused if labels is not None else 0)
+    return PredictionSet(found, repeated, labels.unused if labels is not None else 0)
 
 
-def _file(rows: Iterable[Row]) -> str | None:
+def _file(rows: Iterable[LabelRow]) -> str | None:
     return next((row.where.rpartition(":")[0] for row in rows), None)
 
 
-def latest(rows: Iterable[Row]) -> tuple[list[Row], int]:
+def latest(rows: Iterable[LabelRow]) -> tuple[list[LabelRow], int]:
     """One row an image, and how many were replaced: results replace errors, the last result the others."""
-    kept: dict[str, Row] = {}
+    kept: dict[str, LabelRow] = {}
     repeated = 0
     for row in rows:
         key = row.path or row.where
@@ -85,12 +85,12 @@ def latest(rows: Iterable[Row]) -> tuple[list[Row], int]:
     return list(kept.values()), repeated
 
 
-def read(row: Row, labels: Join | None = None) -> Prediction:
+def read_prediction(row: LabelRow, labels: LabelIndex | None = None) -> PredictionRow:
     """The prediction of one row."""
     if row.error:
-        return Prediction(row, problem="unparsed")
+        return PredictionRow(row, problem="unparsed")
     if row.failed:
-        return Prediction(row, problem="missing")
+        return PredictionRow(row, problem="missing")
     given = row.record.get("predict" if released(row) else "score")
     score = predicted_score(given) if released(row) else _number(given)
     mos, mos_range = _truth(row, labels)
@@ -99,15 +99,15 @@ def read(row: Row, labels: Join | None = None) -> Prediction:
         problem = "missing" if given is None else "unparsed"
     elif mos is None:
         problem = "missing"
-    return Prediction(row, score, mos, _pair(row.record.get("scale")), mos_range, problem)
+    return PredictionRow(row, score, mos, _pair(row.record.get("scale")), mos_range, problem)
 
 
-def released(row: Row) -> bool:
+def released(row: LabelRow) -> bool:
     """Whether the row is of the release's file and not a record of ours."""
     return "predict" in row.record and not {"score", "attributes"} & row.record.keys()
 
 
-def _truth(row: Row, labels: Join | None) -> tuple[float | None, Range | None]:
+def _truth(row: LabelRow, labels: LabelIndex | None) -> tuple[float | None, Range | None]:
     """The MOS of the labels where they have the image, else the row's own."""
     if labels is not None:
         try:

@@ -77,9 +77,7 @@ def plot(logs: Sequence[RunLog], path: Path) -> None:
         _draw(panel, log)
     panels[0].set_ylabel("nats a token, squared points", color=_INK)
     curves = [_smooth(log.values[m]) for log in logs for m, _, _ in _CURVES if _any(log, m)]
-    panels[0].set_ylim(
-        0, 1.3 * max(float(np.nanmax(curve)) for curve in curves)
-    )  # cuts single steps, no curve
+    panels[0].set_ylim(0, 1.3 * max(float(np.nanmax(curve)) for curve in curves))  # cuts single steps, no curve
     panels[-1].legend(frameon=False, loc="upper right", ncols=3, fontsize=9, handlelength=1.4)
     try:
         figure.savefig(path)
@@ -99,9 +97,7 @@ def _draw(axes: "Axes", log: RunLog) -> None:
     window = log.window
     for start, end in ((steps[0], steps[window - 1]), (steps[-window], steps[-1])):
         axes.axvspan(start, end, color="#f1efe9", zorder=0, linewidth=0)
-    told = ", ".join(
-        f"{label} {ratios[measure]:+.1%}" for measure, label, _ in _CURVES if ratios[measure] is not None
-    )
+    told = ", ".join(f"{label} {ratios[measure]:+.1%}" for measure, label, _ in _CURVES if ratios[measure] is not None)
     axes.set_title(f"{log.name}\n", loc="left", fontsize=11, color=_INK, fontweight="bold")
     axes.text(0, 1.025, f"last {window} steps against first {window}: {told}", transform=axes.transAxes,
               fontsize=8, color="#6b6f76")  # fmt: skip

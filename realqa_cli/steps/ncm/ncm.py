@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from realqa_cli.backends.base import Loading
+from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.decoding.continuity import Ncm, mean
+from realqa_cli.decoding.continuity import NcmValue, mean
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.inference.teacher_forcing.answer_logits import IGNORED, answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
-from realqa_cli.inference.teacher_forcing.data_spec import learn
-from realqa_cli.inference.teacher_forcing.rows import on_cpu
+from realqa_cli.inference.teacher_forcing.data_spec import infer_data_spec
+from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu
 from realqa_cli.models import ModelSource
 
 
@@ -32,7 +32,7 @@ class NcmSettings(ModelSettings):
     max_length: int = 2048
 
 
-def ncm(
+def measure_ncm(
     data: Sequence[Conversation],
     settings: NcmSettings,
     *,
@@ -46,20 +46,20 @@ def ncm(
     if not any(conversation.numeral for conversation in data):
         raise UsageError("no conversation has a direct answer", remedy="build them with --formats direct")
     source = _find(settings)
-    lessons = learn(data, source.scorer, None, settings.digits)
-    told = source.scorer
+    lessons = infer_data_spec(data, source.config, None, settings.digits)
+    told = source.config
     low = settings.min_pixels or (told.min_pixels if told else None)
     high = settings.max_pixels or (told.max_pixels if told else None)
     backend = settings.load(source, min_pixels=low, max_pixels=high)
     if not isinstance(backend, HFBackend):
         raise UsageError("needs the model's logits", where="--backend", remedy="use hf")
     collator = Collator(
-        on_cpu(source, Loading(min_pixels=low, max_pixels=high), backend.model),
+        processor_on_cpu(source, LoadOptions(min_pixels=low, max_pixels=high), backend.model),
         digits=lessons.digits,
         max_length=settings.max_length,
         takes_mask=backend.takes_mask(),
     )
-    found: list[Ncm] = []
+    found: list[NcmValue] = []
     losses, tokens = 0.0, 0
     for start in range(0, len(data), settings.batch_size):
         part = data[start : start + settings.batch_size]
@@ -76,9 +76,9 @@ def ncm(
 
 def _find(settings: NcmSettings) -> ModelSource:
     source = settings.find()
-    if source.scorer is not None and source.scorer.objective != "ntp":
+    if source.config is not None and source.config.objective != "ntp":
         raise ModelError(
-            f"the model was trained with the objective {source.scorer.objective!r}: it writes no numbers",
+            f"the model was trained with the objective {source.config.objective!r}: it writes no numbers",
             where=settings.model,
             remedy="measure one that was trained to write them",
         )
@@ -86,7 +86,7 @@ def _find(settings: NcmSettings) -> ModelSource:
 
 
 @torch.inference_mode()
-def _measure(model: Any, batch: dict[str, Any]) -> tuple[list[Ncm], float, int]:
+def _measure(model: Any, batch: dict[str, Any]) -> tuple[list[NcmValue], float, int]:
     moved = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     logits = answer_logits(model, moved)
     loss = float(logits.token_losses(moved["labels"]).sum())

@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from realqa_cli.backends.base import Ask, remembering
-from realqa_cli.decoding.freeform import untold, write_forms
-from realqa_cli.decoding.slots import Completed, complete
+from realqa_cli.backends.base import Prompt, remembering
+from realqa_cli.decoding.freeform import generate_forms, missing_slots
+from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.domain.parsing import predicted_score
 from realqa_cli.errors import ItemError
 from realqa_cli.io.records import CotRecord
-from realqa_cli.media.video import Sight
-from realqa_cli.steps.score.direct import Direct, weigh_numerals
-from realqa_cli.steps.score.method import Found, Means, fields
+from realqa_cli.media.video import VisualInput
+from realqa_cli.steps.score.direct import DirectMethod, weigh_numerals
+from realqa_cli.steps.score.method import MethodContext, Prediction, distribution_fields
 from realqa_cli.steps.self_label.self_label import attributes_of, form_of
 
 _CLOSING = prompts.REGULAR_JOINT + prompts.FINAL_PREFIX
 
 
-class Cot:
+class CotMethod:
     """Implements `Method`. Classes and ratings are chosen by probability, and the score is weighed.
 
     Where there are no probabilities, the model writes its chain of thought, and what it says counts.
@@ -28,42 +28,42 @@ class Cot:
 
     record = CotRecord
 
-    def __init__(self, means: Means) -> None:
-        self.means, self.direct, self.decode = means, Direct(means), means.decode
-        self.form = form_of(means.scorer, reasons=False)
+    def __init__(self, means: MethodContext) -> None:
+        self.means, self.direct, self.decode = means, DirectMethod(means), means.decode
+        self.form = form_of(means.config, reasons=False)
         self.prompt = {
             "question": prompts.COT_REGULAR_QUESTION,
             "form": list(self.form),
             "direct": self.direct.prompt,
         }
 
-    def read(self, images: Sequence[Sight]) -> list[Found]:
+    def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
         return self._written(images) if self.decode == "greedy" else self._weighed(images)
 
-    def _weighed(self, images: Sequence[Sight]) -> list[Found]:
+    def _weighed(self, images: Sequence[VisualInput]) -> list[Prediction]:
         backend = remembering(self.means.backend)  # all three ask about the same photos
         directs = self.direct.distributions(images, backend)
-        asks = [Ask.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
-        answers = complete(backend, asks, prompts.regular_form(self.form), _CLOSING)
+        asks = [Prompt.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
+        answers = fill_form(backend, asks, prompts.regular_form(self.form), _CLOSING)
         asks = [replace(ask, prefix=a.text + _CLOSING) for ask, a in zip(asks, answers, strict=True)]
         finals = weigh_numerals(self.means, asks, prompts.FINAL_END, backend)
         return [self._found(*parts) for parts in zip(answers, finals, directs, strict=True)]
 
-    def _found(self, answer: Completed, final: ScoreDistribution, direct: ScoreDistribution) -> Found:
+    def _found(self, answer: FilledForm, final: ScoreDistribution, direct: ScoreDistribution) -> Prediction:
         text = answer.text + prompts.REGULAR_JOINT + prompts.final_sentence(final.mode_text)
-        told = fields(final, text, distribution=self.means.distribution)
+        told = distribution_fields(final, text, distribution=self.means.distribution)
         return told | {"attributes": attributes_of(answer.slots), "score_direct": direct.mean}
 
-    def _written(self, images: Sequence[Sight]) -> list[Found]:
-        asks = [Ask.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
+    def _written(self, images: Sequence[VisualInput]) -> list[Prediction]:
+        asks = [Prompt.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
         closing = one_of(
             prompts.REGULAR_JOINT + prompts.final_sentence(numeral) for numeral in self.means.readout.numerals
         )
-        answers = write_forms(self.means.backend, asks, self.form, closing)
+        answers = generate_forms(self.means.backend, asks, self.form, closing)
         return [self._read(*parts) for parts in zip(answers, self.direct.read(images), strict=True)]
 
-    def _read(self, answer: Completed, direct: Found) -> Found:
+    def _read(self, answer: FilledForm, direct: Prediction) -> Prediction:
         final = self.direct.stated(answer.text, predicted_score(answer.text))
         if isinstance(final, ItemError):
             return final
@@ -71,5 +71,5 @@ class Cot:
             "attributes": attributes_of(answer.slots),
             "score_direct": None if isinstance(direct, ItemError) else direct["score"],
         }
-        left_out = untold(answer, self.form)
+        left_out = missing_slots(answer, self.form)
         return {**final, **told, **({"unparsed": left_out} if left_out else {})}

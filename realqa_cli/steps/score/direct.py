@@ -5,57 +5,54 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from realqa_cli.backends.base import Ask, Weighs, decode_of, subject_of
+from realqa_cli.backends.base import Prompt, Weighs, decode_of, subject_of
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.errors import ItemError
 from realqa_cli.io.records import ScoreRecord
-from realqa_cli.media.video import Sight
-from realqa_cli.steps.score.method import Found, Means, fields
+from realqa_cli.media.video import VisualInput
+from realqa_cli.steps.score.method import MethodContext, Prediction, distribution_fields
 
 _GREEDY_TOKENS = 64
 _GREEDY_NUMBER = re.compile(r"score of this (?:image|video) is\s*<?\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
-class Direct:
+class DirectMethod:
     """Implements `Method`."""
 
     record = ScoreRecord
     prompt = {"question": prompts.DIRECT_QUESTION, "prefix": prompts.DIRECT_PREFIX}  # noqa: RUF012
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: MethodContext) -> None:
         self.means, self.decode = means, means.decode
 
-    def read(self, images: Sequence[Sight]) -> list[Found]:
+    def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
         if self.decode == "greedy":
             asks = [
-                replace(Ask.about(image, prompts.DIRECT_QUESTION), pattern=self._pattern(image))
-                for image in images
+                replace(Prompt.about(image, prompts.DIRECT_QUESTION), pattern=self._pattern(image)) for image in images
             ]
             texts = self.means.backend.answer(asks, _GREEDY_TOKENS)
             return [self.stated(text, _number_in(text)) for text in texts]
         found = self.distributions(images)
         return [self._exact(one, subject_of(image)) for one, image in zip(found, images, strict=True)]
 
-    def distributions(
-        self, images: Sequence[Sight], backend: Weighs | None = None
-    ) -> list[ScoreDistribution]:
+    def distributions(self, images: Sequence[VisualInput], backend: Weighs | None = None) -> list[ScoreDistribution]:
         """The exact distribution over the scale's numerals for each photo; `backend`: one with a memory."""
-        asks = [Ask.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
+        asks = [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
         return weigh_numerals(self.means, asks, prompts.DIRECT_END, backend)
 
-    def _pattern(self, image: Sight) -> str:
+    def _pattern(self, image: VisualInput) -> str:
         """Of the answers that can be read."""
         numerals = self.means.readout.numerals
         return one_of(prompts.direct_answer(numeral, subject_of(image)) for numeral in numerals)
 
-    def _exact(self, found: ScoreDistribution, subject: prompts.Subject) -> Found:
+    def _exact(self, found: ScoreDistribution, subject: prompts.Subject) -> Prediction:
         text = prompts.direct_answer(found.mode_text, subject)
-        return fields(found, text, distribution=self.means.distribution)
+        return distribution_fields(found, text, distribution=self.means.distribution)
 
-    def stated(self, text: str, value: float | None) -> Found:
+    def stated(self, text: str, value: float | None) -> Prediction:
         """What is known of a score that an answer states, or why that is none."""
         if value is None:
             what = f"the answer holds no score: {text[-120:]!r}"
@@ -63,9 +60,7 @@ class Direct:
             return ItemError(what, type="unparsed", remedy="use --decode exact" if weighs else None)
         low, high = self.means.readout.scale
         if not low <= value <= high:
-            return ItemError(
-                f"the answer's score is outside {low:g}-{high:g}: {text[:120]!r}", type="unparsed"
-            )
+            return ItemError(f"the answer's score is outside {low:g}-{high:g}: {text[:120]!r}", type="unparsed")
         unknown: dict[str, Any] = dict.fromkeys(("std", "interval", "mass"))
         return {"score": value, "mode": value, **unknown, "text": text}
 
@@ -76,7 +71,7 @@ def _number_in(text: str) -> float | None:
 
 
 def weigh_numerals(
-    means: Means, asks: Sequence[Ask], end: str, backend: Weighs | None = None
+    means: MethodContext, asks: Sequence[Prompt], end: str, backend: Weighs | None = None
 ) -> list[ScoreDistribution]:
     """The distribution over the scale's numerals with which each answer goes on; `backend`: with a memory."""
     texts = means.readout.numerals

@@ -15,15 +15,15 @@ from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.errors import ItemError
 from realqa_cli.inference.readout import Readout
 from realqa_cli.io.records import ScoreRecord
-from realqa_cli.media.video import Sight
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.media.video import VisualInput
+from realqa_cli.models.realqa_json import ScorerConfig
 
-Found = Mapping[str, Any] | ItemError
+Prediction = Mapping[str, Any] | ItemError
 """What came out for one photo or video: the fields of its record, or why there are none."""
 
 
 @dataclass(frozen=True)
-class Means:
+class MethodContext:
     """What a method has to work with.
 
     scorer: what the model says of itself.  decode: "exact", "topk" or "greedy".
@@ -32,7 +32,7 @@ class Means:
 
     backend: Backend
     readout: Readout
-    scorer: RealqaJson | None
+    config: ScorerConfig | None
     decode: str
     distribution: bool
 
@@ -47,27 +47,27 @@ class Method(Protocol):
     prompt: Mapping[str, Any]
     """What the model is asked, for the manifest."""
 
-    def read(self, images: Sequence[Sight]) -> Sequence[Found]:
+    def read(self, images: Sequence[VisualInput]) -> Sequence[Prediction]:
         """What the model says of each. Raises ValueError where it gives no probabilities (NaN)."""
         ...
 
 
 METHODS = {
-    "direct": "realqa_cli.steps.score.direct:Direct",
-    "cot": "realqa_cli.steps.score.cot:Cot",
-    "levels": "realqa_cli.steps.score.levels_method:Levels",
-    "regression": "realqa_cli.steps.score.regression_method:Regression",
+    "direct": "realqa_cli.steps.score.direct:DirectMethod",
+    "cot": "realqa_cli.steps.score.cot:CotMethod",
+    "levels": "realqa_cli.steps.score.levels_method:LevelsMethod",
+    "regression": "realqa_cli.steps.score.regression_method:RegressionMethod",
 }
-"""Method name to "module:class"; each class is made of `Means`."""
+"""Method name to "module:class"; each class is made of `MethodContext`."""
 
 
-def make(name: str, means: Means) -> Method:
+def make_method(name: str, means: MethodContext) -> Method:
     """The method of that name, which must be one of `METHODS`."""
     module, _, cls = METHODS[name].partition(":")
     return cast(Method, getattr(import_module(module), cls)(means))
 
 
-def fields(found: ScoreDistribution, text: str, *, distribution: bool) -> dict[str, Any]:
+def distribution_fields(found: ScoreDistribution, text: str, *, distribution: bool) -> dict[str, Any]:
     """The fields of a record that tell a distribution; `text` is the answer with its most likely value."""
     told: dict[str, Any] = {
         "score": found.mean,

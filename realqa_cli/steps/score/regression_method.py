@@ -3,30 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
-from realqa_cli.backends.base import Ask
+from realqa_cli.backends.base import Prompt
 from realqa_cli.domain import prompts
 from realqa_cli.errors import ItemError
 from realqa_cli.io.records import ScoreRecord
-from realqa_cli.media.video import Sight
-from realqa_cli.steps.score.method import Found, Means
+from realqa_cli.media.video import VisualInput
+from realqa_cli.steps.score.method import MethodContext, Prediction
 
 
-class Regression:
+class RegressionMethod:
     """Implements `Method`."""
 
     record = ScoreRecord
     decode = None
     prompt = {"question": prompts.DIRECT_QUESTION}  # noqa: RUF012
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: MethodContext) -> None:
         self.means = means
 
-    def read(self, images: Sequence[Sight]) -> list[Found]:
+    def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
-        asks = [Ask.about(image, prompts.DIRECT_QUESTION) for image in images]
+        asks = [Prompt.about(image, prompts.DIRECT_QUESTION) for image in images]
         return [self._found(share) for share in self.means.backend.values(asks).tolist()]
 
-    def _found(self, share: float) -> Found:
+    def _found(self, share: float) -> Prediction:
         if share != share:
             return ItemError("the model gave no value (NaN)", type="model", remedy="try --dtype float32")
         low, high = self.means.readout.scale

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from realqa_cli import __version__
 from realqa_cli.backends.base import decode_of, frame_fit, photo_fit
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.inference.batches import Done, Opening, Photo, find_items, identify
-from realqa_cli.inference.model_handle import AskSettings
-from realqa_cli.inference.model_settings import drafts, enough_of
+from realqa_cli.inference.batches import IsDone, OpenedItem, OpenOptions, identify_item, identify_items
+from realqa_cli.inference.model_handle import InferenceSettings
+from realqa_cli.inference.model_settings import draft_pixels, draft_setting
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
-from realqa_cli.io.sources import Item, kind_of
+from realqa_cli.io.sources import Item, kind_by_suffix
 from realqa_cli.media.photo import content_id
-from realqa_cli.steps.score.method import METHODS, Means, make
-from realqa_cli.steps.score.videos import Viewer
+from realqa_cli.steps.score.method import METHODS, MethodContext, make_method
+from realqa_cli.steps.score.videos import InputScorer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from realqa_cli.inference.ray import RayScorer
+    from realqa_cli.inference.ray import RayEngine
 
 DECODES = ("exact", "greedy")
 ENGINES = ("local", "ray")
@@ -34,7 +34,7 @@ ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
-class ScoreSettings(AskSettings):
+class ScoreSettings(InferenceSettings):
     """Everything that decides how photos are scored. None leaves the choice to the model's folder.
 
     method: "direct" asks for the score alone, "cot" for the attributes first, "levels" for a word;
@@ -68,29 +68,29 @@ class Scorer:
         self.settings = ScoreSettings(model=model, **settings)
         _check(self.settings)
         self._asked = self.settings.asked()
-        self.readout: Readout = resolve(self._asked.scorer, self.settings)
+        self.readout: Readout = resolve(self._asked.config, self.settings)
         self._backend = self._asked.load(
             min_pixels=self.readout.min_pixels,
             max_pixels=self.readout.max_pixels,
             weigh=self.settings.decode != "greedy",
         )
-        means = Means(
+        means = MethodContext(
             self._backend,
             self.readout,
-            self._asked.scorer,
+            self._asked.config,
             decode_of(self._backend, self.settings.decode),
             self.settings.distribution,
         )
-        self._method = make(self.readout.method, means)
-        self._viewer = Viewer(
+        self._method = make_method(self.readout.method, means)
+        self._viewer = InputScorer(
             self._method,
             self.readout,
             self.readout.sampling(self.settings.frames, self.settings.fps),
             frame_fit(self._backend),
             per_frame=self.settings.per_frame,
             batch_size=self.settings.batch_size,
-            photo_fit=photo_fit(self._backend),
-            enough=enough_of(self.settings, self._backend),
+            photo_transform=photo_fit(self._backend),
+            enough=draft_pixels(self.settings, self._backend),
         )
         self.manifest = self._manifest()
 
@@ -107,14 +107,14 @@ class Scorer:
         opening = self._viewer.opening()
         return list(self._lines(_given(index, source, opening) for index, source in enumerate(sources)))
 
-    def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
         """One JSON-ready record for each item, in order, as soon as its batch is through.
 
         An item for which `done(name, content)` is true yields nothing.
         """
-        return self._lines(find_items(items, done, self._viewer.opening()))
+        return self._lines(identify_items(items, done, self._viewer.opening()))
 
-    def _lines(self, photos: Iterable[Photo]) -> Iterator[dict[str, Any]]:
+    def _lines(self, photos: Iterable[OpenedItem]) -> Iterator[dict[str, Any]]:
         for photo, outcome in self._asked.through(self._backend, photos, self._viewer.read):
             try:
                 if isinstance(outcome, ItemError):
@@ -123,7 +123,7 @@ class Scorer:
             except ItemError as error:
                 yield error_line(photo.item, error, content=photo.content, instead_of=self._method.record)
 
-    def _line(self, photo: Photo, found: Mapping[str, Any]) -> dict[str, Any]:
+    def _line(self, photo: OpenedItem, found: Mapping[str, Any]) -> dict[str, Any]:
         return self._method.record.of(
             photo.item,
             **found,
@@ -142,20 +142,20 @@ class Scorer:
             "video": self._viewer.settings(),
             **self.readout.settings(),
             **self._backend.settings(),
-            **drafts(self.settings),
+            **draft_setting(self.settings),
         }
         environment = {**self._asked.environment(self._backend), "realqa": __version__}
         return Manifest("score", settings, environment)
 
 
-def open_scorer(settings: ScoreSettings) -> "Scorer | RayScorer":
+def open_scorer(settings: ScoreSettings) -> "Scorer | RayEngine":
     """What scores by the settings' engine. Raises UsageError."""
     _check(settings)
     if settings.engine == "local":
         return Scorer.from_settings(settings)
-    from realqa_cli.inference.ray import RayScorer
+    from realqa_cli.inference.ray import RayEngine
 
-    return RayScorer(settings)
+    return RayEngine(settings)
 
 
 def _check(settings: ScoreSettings) -> None:
@@ -173,9 +173,9 @@ def _check(settings: ScoreSettings) -> None:
             )
 
 
-def _given(index: int, source: "str | Path | Image", opening: Opening) -> Photo:
+def _given(index: int, source: "str | Path | Image", opening: OpenOptions) -> OpenedItem:
     if isinstance(source, str | Path):
-        return identify(Item(index, str(source), Path(source), kind=kind_of(str(source))), opening)
+        return identify_item(Item(index, str(source), Path(source), kind=kind_by_suffix(str(source))), opening)
     image = source.convert("RGB")
     content = content_id(f"{image.size}".encode() + image.tobytes())
-    return Photo(Item(index, f"image-{index}", None), content, look=lambda: opening.made(image))
+    return OpenedItem(Item(index, f"image-{index}", None), content, look=lambda: opening.made(image))

@@ -6,21 +6,21 @@ from typing import Any
 
 from PIL.Image import Image, Resampling
 
-from realqa_cli.backends.base import PhotoFit
+from realqa_cli.backends.base import PhotoTransform
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import Opening, Watch, watcher
+from realqa_cli.inference.batches import OpenOptions, VideoReader, video_reader
 from realqa_cli.inference.readout import Readout
 from realqa_cli.io.records import ScoreRecord
-from realqa_cli.media.resize import within
-from realqa_cli.media.video import Clip, Fit, Sampling, Sight
-from realqa_cli.steps.score.method import Found, Method
+from realqa_cli.media.resize import shrink_to_area
+from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput
+from realqa_cli.steps.score.method import Method, Prediction
 
 FRAME_PIXELS = 2**20
 """Area of a frame, at most, for models without pixel bounds, which resize it themselves."""
 
 
 @dataclass(frozen=True)
-class Viewer:
+class InputScorer:
     """How scoring looks at photos and videos.
 
     per_frame: whether each frame of a video is scored too, as a photo; where the model takes no videos, a
@@ -32,31 +32,31 @@ class Viewer:
     method: Method
     readout: Readout
     sampling: Sampling
-    backend_fit: Fit | None
+    backend_fit: FrameTransform | None
     per_frame: bool
     batch_size: int
-    photo_fit: PhotoFit | None = None
+    photo_transform: PhotoTransform | None = None
     enough: int | None = None
 
-    def opening(self) -> Opening:
+    def opening(self) -> OpenOptions:
         """How photos and videos are opened: in the size in which they are seen."""
-        return Opening(self.watcher(), self.prepared, self.enough)
+        return OpenOptions(self.watcher(), self.prepared, self.enough)
 
     def prepared(self, photo: Image) -> Image:
         """The photo as the backend is asked about it."""
         photo = self.readout.prepare(photo)
-        return photo if self.photo_fit is None else self.photo_fit(photo)
+        return photo if self.photo_transform is None else self.photo_transform(photo)
 
-    def watcher(self) -> Watch:
+    def watcher(self) -> VideoReader:
         """Reads videos, as far as the model or the method knows what to do with them."""
         fit, remedy = self.backend_fit, "use a model of the Qwen-VL families, or --per-frame"
         if fit is None and self.per_frame:
             remedy = "use --method direct: only such scores of frames have a mean"
             if self.method.record is ScoreRecord:
                 fit = _small
-        return watcher(self.sampling, fit and self._prepared(fit), remedy=remedy)
+        return video_reader(self.sampling, fit and self._prepared(fit), remedy=remedy)
 
-    def read(self, sights: Sequence[Sight]) -> list[Found]:
+    def read(self, sights: Sequence[VisualInput]) -> list[Prediction]:
         """As `Method.read`, of what `opening` made; with `per_frame` the fields of a video have `frames`."""
         whole = [sight for sight in sights if self.backend_fit or not isinstance(sight, Clip)]
         waiting = iter(self.method.read(whole) if whole else ())
@@ -69,14 +69,14 @@ class Viewer:
         """For the manifest."""
         return {**self.sampling.settings(), "per_frame": self.per_frame}
 
-    def _prepared(self, fit: Fit) -> Fit:
+    def _prepared(self, fit: FrameTransform) -> FrameTransform:
         return lambda frame, frames: fit(self.readout.prepare_frame(frame), frames)
 
-    def _film(self, clip: Clip, waiting: Iterator[Found]) -> Found:
-        own: Found = next(waiting) if self.backend_fit else {}
+    def _film(self, clip: Clip, waiting: Iterator[Prediction]) -> Prediction:
+        own: Prediction = next(waiting) if self.backend_fit else {}
         if isinstance(own, ItemError):
             return own
-        found: list[Found] = []
+        found: list[Prediction] = []
         for start in range(0, len(clip.frames), self.batch_size):
             found += self.method.read(clip.frames[start : start + self.batch_size])
         frames = [_frame(*each) for each in zip(clip.times, found, strict=True)]
@@ -84,16 +84,16 @@ class Viewer:
 
 
 def _small(frame: Image, frames: int) -> Image:
-    return within(frame, FRAME_PIXELS, Resampling.BICUBIC)
+    return shrink_to_area(frame, FRAME_PIXELS, Resampling.BICUBIC)
 
 
-def _frame(time: float, found: Found) -> dict[str, Any]:
+def _frame(time: float, found: Prediction) -> dict[str, Any]:
     if isinstance(found, ItemError):
         return {"time": time, "error": found.as_field()}
     return {"time": time, "score": found["score"]}
 
 
-def _pooled(frames: list[dict[str, Any]]) -> Found:
+def _pooled(frames: list[dict[str, Any]]) -> Prediction:
     """The fields of a video of which only the frames were seen."""
     if failed := [frame["error"]["message"] for frame in frames if "error" in frame]:
         return ItemError(f"{len(failed)} of {len(frames)} frames have no score: {failed[0]}", type="unparsed")

@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from realqa_cli import __version__
-from realqa_cli.backends.base import Ask, decode_of, frame_fit, photo_fit, remembering
-from realqa_cli.decoding.freeform import untold, write_forms
-from realqa_cli.decoding.slots import Completed, Filled, complete
+from realqa_cli.backends.base import Prompt, decode_of, frame_fit, photo_fit, remembering
+from realqa_cli.decoding.freeform import generate_forms, missing_slots
+from realqa_cli.decoding.slots import FilledForm, FilledSlot, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.inference.batches import Done, Opening, Photo, find_items, watcher
-from realqa_cli.inference.model_handle import AskSettings
-from realqa_cli.inference.model_settings import drafts, enough_of
+from realqa_cli.inference.batches import IsDone, OpenedItem, OpenOptions, identify_items, video_reader
+from realqa_cli.inference.model_handle import InferenceSettings
+from realqa_cli.inference.model_settings import draft_pixels, draft_setting
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item
-from realqa_cli.media.video import Sampling, Sight
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.media.video import Sampling, VisualInput
+from realqa_cli.models.realqa_json import ScorerConfig
 
 log = logging.getLogger("realqa")
 
 
 @dataclass(frozen=True)
-class LabelSettings(AskSettings):
+class LabelSettings(InferenceSettings):
     """`reasons`: whether free text is generated too, where the model was trained to give it.
 
     frames, fps: which frames of a video are looked at (video.Sampling).
@@ -41,7 +41,7 @@ class LabelSettings(AskSettings):
     fps: float | None = None
 
 
-class Labeller:
+class SelfLabeler:
     """A loaded model that turns photos into attribute records."""
 
     def __init__(self, settings: LabelSettings) -> None:
@@ -51,30 +51,30 @@ class Labeller:
         sampling = Sampling(settings.frames, settings.fps)
         sampling.check()
         self._asked = settings.asked()
-        scorer = self._asked.scorer or RealqaJson()
-        self.form = form_of(self._asked.scorer, reasons=settings.reasons)
+        scorer = self._asked.config or ScorerConfig()
+        self.form = form_of(self._asked.config, reasons=settings.reasons)
         self._backend = self._asked.load(
             min_pixels=settings.min_pixels or scorer.min_pixels,
             max_pixels=settings.max_pixels or scorer.max_pixels,
             weigh=True,
         )
         self.decode = decode_of(self._backend, "exact")
-        watch = watcher(sampling, frame_fit(self._backend), remedy="use a model of the Qwen-VL families")
-        self._opening = Opening(watch, photo_fit(self._backend), enough_of(settings, self._backend))
+        watch = video_reader(sampling, frame_fit(self._backend), remedy="use a model of the Qwen-VL families")
+        self._opening = OpenOptions(watch, photo_fit(self._backend), draft_pixels(settings, self._backend))
         self.manifest = Manifest(
             "self-label",
             {
                 "prompt": {"question": prompts.MIX_QUESTION, "form": list(self.form)},
                 "video": sampling.settings(),
                 **self._backend.settings(),
-                **drafts(settings),
+                **draft_setting(settings),
             },
             {**self._asked.environment(self._backend), "realqa": __version__},
         )
 
-    def records(self, items: Iterable[Item], *, done: Done | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
         """One JSON-ready record for each item, in order; an item that is `done` yields nothing."""
-        found = find_items(items, done, self._opening)
+        found = identify_items(items, done, self._opening)
         for photo, outcome in self._asked.through(self._backend, found, self._ask):
             try:
                 if isinstance(outcome, ItemError):
@@ -83,11 +83,11 @@ class Labeller:
             except ItemError as error:
                 yield error_line(photo.item, error, content=photo.content, instead_of=LabelRecord)
 
-    def _line(self, photo: Photo, found: Completed) -> dict[str, Any]:
+    def _line(self, photo: OpenedItem, found: FilledForm) -> dict[str, Any]:
         if not found.slots:
             what = f"the answer tells no attribute: {found.text[:120]!r}"
             raise ItemError(what, type="unparsed", where=photo.item.name)
-        left_out = untold(found, self.form)
+        left_out = missing_slots(found, self.form)
         return LabelRecord.of(
             photo.item,
             attributes=attributes_of(found.slots),
@@ -99,16 +99,14 @@ class Labeller:
             content=photo.content,
         ).to_line()
 
-    def _ask(self, images: Sequence[Sight]) -> list[Completed]:
-        asks = [Ask.about(image, prompts.MIX_QUESTION) for image in images]
+    def _ask(self, images: Sequence[VisualInput]) -> list[FilledForm]:
+        asks = [Prompt.about(image, prompts.MIX_QUESTION) for image in images]
         if self.decode == "greedy":
-            return write_forms(self._backend, asks, self.form, one_of([prompts.REGULAR_END]))
-        return complete(
-            remembering(self._backend), asks, prompts.regular_form(self.form), prompts.REGULAR_END
-        )
+            return generate_forms(self._backend, asks, self.form, one_of([prompts.REGULAR_END]))
+        return fill_form(remembering(self._backend), asks, prompts.regular_form(self.form), prompts.REGULAR_END)
 
 
-def form_of(scorer: RealqaJson | None, *, reasons: bool) -> tuple[str, ...]:
+def form_of(scorer: ScorerConfig | None, *, reasons: bool) -> tuple[str, ...]:
     """The slots that the model was trained to fill, in its order; without `reasons` those with options.
 
     A model that does not say so is asked for everything with options, with a warning. Raises
@@ -127,7 +125,7 @@ def form_of(scorer: RealqaJson | None, *, reasons: bool) -> tuple[str, ...]:
     return tuple(key for key in trained if reasons or not prompts.SLOTS[key].free)
 
 
-def attributes_of(slots: Mapping[str, Filled]) -> dict[str, Any]:
+def attributes_of(slots: Mapping[str, FilledSlot]) -> dict[str, Any]:
     """The record's `attributes` from filled slots: parts of one attribute are put together."""
     found: dict[str, Any] = {}
     for key, filled in slots.items():
@@ -139,7 +137,7 @@ def attributes_of(slots: Mapping[str, Filled]) -> dict[str, Any]:
     return found
 
 
-def confidence_of(slots: Mapping[str, Filled]) -> dict[str, float]:
+def confidence_of(slots: Mapping[str, FilledSlot]) -> dict[str, float]:
     """How sure the model is of each attribute that was chosen among options, 0 to 1."""
     return {
         prompts.SLOTS[key].attribute.key: filled.confidence

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, Self
 
 from realqa_cli import __version__, models
-from realqa_cli.backends.base import Answers, Ask, Loading
+from realqa_cli.backends.base import Answers, LoadOptions, Prompt
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.domain.instructions import sort_question
 from realqa_cli.domain.number_lists import read_list
@@ -25,7 +25,7 @@ from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.io.manifest import Manifest
 
 LOW, HIGH = 1, 10
-Outcomes = Callable[[Iterable[Ask], int], Iterator[str | ItemError]]
+Outcomes = Callable[[Iterable[Prompt], int], Iterator[str | ItemError]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True)
-class Marks:
+class TrialScore:
     """Shares of one trial, 0 to 1."""
 
     accuracy: float
@@ -68,7 +68,7 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class TextModel:
     """A model that is ready to be asked. name: as the user gave it.  closing: ends with its use."""
 
     name: str
@@ -97,7 +97,7 @@ def _decimal(draw: random.Random, most: int) -> str:
 class Probe:
     """One model's probe. kept: transcripts of an earlier run by trial, which are not asked again."""
 
-    def __init__(self, speaker: Speaker, settings: ProbeSettings) -> None:
+    def __init__(self, speaker: TextModel, settings: ProbeSettings) -> None:
         """Asks nothing yet. Raises UsageError."""
         settings.check()
         self.speaker, self.settings = speaker, settings
@@ -112,7 +112,7 @@ class Probe:
     def transcripts(self) -> Iterator[dict[str, Any]]:
         """A record for each trial, in order: its numbers, prompt and answer, what was read, and its marks."""
         trials = list(enumerate(questions(self.settings)))
-        asks = (Ask(sort_question(given)) for trial, given in trials if trial not in self.kept)
+        asks = (Prompt(sort_question(given)) for trial, given in trials if trial not in self.kept)
         answers = self.speaker.outcomes(asks, self.settings.max_new_tokens)
         for trial, given in trials:
             kept = self.kept.get(trial)
@@ -124,7 +124,7 @@ class Probe:
             return {**start, "error": outcome.as_field(), "run": self.manifest.run}
         numbers = [float(number) for number in given]
         read = read_list(outcome, numbers)
-        marks = vars(Marks.of(read, numbers))
+        marks = vars(TrialScore.of(read, numbers))
         return {**start, "answer": outcome, "read": read, **marks, "run": self.manifest.run}
 
     def record(self, transcripts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class Probe:
         return {"model": self.speaker.name, **means, **counted, "run": self.manifest.run}
 
 
-def manifest_of(speaker: Speaker, settings: ProbeSettings) -> Manifest:
+def manifest_of(speaker: TextModel, settings: ProbeSettings) -> Manifest:
     """What a probe's `run` stands for."""
     drawn = {"numbers": settings.numbers, "decimals": settings.decimals, "seed": settings.seed}
     told = {**speaker.settings, "prompt": sort_question(["..."]), **drawn}
@@ -156,58 +156,52 @@ def manifest_of(speaker: Speaker, settings: ProbeSettings) -> Manifest:
     )
 
 
-def check(model: ModelSettings) -> None:
+def check_model(model: ModelSettings) -> None:
     """Raises ModelError for a local model that cannot run here, as far as its config.json tells."""
     from realqa_cli.backends.hf.remote_code import way_out
-    from realqa_cli.backends.hf.text import kind_of
+    from realqa_cli.backends.hf.text import model_kind
 
     config = models.config_of(model.model, model.revision)
-    if not config or kind_of(config):
+    if not config or model_kind(config):
         return
     architecture = f"transformers has no architecture {config.get('model_type')!r}"
     if "AutoModel" not in config.get("auto_map", {}):
-        raise ModelError(
-            f"{architecture}, and it brings no code", where=model.model, remedy=way_out(model.model)
-        )
+        raise ModelError(f"{architecture}, and it brings no code", where=model.model, remedy=way_out(model.model))
     if not model.trust_remote_code:
         remedy = f"add --trust-remote-code --revision COMMIT to run its own code, or {way_out(model.model)}"
         raise ModelError(architecture, where=model.model, remedy=remedy)
 
 
-def local(model: ModelSettings) -> Speaker:
+def local(model: ModelSettings) -> TextModel:
     """A model of a folder or of the hub, in this process. Raises ModelError or UsageError."""
     from realqa_cli.backends.hf.remote_code import RemoteCodeBackend
-    from realqa_cli.backends.hf.text import TextBackend, kind_of
+    from realqa_cli.backends.hf.text import TextBackend, model_kind
 
     model.check()
-    check(model)
+    check_model(model)
     gc.collect()  # a model that was asked before is large, and may hang in a cycle
     source = model.find()
-    loading = Loading(
+    loading = LoadOptions(
         device=model.device,
         dtype=model.dtype,
         quantize=model.quantize,
         trust_remote_code=model.trust_remote_code,
     )
-    known = kind_of(models.config_of(str(source.base))) is not None
+    known = model_kind(models.config_of(str(source.base))) is not None
     backend = (TextBackend if known else RemoteCodeBackend).load(source, loading)
     settings, environment = backend.settings(), backend.environment()
     batches = {"batch_size": model.batch_size}
-    return Speaker(
-        model.model, _in_batches(backend, model), settings, {**environment, **batches}, nullcontext()
-    )
+    return TextModel(model.model, _in_batches(backend, model), settings, {**environment, **batches}, nullcontext())
 
 
-def served(name: str | None, server: ServerSettings) -> Speaker:
+def served(name: str | None, server: ServerSettings) -> TextModel:
     """A model behind a server, by its name there, a short name, or none. Raises ModelError or UsageError."""
-    from realqa_cli.backends.server.text import ServerBackend
+    from realqa_cli.backends.server.text import ServerTextBackend
 
     if name is not None:
         server = replace(server, model=_called(name, server))
-    backend = ServerBackend.open(server)
-    return Speaker(
-        name or backend.client.model, backend.outcomes, backend.settings(), backend.environment(), backend
-    )
+    backend = ServerTextBackend.open(server)
+    return TextModel(name or backend.client.model, backend.outcomes, backend.settings(), backend.environment(), backend)
 
 
 def _called(name: str, server: ServerSettings) -> str:
@@ -222,7 +216,7 @@ def _called(name: str, server: ServerSettings) -> str:
 
 
 def _in_batches(backend: Answers, model: ModelSettings) -> Outcomes:
-    def outcomes(asks: Iterable[Ask], max_new_tokens: int) -> Iterator[str | ItemError]:
+    def outcomes(asks: Iterable[Prompt], max_new_tokens: int) -> Iterator[str | ItemError]:
         stream = iter(asks)
         while batch := list(islice(stream, model.batch_size)):
             try:

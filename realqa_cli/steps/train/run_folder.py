@@ -41,7 +41,7 @@ class RunFolder:
     @property
     def complete(self) -> bool:
         """Whether the trained model is there."""
-        return (self.path / realqa_json.FILE).is_file()
+        return (self.path / realqa_json.CONFIG_FILE).is_file()
 
     def begin(self, manifest: Manifest, *, resume: bool, overwrite: bool) -> Path | None:
         """Makes the folder ready and returns the checkpoint to go on from, or None for the start.
@@ -57,9 +57,7 @@ class RunFolder:
         if self.path.is_dir() and any(entry.name != _LOCK for entry in self.path.iterdir()):
             ours = (self.path / RUN).is_file()
             if not ours:
-                raise OutputError(
-                    "is not empty, and no training run", where=where, remedy="choose another folder"
-                )
+                raise OutputError("is not empty, and no training run", where=where, remedy="choose another folder")
             if not resume and not overwrite:
                 remedy = "add --resume to go on, --overwrite to start over, or choose another folder"
                 raise OutputError("holds a training run", where=where, remedy=remedy)
@@ -107,7 +105,7 @@ class RunFolder:
         if not self.writes:
             return
         _sync_all(made)
-        for file in sorted(made.iterdir(), key=lambda file: (file.name == realqa_json.FILE, file.name)):
+        for file in sorted(made.iterdir(), key=lambda file: (file.name == realqa_json.CONFIG_FILE, file.name)):
             file.replace(self.path / file.name)
         _sync(self.path)
         self._clear(keep=None)
@@ -154,9 +152,7 @@ class RunFolder:
         try:
             began = json.loads(file.read_text(encoding="utf-8"))["settings"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise OutputError(
-                "cannot be read", where=str(file), remedy="start over with --overwrite"
-            ) from error
+            raise OutputError("cannot be read", where=str(file), remedy="start over with --overwrite") from error
         now = json.loads(json.dumps(dict(manifest.settings)))
         for name in sorted(began.keys() | now.keys()):
             if began.get(name) != now.get(name):

@@ -12,7 +12,7 @@ _POOL = 50
 """Batches' worth of conversations, drawn at random, within which they are sorted."""
 
 
-class LikeLengths(Sampler[int]):
+class LengthGroupedSampler(Sampler[int]):
     """Every index once an epoch: pools of random ones, sorted by length, cut into batches, batches shuffled.
 
     The library's own sampler of this kind leaves the batches of a pool in the order of their lengths, so that

@@ -15,7 +15,7 @@ import torch
 
 from realqa_cli import models
 from realqa_cli.errors import UsageError
-from realqa_cli.inference.teacher_forcing.data_spec import Lessons
+from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
 from realqa_cli.steps.train import tuning
 from realqa_cli.steps.train.objectives.objective import OBJECTIVES
 
@@ -89,11 +89,9 @@ class TrainSettings:
         if self.tuning != "lora" and (self.lora_rank or self.lora_dropout):
             raise UsageError("concerns an adapter", where="--lora-rank", remedy="use --tuning lora")
         if self.number_loss and self.objective != "ntp":
-            raise UsageError(
-                "concerns numbers in answers", where="--number-loss", remedy="use --objective ntp"
-            )
+            raise UsageError("concerns numbers in answers", where="--number-loss", remedy="use --objective ntp")
 
-    def settle(self, lessons: Lessons) -> "TrainSettings":
+    def settle(self, lessons: DataSpec) -> "TrainSettings":
         """The settings with every choice made that was left open."""
         lora = self.tuning == "lora"
         given = {name: value for name, value in vars(self).items() if value is not None and value != "auto"}
@@ -111,9 +109,7 @@ class TrainSettings:
         """Whether it is trained on the CPU."""
         has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if not has.get(self.device, True):
-            raise UsageError(
-                f"this machine has no {self.device} device", where="--device", remedy="use --device auto"
-            )
+            raise UsageError(f"this machine has no {self.device} device", where="--device", remedy="use --device auto")
         return self.device == "cpu" or (self.device == "auto" and not (has["cuda"] or has["mps"]))
 
     def arguments(self, output: Path) -> Any:

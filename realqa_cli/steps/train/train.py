@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli import __version__, models
-from realqa_cli.backends.base import Loading
-from realqa_cli.backends.hf.processor import Prepares
-from realqa_cli.backends.hf.qwen import Qwen
+from realqa_cli.backends.base import LoadOptions
+from realqa_cli.backends.hf.processor import Processor
+from realqa_cli.backends.hf.qwen import QwenProcessor
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
-from realqa_cli.inference.teacher_forcing.data_spec import Lessons, learn
-from realqa_cli.inference.teacher_forcing.rows import on_cpu, visual_tokens
+from realqa_cli.inference.teacher_forcing.data_spec import DataSpec, infer_data_spec
+from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu, visual_tokens
 from realqa_cli.io.manifest import Manifest, file_digest, folder_digest, versions
 from realqa_cli.models import ModelSource, realqa_json
-from realqa_cli.models.realqa_json import RealqaJson
+from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.train import tuning
 from realqa_cli.steps.train.objectives import objective as objectives
-from realqa_cli.steps.train.objectives.objective import Setup
+from realqa_cli.steps.train.objectives.objective import ObjectiveSetup
 from realqa_cli.steps.train.run_folder import RunFolder
 from realqa_cli.steps.train.settings import TrainSettings
-from realqa_cli.steps.train.trainer import ScoreTrainer, Watch
+from realqa_cli.steps.train.trainer import ScoreTrainer, StepCallback
 from realqa_cli.steps.train.tuning import Tuning
 
 log = logging.getLogger("realqa")
@@ -49,7 +49,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    watch: Watch | None = None,
+    watch: StepCallback | None = None,
 ) -> dict[str, Any]:
     """Trains and returns an account: `output`, `steps`, `conversations`, `scale`, `digits`, `formats`.
 
@@ -58,7 +58,7 @@ def train(
     settings.check()
     data = _data(files, settings)
     source = _find(settings)
-    lessons = learn(data, source.scorer, settings.scale, settings.digits)
+    lessons = infer_data_spec(data, source.config, settings.scale, settings.digits)
     settings = settings.settle(lessons)
     arguments = settings.arguments(output)
     folder = RunFolder(output, writes=arguments.process_index == 0)
@@ -80,8 +80,8 @@ def train(
 
 def _data(files: Sequence[Path], settings: TrainSettings) -> list[Conversation]:
     """The conversations that the objective learns from. Raises UsageError where there are none."""
-    read = conversations.read(files)
-    data = objectives.learnt_from(settings.objective, read)
+    read = conversations.read_conversations(files)
+    data = objectives.conversations_for(settings.objective, read)
     if not data:
         raise UsageError(
             f"no conversation has a direct answer, from which the objective {settings.objective} learns",
@@ -100,18 +100,16 @@ def _data(files: Sequence[Path], settings: TrainSettings) -> list[Conversation]:
 
 def _find(settings: TrainSettings) -> ModelSource:
     source = models.find(settings.model, adapter=settings.adapter, revision=settings.revision)
-    if source.scorer is not None and source.scorer.objective not in ("ntp", settings.objective):
+    if source.config is not None and source.config.objective not in ("ntp", settings.objective):
         raise ModelError(
-            f"the model was trained with the objective {source.scorer.objective!r}",
+            f"the model was trained with the objective {source.config.objective!r}",
             where=settings.model,
             remedy=f"train on a model of the objective {settings.objective}, or on its base model",
         )
     return source
 
 
-def _manifest(
-    files: Sequence[Path], settings: TrainSettings, source: ModelSource, processes: int
-) -> Manifest:
+def _manifest(files: Sequence[Path], settings: TrainSettings, source: ModelSource, processes: int) -> Manifest:
     decides = {name: value for name, value in asdict(settings).items() if name not in _NOT_COMPARED}
     decides |= {
         "processes": processes,
@@ -131,7 +129,7 @@ def _told(
     files: Sequence[Path],
     data: Sequence[Conversation],
     settings: TrainSettings,
-    lessons: Lessons,
+    lessons: DataSpec,
     source: ModelSource,
 ) -> dict[str, Any]:
     """What `realqa.json` says, but for the pixel bounds."""
@@ -152,30 +150,28 @@ def _trainer(
     data: Sequence[Conversation],
     folder: RunFolder,
     settings: TrainSettings,
-    lessons: Lessons,
+    lessons: DataSpec,
     source: ModelSource,
     told: Mapping[str, Any],
     arguments: Any,
-    watch: Watch | None,
+    watch: StepCallback | None,
 ) -> ScoreTrainer:
     from transformers import set_seed
 
     set_seed(settings.seed)  # before the adapter, or the model from scratch, gets its first weights
     how = Tuning(settings.tuning, settings.lora_rank, settings.lora_dropout or 0.0, settings.freeze_vision)
-    model, backend = tuning.prepare(source, how, settings.dtype)
+    model, backend = tuning.prepare_model(source, how, settings.dtype)
     if settings.number_loss and not backend.takes_mask():
-        raise UsageError(
-            "this model's attention cannot serve it", where="--number-loss", remedy="leave it out"
-        )
-    prepares = _prepares(source, settings, model, backend.prepares)
+        raise UsageError("this model's attention cannot serve it", where="--number-loss", remedy="leave it out")
+    prepares = _prepares(source, settings, model, backend.processor)
     number_loss = settings.number_weight if settings.number_loss else 0.0
-    setup = Setup(prepares, lessons, settings.max_length, backend.takes_mask(), number_loss)
-    objective = objectives.make(settings.objective, setup)
+    setup = ObjectiveSetup(prepares, lessons, settings.max_length, backend.takes_mask(), number_loss)
+    objective = objectives.make_objective(settings.objective, setup)
     lengths = objective.check(data)
     if settings.group_by_length:
         lengths = [n + visual_tokens(prepares, one.images) for n, one in zip(lengths, data, strict=True)]
     bounds = {"min_pixels": None, "max_pixels": None, **prepares.settings()}
-    said = RealqaJson.model_validate({**told, **objective.told, **bounds})
+    said = ScorerConfig.model_validate({**told, **objective.told, **bounds})
     return ScoreTrainer(
         objective=objective,
         lengths=lengths if settings.group_by_length else None,
@@ -188,21 +184,21 @@ def _trainer(
     )
 
 
-def _saver(source: ModelSource, told: RealqaJson) -> Callable[[Any, Path, dict[str, Any] | None], None]:
+def _saver(source: ModelSource, told: ScorerConfig) -> Callable[[Any, Path, dict[str, Any] | None], None]:
     """What writes the model, in a checkpoint as in the end."""
 
     def save(model: Any, folder: Path, state: dict[str, Any] | None) -> None:
         tuning.save(model, source, folder, state)
         text = json.dumps(told.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-        (folder / realqa_json.FILE).write_text(text, encoding="utf-8")
+        (folder / realqa_json.CONFIG_FILE).write_text(text, encoding="utf-8")
 
     return save
 
 
-def _prepares(source: ModelSource, settings: TrainSettings, model: Any, loaded: Prepares) -> Prepares:
+def _prepares(source: ModelSource, settings: TrainSettings, model: Any, loaded: Processor) -> Processor:
     """The preparer at the pixel bounds of the options, of the base's `realqa.json`, or of the release."""
-    told = source.scorer or RealqaJson()
+    told = source.config or ScorerConfig()
     low, high = settings.min_pixels or told.min_pixels, settings.max_pixels or told.max_pixels
-    if isinstance(loaded, Qwen) and not (low or high):
+    if isinstance(loaded, QwenProcessor) and not (low or high):
         low, high = MIN_PIXELS, MAX_PIXELS
-    return on_cpu(source, Loading(min_pixels=low, max_pixels=high), model)
+    return processor_on_cpu(source, LoadOptions(min_pixels=low, max_pixels=high), model)

@@ -17,13 +17,13 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.steps.train import tuning
-from realqa_cli.steps.train.objectives.objective import Lost, Objective
+from realqa_cli.steps.train.objectives.objective import LossOutput, Objective
 from realqa_cli.steps.train.run_folder import RunFolder
-from realqa_cli.steps.train.sampling import LikeLengths
+from realqa_cli.steps.train.sampling import LengthGroupedSampler
 
 Save = Callable[[Any, Path, dict[str, Any] | None], None]
 """`save(model, folder, state)`: writes model, `realqa.json` and what else makes a model folder."""
-Watch = Callable[[Mapping[str, Any], int], None]
+StepCallback = Callable[[Mapping[str, Any], int], None]
 """`watch(record, steps)`: a log line as it is written, and how many steps the run has."""
 
 _NCM = ("ncm", "ncm_star", "ncm_star_release")
@@ -38,7 +38,7 @@ class ScoreTrainer(Trainer):
         objective: Objective,
         folder: RunFolder,
         save: Save,
-        watch: Watch | None,
+        watch: StepCallback | None,
         lengths: Sequence[int] | None = None,
         **given: Any,
     ) -> None:
@@ -93,7 +93,7 @@ class ScoreTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self._lengths is None:
             return super()._get_train_sampler(train_dataset)
-        return LikeLengths(self._lengths, self.args.per_device_train_batch_size, self.args.seed)
+        return LengthGroupedSampler(self._lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """Batches come here first, and with them what went wrong in the process that made them."""
@@ -102,13 +102,9 @@ class ScoreTrainer(Trainer):
                 raise batch["error"]
         return super()._get_num_items_in_batch(batch_samples, device)
 
-    def _count(self, lost: Lost, conversations: int) -> None:
+    def _count(self, lost: LossOutput, conversations: int) -> None:
         sums = [[m.ncm, m.star, m.star_release, 1.0] for m in lost.metrics()]
-        sums_4 = (
-            torch.tensor(sums, dtype=torch.float64).sum(dim=0)
-            if sums
-            else torch.zeros(4, dtype=torch.float64)
-        )
+        sums_4 = torch.tensor(sums, dtype=torch.float64).sum(dim=0) if sums else torch.zeros(4, dtype=torch.float64)
         more = [lost.cross_entropy, lost.tokens, float(conversations)]
         self._sums_7 += torch.cat([sums_4, torch.tensor(more, dtype=torch.float64)])
 

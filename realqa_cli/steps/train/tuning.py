@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from realqa_cli import models
-from realqa_cli.backends.base import Loading
+from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.adapters import attach, unasked_advice_left_out
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.backends.hf.regression_head import Regressor, save_head
+from realqa_cli.backends.hf.regression_head import RegressionHead, save_head
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.models import ModelSource
 
@@ -48,7 +48,7 @@ RANK = 128
 """Of the paper's adapters; alpha is twice the rank, as in the release."""
 
 
-def prepare(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any, HFBackend]:
+def prepare_model(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any, HFBackend]:
     """The model to be trained, on the CPU, and the loaded backend that it is part of.
 
     dtype: "float32", or what the frozen weights under an adapter are held in; trained weights are float32.
@@ -56,8 +56,8 @@ def prepare(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any, HFBac
     """
     continued = tuning.kind == "lora" and source.adapter is not None
     held = dtype if tuning.kind == "lora" else "float32"
-    loaded = replace(source, adapter=None if continued else source.adapter, scorer=None)
-    backend = HFBackend.load(loaded, Loading("cpu", held))
+    loaded = replace(source, adapter=None if continued else source.adapter, config=None)
+    backend = HFBackend.load(loaded, LoadOptions("cpu", held))
     model = backend.model
     if tuning.kind == "lora":
         model = _continue(model, source, tuning) if continued else _add_adapter(model, source, tuning)
@@ -87,7 +87,7 @@ def base_name(source: ModelSource) -> str:
     name = source.name
     if source.adapter is not None and Path(name).expanduser().resolve() == source.adapter.resolve():
         config = json.loads((source.adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        told = source.scorer.base_model if source.scorer is not None else None
+        told = source.config.base_model if source.config is not None else None
         name = str(told or config.get("base_model_name_or_path") or "")
     bundled = next((one for one in models.BUNDLED if models.path(one) == source.base), None)
     is_folder = not name or Path(name).expanduser().is_dir() or Path(name).is_absolute()
@@ -100,7 +100,7 @@ def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | 
     A regression head goes beside them.  state: the weights, where they were gathered from several devices.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(model, Regressor):
+    if isinstance(model, RegressionHead):
         head, state = model.parts(state)
         save_head(head, folder)
         model = model.model
@@ -117,7 +117,7 @@ def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | 
 
 def restore(model: Any, folder: Path, restore_adapter: Callable[[str, Any], None]) -> None:
     """Takes the weights over that `save` wrote; `restore_adapter` is the library's way for adapters."""
-    if isinstance(model, Regressor):
+    if isinstance(model, RegressionHead):
         model.load_head(folder)
         model = model.model
     if hasattr(model, "peft_config"):
@@ -132,9 +132,7 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
     from peft import LoraConfig, get_peft_model
 
     rank = tuning.rank or RANK
-    frozen = (
-        {id(m) for part in vision_parts(model) for m in part.modules()} if tuning.freeze_vision else set()
-    )
+    frozen = {id(m) for part in vision_parts(model) for m in part.modules()} if tuning.freeze_vision else set()
     head = model.get_output_embeddings()
     names = [
         name

@@ -10,13 +10,13 @@ from typing import Any
 from realqa_cli.domain import levels, prompts
 from realqa_cli.inference.teacher_forcing.collator import on_scale
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
-from realqa_cli.steps.train.objectives.next_token import NextToken
-from realqa_cli.steps.train.objectives.objective import Setup
+from realqa_cli.steps.train.objectives.next_token import NextTokenObjective
+from realqa_cli.steps.train.objectives.objective import ObjectiveSetup
 
-Scale = tuple[float, float]
+ScaleBounds = tuple[float, float]
 
 
-class Levels(NextToken):
+class LevelsObjective(NextTokenObjective):
     """Implements `Objective`."""
 
     told: Mapping[str, Any] = {
@@ -27,7 +27,7 @@ class Levels(NextToken):
         }
     }
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ObjectiveSetup) -> None:
         super().__init__(setup)
         self.scale = setup.lessons.scale
 
@@ -40,7 +40,7 @@ class Levels(NextToken):
         return super().collate([in_words(conversation, self.scale) for conversation in conversations])
 
 
-def in_words(conversation: Conversation, scale: Scale) -> Conversation:
+def in_words(conversation: Conversation, scale: ScaleBounds) -> Conversation:
     """A direct answer with the level of its label, which is exact where the line has one, for its number."""
     answer, numeral = conversation.turns[-1][1].strip(), conversation.numeral
     assert numeral is not None, "only direct answers are asked for"

@@ -9,10 +9,10 @@ from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.inference.teacher_forcing.number_loss import number_loss
 from realqa_cli.models import ModelSource
-from realqa_cli.steps.train.objectives.objective import Lost, Setup
+from realqa_cli.steps.train.objectives.objective import LossOutput, ObjectiveSetup
 
 
-class NextToken:
+class NextTokenObjective:
     """Implements `Objective`: the cross-entropy of the answers; of numerals, where it is wanted, the
     number-aware loss instead."""
 
@@ -24,12 +24,12 @@ class NextToken:
         }
     }
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: ObjectiveSetup) -> None:
         low, high = scale = setup.lessons.scale
         self.number_weight = setup.number_loss
         self.point = (high - low) / 4 if setup.number_loss else None
         self.collator = Collator(
-            setup.prepares,
+            setup.processor,
             digits=setup.lessons.digits,
             max_length=setup.max_length,
             takes_mask=setup.takes_mask,
@@ -48,7 +48,7 @@ class NextToken:
         """See `Objective`."""
         return self.collator(conversations)
 
-    def loss(self, model: Any, batch: Mapping[str, Any]) -> Lost:
+    def loss(self, model: Any, batch: Mapping[str, Any]) -> LossOutput:
         """See `Objective`."""
         labels_B_T, spots = batch["labels"], batch["spots"]
         found = answer_logits(model, batch)
@@ -61,7 +61,7 @@ class NextToken:
                 total = total - losses_B_W[spot.row, columns].sum()
             targets = [spot.target for spot in spots]
             more = self.number_weight * number_loss(found.edge_log_probs(spots), targets, self.point)
-        return Lost(
+        return LossOutput(
             total=total,
             count=trained,
             more=more,

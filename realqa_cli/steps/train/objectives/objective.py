@@ -11,30 +11,30 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor
 
-from realqa_cli.backends.hf.processor import Prepares
-from realqa_cli.decoding.continuity import Ncm
+from realqa_cli.backends.hf.processor import Processor
+from realqa_cli.decoding.continuity import NcmValue
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
-from realqa_cli.inference.teacher_forcing.data_spec import Lessons
+from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
 from realqa_cli.models import ModelSource
 
 
 @dataclass(frozen=True)
-class Setup:
+class ObjectiveSetup:
     """What an objective has to work with.
 
     max_length: of a row, in tokens.  takes_mask: whether the model's attention takes a mask of our own.
     number_loss: the weight of the loss by which near misses of numbers cost less; 0: without it.
     """
 
-    prepares: Prepares
-    lessons: Lessons
+    processor: Processor
+    lessons: DataSpec
     max_length: int
     takes_mask: bool
     number_loss: float = 0.0
 
 
 @dataclass(frozen=True)
-class Lost:
+class LossOutput:
     """What a model loses on a batch.
 
     total: scalar, summed over the `count` things that the batch's labels count; minimised is its mean over
@@ -48,7 +48,7 @@ class Lost:
     more: Tensor | None = None
     cross_entropy: float = 0.0
     tokens: float = 0.0
-    metrics: Callable[[], Sequence[Ncm]] = tuple
+    metrics: Callable[[], Sequence[NcmValue]] = tuple
 
 
 class Objective(Protocol):
@@ -72,25 +72,25 @@ class Objective(Protocol):
         """A batch on the CPU with `labels`, of which those that are not -100 count. Raises UsageError."""
         ...
 
-    def loss(self, model: Any, batch: Mapping[str, Any]) -> Lost:
+    def loss(self, model: Any, batch: Mapping[str, Any]) -> LossOutput:
         """What `model`, as `fit` made it, loses on a batch."""
         ...
 
 
 OBJECTIVES = {
-    "ntp": "realqa_cli.steps.train.objectives.next_token:NextToken",
-    "regression": "realqa_cli.steps.train.objectives.regression_objective:Regression",
-    "levels": "realqa_cli.steps.train.objectives.levels_objective:Levels",
+    "ntp": "realqa_cli.steps.train.objectives.next_token:NextTokenObjective",
+    "regression": "realqa_cli.steps.train.objectives.regression_objective:RegressionObjective",
+    "levels": "realqa_cli.steps.train.objectives.levels_objective:LevelsObjective",
 }
-"""Objective name to "module:class"; each class is made of a `Setup`."""
+"""Objective name to "module:class"; each class is made of a `ObjectiveSetup`."""
 
 
-def make(name: str, setup: Setup) -> Objective:
+def make_objective(name: str, setup: ObjectiveSetup) -> Objective:
     """The objective of that name, which must be one of `OBJECTIVES`."""
     module, _, cls = OBJECTIVES[name].partition(":")
     return cast(Objective, getattr(import_module(module), cls)(setup))
 
 
-def learnt_from(name: str, conversations: Sequence[Conversation]) -> list[Conversation]:
+def conversations_for(name: str, conversations: Sequence[Conversation]) -> list[Conversation]:
     """Those that the objective learns from: all for ntp, for the others the direct answers."""
     return [c for c in conversations if name == "ntp" or c.numeral is not None]

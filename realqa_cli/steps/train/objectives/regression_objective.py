@@ -9,31 +9,31 @@ from typing import Any
 
 import torch
 
-from realqa_cli.backends.hf.regression_head import Regressor
+from realqa_cli.backends.hf.regression_head import RegressionHead
 from realqa_cli.domain import prompts
 from realqa_cli.inference.teacher_forcing.collator import on_scale
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
-from realqa_cli.inference.teacher_forcing.rows import Rows
+from realqa_cli.inference.teacher_forcing.rows import RowBuilder
 from realqa_cli.models import ModelSource
-from realqa_cli.steps.train.objectives.objective import Lost, Setup
+from realqa_cli.steps.train.objectives.objective import LossOutput, ObjectiveSetup
 
 
-class Regression:
+class RegressionObjective:
     """Implements `Objective`."""
 
     told: Mapping[str, Any] = {"prompts": {"question": prompts.DIRECT_QUESTION}, "form": None}
 
-    def __init__(self, setup: Setup) -> None:
-        self.rows, self.scale = Rows(setup.prepares, setup.max_length), setup.lessons.scale
+    def __init__(self, setup: ObjectiveSetup) -> None:
+        self.rows, self.scale = RowBuilder(setup.processor, setup.max_length), setup.lessons.scale
 
     def fit(self, model: Any, source: ModelSource, *, afresh: bool) -> Any:
         """The model with a head: a new one, or that of a model that has learnt this before."""
-        return (None if afresh else Regressor.of(model, source)) or Regressor(model)
+        return (None if afresh else RegressionHead.of(model, source)) or RegressionHead(model)
 
     def check(self, conversations: Sequence[Conversation]) -> list[int]:
         """See `Objective`."""
         texts = [self._text(conversation) for conversation in conversations]
-        encode = self.rows.prepares.encode
+        encode = self.rows.processor.encode
         lengths = [len(encode([text])[0]) for text in texts]
         for row in zip(conversations, texts, lengths, strict=True):
             self.rows.check(*row)
@@ -45,15 +45,15 @@ class Regression:
         shares = torch.tensor([self._share(conversation) for conversation in conversations])
         return prompt.forward_inputs() | {"labels": shares}
 
-    def loss(self, model: Any, batch: Mapping[str, Any]) -> Lost:
+    def loss(self, model: Any, batch: Mapping[str, Any]) -> LossOutput:
         """See `Objective`."""
         values_B = model(**{name: value for name, value in batch.items() if name != "labels"})
         labels_B = batch["labels"]
-        return Lost(((values_B - labels_B) ** 2).sum(), torch.tensor(len(labels_B)))
+        return LossOutput(((values_B - labels_B) ** 2).sum(), torch.tensor(len(labels_B)))
 
     def _text(self, conversation: Conversation) -> str:
         """What stands before the last answer, as scoring has it."""
-        return self.rows.prepares.render_turns(conversation.turns[:-1], answer_next=True)
+        return self.rows.processor.render_turns(conversation.turns[:-1], answer_next=True)
 
     def _share(self, conversation: Conversation) -> float:
         assert conversation.numeral is not None, "only direct answers are asked for"
