@@ -24,7 +24,7 @@ SCRIPT = """
     import json, sys
     from pathlib import Path
 
-    from realqa_cli.media import MediaError, open_photo
+    from realqa_cli.media.photo import MediaError, open_photo
 
     corpus = Path(sys.argv[1])
     for path in sorted(corpus.rglob("*")):

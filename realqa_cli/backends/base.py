@@ -1,20 +1,18 @@
-"""Where answers come from: three small protocols, and the table of what implements them.
+"""The interface of all backends, and the table of those that exist.
 
-A step asks a backend for probabilities (`Weighs`), for text (`Answers`) or for the value of a
-regression head (`Regresses`) and knows nothing of tensors, servers or tokens. Backends are chosen by
-name and imported on demand.
+A step asks a backend for probabilities, for text, or for the output of a regression head; it knows nothing
+of tensors, servers or tokens. Backends are chosen by name and imported on demand.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, cast
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import Floats
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.pipeline import SINGLE_THREAD, ThreadPlan
 from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 
 if TYPE_CHECKING:
@@ -99,131 +97,90 @@ class UnsupportedModel(ModelError):
     """The backend that starts fast cannot run the model, or not as asked; another may."""
 
 
-class Weighs(Protocol):
-    """A backend that knows the probability of everything the model could have said."""
+@dataclass(frozen=True)
+class ThreadPlan:
+    """How a model is run by several threads.
 
-    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """(B, V) natural log of P(the answer goes on with continuation v | ask b and its prefix).
+    size: batches that run at the same time.  share: called in a thread before each batch with the number of
+    batches that share the machine's processors; 1 if no other batch runs.  end: restores the previous state.
+    """
 
-        The probabilities are the model's own, over everything it could say: those of a row sum to
-        at most 1. `end` is the text that follows a continuation in a whole answer.
+    size: int = 1
+    share: Callable[[int], None] = lambda batches: None
+    end: Callable[[], None] = lambda: None
+
+
+SINGLE_THREAD = ThreadPlan()
+"""For a model that one thread runs."""
+
+
+class Backend:
+    """A loaded model that answers prompts: the one interface between the steps and any kind of model.
+
+    A backend overrides the capabilities that it has. The defaults describe a model that has none: what the
+    caller cannot do without raises `ModelError`, and what is optional returns None.
+    """
+
+    def log_probs(self, prompts: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+        """(B, V) natural log of P(the answer goes on with continuation v | prompt b and its prefix).
+
+        The probabilities are the model's own, over everything it could write: a row sums to at most 1.
+        `end` is the text that follows a continuation in a whole answer.
         """
-        ...
+        raise ModelError("the backend gives no probabilities", remedy="use --backend hf")
 
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each prompt, its prefix included, without special tokens.
 
-class Answers(Protocol):
-    """A backend that writes text."""
-
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask, its prefix included, without special tokens.
-
-        An answer may end as soon as `stop` was written; it may hold it and a little more.
+        An answer may end as soon as it contains `stop`; it may contain a little more text after it.
         """
-        ...
+        raise ModelError("the backend generates no text", remedy="use --backend hf")
 
+    def regression_values(self, prompts: Sequence[Prompt]) -> Floats:
+        """(B,) the output of the regression head for each prompt and its prefix, 0 to 1: a share of the scale."""
+        raise ModelError("the backend runs no regression head", remedy="use --backend hf")
 
-class Tells(Weighs, Answers, Protocol):
-    """A backend that does both: what it takes to fill a form."""
+    def decode_mode(self, requested: str) -> str:
+        """How answers are decoded if the user requests "exact" or "greedy".
 
-
-@runtime_checkable
-class Limited(Protocol):
-    """A backend that does not know all probabilities."""
-
-    def decode(self) -> str:
-        """Either "topk", where it weighs the likeliest tokens, or "greedy", where it only answers."""
-        ...
-
-
-def decode_of(backend: object, asked: str) -> str:
-    """How the backend's answers are decoded: as asked, or as well as it can."""
-    return backend.decode() if isinstance(backend, Limited) and asked == "exact" else asked
-
-
-@runtime_checkable
-class Remembers(Protocol):
-    """A backend that can keep what it computed while more is asked about the same photos."""
-
-    def prefix_cache(self) -> Tells:
-        """The backend, as it answers alone, for asks about one batch after the other.
-
-        As long as the asks are about the same photos, each costs only the text that is new in it.
+        A backend that knows only the most likely tokens returns "topk" for "exact".
         """
-        ...
+        return requested
 
+    def prefix_cache(self) -> "Backend":
+        """The backend with a key-value cache of its own, for prompts about one batch after another.
 
-def remembering(backend: Tells) -> Tells:
-    """The backend with a memory of its own for as long as the result lives; itself where it has none."""
-    return backend.prefix_cache() if isinstance(backend, Remembers) else backend
-
-
-class Regresses(Protocol):
-    """A backend whose model has a regression head."""
-
-    def values(self, asks: Sequence[Prompt]) -> Floats:
-        """(B,) what the head makes of each ask and its prefix, 0 to 1: a share of the scale."""
-        ...
-
-
-@runtime_checkable
-class Watches(Protocol):
-    """A backend that looks at videos, where its model can."""
+        As long as the prompts are about the same photos, each costs only its new text. A backend without
+        such a cache returns itself.
+        """
+        return self
 
     def frame_transform(self) -> FrameTransform | None:
-        """What is to become of a video's frames before they are asked about; None for a model of photos."""
-        ...
-
-
-def frame_fit(backend: object) -> FrameTransform | None:
-    """The backend's, None where it knows nothing of videos."""
-    return backend.frame_transform() if isinstance(backend, Watches) else None
-
-
-@runtime_checkable
-class Fits(Protocol):
-    """A backend that tells in which size it sees photos, so that they can be made so ahead."""
+        """What is done to the frames of a video before they are in a prompt; None if videos are not supported."""
+        return None
 
     def photo_transform(self) -> PhotoTransform | None:
-        """What becomes of a photo; asked about the result, the backend answers as about the photo."""
-        ...
-
-
-@runtime_checkable
-class Parallel(Protocol):
-    """A backend that can be asked by several threads at once."""
+        """What may be done to a photo ahead of time without changing the answers; None for nothing."""
+        return None
 
     def thread_plan(self) -> ThreadPlan:
-        """By how many, and what each has to do first."""
-        ...
-
-
-def photo_fit(backend: object) -> PhotoTransform | None:
-    """The backend's, None where photos are to be left as they are."""
-    return backend.photo_transform() if isinstance(backend, Fits) else None
-
-
-def crew(backend: object) -> ThreadPlan:
-    """The backend's, one thread where it says nothing."""
-    return backend.thread_plan() if isinstance(backend, Parallel) else SINGLE_THREAD
-
-
-class Backend(Weighs, Answers, Regresses, Protocol):
-    """What `score` needs: all three, and an account of itself for the manifest."""
+        """How many threads may call the backend at the same time, and what each does first."""
+        return SINGLE_THREAD
 
     def settings(self) -> Mapping[str, Any]:
-        """What decides the answers beside the question: model digest, dtype, pixel bounds, ..."""
-        ...
+        """What determines the answers apart from the prompt: model digest, dtype, pixel bounds, ..."""
+        return {}
 
     def environment(self) -> Mapping[str, Any]:
-        """What ought not to decide them but is worth knowing: device, library versions, ..."""
-        ...
+        """What should not change the answers but is worth recording: device, library versions, ..."""
+        return {}
 
 
 BACKENDS = {
     "onnx": "realqa_cli.backends.onnx.model:OnnxBackend",
     "openvino": "realqa_cli.backends.onnx.model:OpenVinoBackend",
     "hf": "realqa_cli.backends.hf.model:HFBackend",
-    "echo": "realqa_cli.backends.base.echo:EchoBackend",
+    "echo": "realqa_cli.backends.echo:EchoBackend",
 }
 """Backend name to "module:class"; each class has `load(source, loading)`."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Resampling
 
-from realqa_cli.backends.base import LoadOptions, Prompt
+from realqa_cli.backends.base import Backend, LoadOptions, Prompt
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import Floats, write
 from realqa_cli.media.resize import shrink_to_area
@@ -21,7 +21,7 @@ _SPREAD = 0.3
 _FRAME = 128 * 128  # area of a video's frame in pixels
 
 
-class EchoBackend:
+class EchoBackend(Backend):
     """A backend whose belief is a bell curve around 1 + 4 x brightness."""
 
     @classmethod
@@ -39,14 +39,14 @@ class EchoBackend:
         logits_B_V = -0.5 * ((values_V[None] - centres_B[:, None]) / _SPREAD) ** 2
         return np.asarray(logits_B_V - np.log(np.exp(logits_B_V).sum(axis=1, keepdims=True)))
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The direct answer with the rounded belief, after the prefix."""
         return [
             ask.prefix + prompts.direct_answer(write(_belief(ask), 3), "video" if ask.video else "image")
             for ask in asks
         ]
 
-    def values(self, asks: Sequence[Prompt]) -> Floats:
+    def regression_values(self, asks: Sequence[Prompt]) -> Floats:
         """The brightness itself."""
         return np.array([(_belief(ask) - 1) / 4 for ask in asks])
 

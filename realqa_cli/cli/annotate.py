@@ -96,9 +96,10 @@ def annotate(
     quiet: o.Quiet = False,
 ) -> int:
     """Have a model behind a server label photos with the ten attributes; no reply is paid twice."""
-    from realqa_cli.cli.annotate_modes import AnnotateRequest
+    from realqa_cli.cli.annotate_modes import run
+    from realqa_cli.cli.annotate_request import AnnotateRequest
     from realqa_cli.cli.delivery import OutputOptions
 
     chosen = d.selection(dataset, split, columns)
     wanted = OutputOptions(output, not no_resume, overwrite, sources=sources or (), dataset=chosen)
-    return AnnotateRequest.of(context, wanted, Reporter(quiet or bool(context.obj))).run()
+    return run(AnnotateRequest.of(context, wanted, Reporter(quiet or bool(context.obj))))

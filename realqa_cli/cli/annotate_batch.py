@@ -1,24 +1,17 @@
 """The part of `realqa annotate` that trades files with a batch service: requests out, results in."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from realqa_cli.cli.annotate_request import AnnotateRequest
 from realqa_cli.cli.delivery import open_sources
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.io.sources import Item
 from realqa_cli.steps.annotate.openai_batch import RequestFiles, Results, request_line
 from realqa_cli.steps.annotate.photos import Request, hash_photo
 from realqa_cli.steps.annotate.settings import DECIDING
 
-if TYPE_CHECKING:
-    from realqa_cli.cli.annotate_modes import AnnotateRequest
 
-_OURS = {"custom_id", "asked", "content"}  # fields of a list of photos that are no user's
-
-
-def write_requests(order: "AnnotateRequest", file: Path) -> int:
+def write_requests(order: AnnotateRequest, file: Path) -> int:
     """`--to openai-batch FILE`: what is not in the ledger of --output yet, as files of requests."""
     settings, talk, wanted = order.settings, order.talk, order.wanted
     if not file.absolute().parent.is_dir():
@@ -55,7 +48,7 @@ def write_requests(order: "AnnotateRequest", file: Path) -> int:
     return 1 if failed else 0
 
 
-def read_results(order: "AnnotateRequest", file: Path) -> int:
+def read_results(order: AnnotateRequest, file: Path) -> int:
     """`--from openai-batch FILE`: results back to records, of SOURCES or of the photos that were listed."""
     order.wanted.check()
     model, wanted = order.given("model"), order.wanted
@@ -76,12 +69,3 @@ def read_results(order: "AnnotateRequest", file: Path) -> int:
         wanted = replace(wanted, sources=[str(path) for path, _ in lists])
     client = order.client() if order.given("server") else None
     return order.label(model, client, wanted, results)
-
-
-def without_ours(items: Iterator[Item]) -> Iterator[Item]:
-    """The items, without the fields that a list of photos adds."""
-    for item in items:
-        if "custom_id" in item.fields:
-            fields = {name: value for name, value in item.fields.items() if name not in _OURS}
-            item = replace(item, fields=fields)
-        yield item

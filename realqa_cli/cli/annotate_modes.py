@@ -1,182 +1,50 @@
-"""The ways of `realqa annotate`: ask a server, say what it would cost, or trade files with a batch or people.
-
-What each does with options, files and stdout; the work is in `annotate` and `annotation`.
-"""
+"""The modes of `realqa annotate`: ask a server, estimate the cost, or exchange files with a batch API or people."""
 
 import json
-import re
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
-import typer
-
-from realqa_cli.backends.server.client import ServerClient
-from realqa_cli.cli import options as o
-from realqa_cli.cli.annotate_batch import read_results, without_ours, write_requests
-from realqa_cli.cli.console import Reporter
-from realqa_cli.cli.delivery import OutputOptions, RecordWriter, open_sources
+from realqa_cli.cli.annotate_batch import read_results, write_requests
+from realqa_cli.cli.annotate_people import People
+from realqa_cli.cli.annotate_request import BATCH, AnnotateRequest
+from realqa_cli.cli.delivery import open_sources
 from realqa_cli.errors import UsageError
-from realqa_cli.io.jsonl import read_lines
-from realqa_cli.io.run_files import read_runs
-from realqa_cli.steps.annotate.annotate import Annotator
-from realqa_cli.steps.annotate.ledger import SUFFIX, places
-from realqa_cli.steps.annotate.openai_batch import Results
-from realqa_cli.steps.annotate.photos import HashedPhoto
-from realqa_cli.steps.annotate.prices import Prices
-from realqa_cli.steps.annotate.settings import AnnotateSettings
-
-BATCH, PEOPLE = "openai-batch", "label-studio"
 
 
-@dataclass(frozen=True)
-class AnnotateRequest:
-    """What was asked for. to, from_: the format and file to write or to read in place of asking."""
-
-    context: typer.Context
-    settings: AnnotateSettings
-    wanted: OutputOptions
-    talk: Reporter
-    to: tuple[str, Path] | None
-    from_: tuple[str, Path] | None
-
-    @classmethod
-    def of(cls, context: typer.Context, wanted: OutputOptions, talk: Reporter) -> Self:
-        """From the options. Raises UsageError for some that cannot be meant together."""
-        to, from_ = context.params["to"], context.params["from_"]
-        for option, exchange in (("--to", to), ("--from", from_)):
-            if exchange is not None and exchange[0] not in (BATCH, PEOPLE):
-                raise UsageError(f"{exchange[0]!r} is no format", where=option, remedy=f"choose {BATCH} or {PEOPLE}")
-        if to and from_:
-            raise UsageError("reads and writes at once", where="--to", remedy="give one of --to and --from")
-        settings = o.settings_of(context, AnnotateSettings)
-        settings.check()
-        return cls(context, settings, wanted, talk, to, from_)
-
-    def run(self) -> int:
-        """Does it; the exit code. Raises UsageError."""
-        if self.given("dry_run"):
-            if self.to or self.from_:
-                raise UsageError("is for asking", where="--dry-run", remedy="leave --to and --from out")
-            return self._estimate()
-        match self.to, self.from_:
-            case (str(form), Path() as file), None:
-                return write_requests(self, file) if form == BATCH else self._people().write_tasks(file)
-            case None, (str(form), Path() as file):
-                return read_results(self, file) if form == BATCH else self._people().read_export(file)
-        return self._ask()
-
-    def given(self, name: str) -> Any:
-        """An option's value."""
-        return self.context.params[name]
-
-    def prices(self) -> Prices:
-        """The table, with the user's over it."""
-        return Prices.read(self.given("prices"))
-
-    def named(self) -> str:
-        """The model, where no server can be asked for it. Raises UsageError."""
-        model = self.given("model")
-        if not model:
-            raise UsageError("no model is named", where="--model", remedy="name it: nothing is sent")
-        return str(model)
-
-    def ledger(self, model: str) -> Path:
-        """Where the replies are: beside the output, or in the user's data folder."""
-        output = self.wanted.output
-        if output is not None:
-            return output.with_name(output.name + SUFFIX)
-        from platformdirs import user_data_path
-
-        slug = re.sub(r"[^\w.-]+", "-", model).strip("-.") or "model"
-        return user_data_path("realqa", appauthor=False) / "annotate" / f"{slug}{SUFFIX}"
-
-    def client(self) -> ServerClient:
-        """Of the server. Raises UsageError."""
-        url = self.given("server")
-        if not url:
-            remedy = "add --server URL, which ends in /v1"
-            raise UsageError("there is no server to ask", where="--server", remedy=remedy)
-        return ServerClient(o.server_of(self.context, url, self.given("model")))
-
-    def _ask(self) -> int:
-        self.wanted.check()
-        client = self.client()
-        return self.label(client.model, client, self.wanted)
-
-    def label(
-        self, model: str, client: ServerClient | None, wanted: OutputOptions, results: Results | None = None
-    ) -> int:
-        """Takes the sources through the step; the exit code."""
-        talk, settings = self.talk, self.settings
-        annotator = Annotator(
-            settings,
-            model,
-            self.ledger(model),
-            client=client,
-            prices=self.prices(),
-            results=results,
-            farewell=lambda calls: talk.say(
-                f"waiting for {calls} {'reply' if calls == 1 else 'replies'} that are being paid for;"
-                " Ctrl-C leaves at once"
-            ),
-        )
-        items, total = open_sources(wanted, talk, self.given("limit"))
-        with talk.bar("annotating", total) as bar:
-            with RecordWriter(wanted, talk, bar, did="annotated") as delivery, annotator:
-                if annotator.ledger.repaired:
-                    talk.say(f"{annotator.ledger.path}: {annotator.ledger.repaired}")
-                delivery.begin(annotator.manifest)
-                delivery.take(annotator.records(without_ours(items), done=delivery.done))
-            bar.stop()
-            for note in annotator.notes():
-                talk.say(note)
-            code = delivery.finish()
-        return 1 if annotator.left else code
-
-    def _estimate(self) -> int:
-        from realqa_cli.steps.annotate.estimate import estimate_cost
-
-        self.wanted.check()
-        model = self.named()
-        price = self.settings.price(model, self.prices())
-        items, total = open_sources(self.wanted, self.talk, self.given("limit"))
-        done = self.has(model, resume=self.wanted.resume)
-        with self.talk.bar("counting", total):
-            found = estimate_cost(items, self.settings, model, price, done)
-        sys.stdout.write(json.dumps(found.as_json()) + "\n")
-        self.talk.say(str(found))
-        return 1 if found.failed else 0
-
-    def has(self, model: str, *, resume: bool) -> Callable[[HashedPhoto], bool]:
-        """Whether a photo's label or reply is there; of what another run may be writing."""
-        asked = self.settings.asked(model)
-        again = self.settings.ask_again  # then what has no label is to be asked, whatever was replied
-        paid = set() if again else {key for key, turn in places(self.ledger(model)) if turn == 0}
-        labels = _labels(self.wanted.output, self.settings, model) if resume else set()
-
-        def done(known: HashedPhoto) -> bool:
-            assert known.content is not None
-            return asked.key(known.content) in paid or (known.item.name, known.content) in labels
-
-        return done
-
-    def _people(self) -> Any:
-        from realqa_cli.cli.annotate_people import People
-
-        return People(self.wanted, self.talk, self.given("image_root"), self.given("image_url"))
+def run(request: AnnotateRequest) -> int:
+    """Runs the requested mode and returns the exit code. Raises UsageError."""
+    if request.given("dry_run"):
+        if request.to or request.from_:
+            raise UsageError("is for asking", where="--dry-run", remedy="leave --to and --from out")
+        return _estimate(request)
+    match request.to, request.from_:
+        case (str(form), Path() as file), None:
+            return write_requests(request, file) if form == BATCH else _people(request).write_tasks(file)
+        case None, (str(form), Path() as file):
+            return read_results(request, file) if form == BATCH else _people(request).read_export(file)
+    return _ask(request)
 
 
-def _labels(output: Path | None, settings: AnnotateSettings, model: str) -> set[tuple[str, str]]:
-    """Name and content of every label in the output that was made with these settings."""
-    if output is None or not output.is_file():
-        return set()
-    wanted = settings.told(model)
-    runs = {run for run, told in read_runs(output).items() if told.get("settings") == wanted}
-    return {
-        (str(record.get("image")), str(record.get("content")))
-        for _, record in read_lines(output)
-        if isinstance(record, Mapping) and "error" not in record and record.get("run") in runs
-    }
+def _ask(request: AnnotateRequest) -> int:
+    request.wanted.check()
+    client = request.client()
+    return request.label(client.model, client, request.wanted)
+
+
+def _estimate(request: AnnotateRequest) -> int:
+    from realqa_cli.steps.annotate.estimate import estimate_cost
+
+    request.wanted.check()
+    model = request.named()
+    price = request.settings.price(model, request.prices())
+    items, total = open_sources(request.wanted, request.talk, request.given("limit"))
+    done = request.has(model, resume=request.wanted.resume)
+    with request.talk.bar("counting", total):
+        found = estimate_cost(items, request.settings, model, price, done)
+    sys.stdout.write(json.dumps(found.as_json()) + "\n")
+    request.talk.say(str(found))
+    return 1 if found.failed else 0
+
+
+def _people(request: AnnotateRequest) -> People:
+    return People(request.wanted, request.talk, request.given("image_root"), request.given("image_url"))

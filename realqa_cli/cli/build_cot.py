@@ -140,8 +140,9 @@ def build_cot(
     """Make training conversations of labels: direct answers, and chains of thought that end in the score."""
     from realqa_cli.cli.build_cot_rewrite import Rewrites, of_rewriting
     from realqa_cli.cli.sinks import JsonLines
+    from realqa_cli.datasets.labels import read_labels
     from realqa_cli.io.jsonl import Appender
-    from realqa_cli.io.labels import STDIN, read_label_rows, read_labels
+    from realqa_cli.io.labels import STDIN, read_label_rows
     from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
 
     talk = Reporter(quiet or bool(context.obj))

@@ -179,7 +179,8 @@ def _check_output(output: Path | None, overwrite: bool) -> None:
 def _sample(
     labels: Sequence[str], feedback: str | None, settings: "CompositeSettings", talk: Reporter
 ) -> "FeedbackTable":
-    from realqa_cli.io.labels import STDIN, read_label_rows, read_labels
+    from realqa_cli.datasets.labels import read_labels
+    from realqa_cli.io.labels import STDIN, read_label_rows
     from realqa_cli.steps.composite.feedback import read_feedback
 
     if feedback == STDIN or list(labels).count(STDIN) > 1:

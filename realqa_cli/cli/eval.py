@@ -94,7 +94,7 @@ def eval(
     settings = o.settings_of(context, EvalSettings)
     settings.check()
     _check(predictions, labels, compare, plot, attributes)
-    from realqa_cli.io.labels import read_labels
+    from realqa_cli.datasets.labels import read_labels
 
     chosen = d.selection(dataset, split, columns, of=labels, remedy="name it by --labels")
     join = read_labels(labels, chosen) if labels else None

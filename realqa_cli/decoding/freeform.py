@@ -1,4 +1,4 @@
-"""Answers in the regular form as a model writes them by itself, for backends that weigh nothing.
+"""Backend in the regular form as a model writes them by itself, for backends that weigh nothing.
 
 Nothing is guessed: what an answer does not say, or says in words that are none of the attribute's, stays out.
 """
@@ -6,7 +6,7 @@ Nothing is guessed: what an answer does not say, or says in words that are none 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from realqa_cli.backends.base import Answers, Prompt
+from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.decoding.slots import FilledForm, FilledSlot
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import form_pattern
@@ -16,14 +16,14 @@ from realqa_cli.domain.prompts import Slot
 _FORM_TOKENS, _FREE_TOKENS = 256, 96
 
 
-def generate_forms(backend: Answers, asks: Sequence[Prompt], keys: Sequence[str], closing: str) -> list[FilledForm]:
+def generate_forms(backend: Backend, asks: Sequence[Prompt], keys: Sequence[str], closing: str) -> list[FilledForm]:
     """The answer to each ask, with those of the slots `keys` that it tells.
 
     closing: a regular expression of what follows the form in an answer, for backends that can be held to it.
     """
     pattern = form_pattern(prompts.regular_form(keys)) + closing
     tokens = _FORM_TOKENS + _FREE_TOKENS * sum(prompts.SLOTS[key].free for key in keys)
-    texts = backend.answer([replace(ask, pattern=pattern) for ask in asks], tokens)
+    texts = backend.generate([replace(ask, pattern=pattern) for ask in asks], tokens)
     return [FilledForm(text, _slots(text, keys)) for text in texts]
 
 

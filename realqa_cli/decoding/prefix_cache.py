@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from realqa_cli.backends.base import Prompt
+from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.decoding import tree
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.domain.numerals import Floats, TokenTrie, shared_length
@@ -41,8 +41,8 @@ class CacheableBackend(Protocol):
         """The tensors of the texts without the last `drop` tokens of each, the photos encoded."""
         ...
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """See `Answers`."""
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """See `Backend`."""
         ...
 
 
@@ -61,8 +61,8 @@ class _Told:
     read: int = 0
 
 
-class PrefixCache:
-    """Implements `Tells` over a backend whose model takes the tree's mask."""
+class PrefixCache(Backend):
+    """Implements `Backend` over a backend whose model takes the tree's mask."""
 
     def __init__(self, backend: CacheableBackend) -> None:
         self._backend = backend
@@ -73,7 +73,7 @@ class PrefixCache:
 
     @torch.inference_mode()
     def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """(B, V) exact log-probabilities; see `Weighs`."""
+        """(B, V) exact log-probabilities; see `Backend`."""
         texts = [self._backend.text(ask) for ask in asks]
         ways = [self._backend.trie(text, continuations, end) for text in texts]
         drops = [dropped for dropped, _ in ways]
@@ -87,9 +87,9 @@ class PrefixCache:
             found_B_V[rows] = weighed_B_V[rows].cpu()
         return found_B_V
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Answers`. Free text is written without the memory."""
-        return self._backend.answer(asks, max_new_tokens, stop)
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each ask; see `Backend`. Free text is written without the memory."""
+        return self._backend.generate(asks, max_new_tokens, stop)
 
     def _tell(self, asks: Sequence[Prompt], texts: list[str], drops: list[int]) -> _Told:
         """The asks without their last tokens that are dropped: after what was told, or from scratch."""

@@ -1,4 +1,4 @@
-"""Answers that cannot be malformed: fixed text is forced, and slots are filled among their options.
+"""Backend that cannot be malformed: fixed text is forced, and slots are filled among their options.
 
 A regular-form answer is fixed texts and slots in turn (prompts.py). The fixed texts are forced into
 the answer; each slot with options gets the option that the model finds most probable, by the exact,
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from realqa_cli.backends.base import Prompt, Tells
+from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.domain.prompts import Slot
 
 _FREE_TOKENS = 96
@@ -39,7 +39,7 @@ class FilledForm:
     slots: dict[str, FilledSlot]
 
 
-def fill_form(backend: Tells, asks: Sequence[Prompt], form: Sequence[str | Slot], closing: str) -> list[FilledForm]:
+def fill_form(backend: Backend, asks: Sequence[Prompt], form: Sequence[str | Slot], closing: str) -> list[FilledForm]:
     """Fills the form for every ask; the asks' own prefixes stand before it.
 
     `closing` is what follows the form in an answer; it bounds the last slot and is not part of the text.
@@ -61,7 +61,7 @@ def fill_form(backend: Tells, asks: Sequence[Prompt], form: Sequence[str | Slot]
     return answers
 
 
-def _choose(backend: Tells, asks: Sequence[Prompt], slot: Slot, end: str) -> list[FilledSlot]:
+def _choose(backend: Backend, asks: Sequence[Prompt], slot: Slot, end: str) -> list[FilledSlot]:
     texts = list(slot.options)
     log_probs_B_V = backend.log_probs(asks, texts, end)
     if np.isnan(log_probs_B_V).any():
@@ -74,10 +74,10 @@ def _choose(backend: Tells, asks: Sequence[Prompt], slot: Slot, end: str) -> lis
     return filled
 
 
-def _write(backend: Tells, asks: Sequence[Prompt], end: str) -> list[FilledSlot]:
+def _write(backend: Backend, asks: Sequence[Prompt], end: str) -> list[FilledSlot]:
     """Free text up to what follows it in the form, on one line."""
     found = []
-    for ask, answer in zip(asks, backend.answer(asks, _FREE_TOKENS, stop=end), strict=True):
+    for ask, answer in zip(asks, backend.generate(asks, _FREE_TOKENS, stop=end), strict=True):
         text = " ".join(answer.removeprefix(ask.prefix).partition(end)[0].split())
         found.append(FilledSlot(text, text, None))
     return found

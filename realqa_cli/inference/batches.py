@@ -13,8 +13,9 @@ from typing import Generic, TypeVar
 
 from PIL.Image import Image
 
+from realqa_cli.backends.base import SINGLE_THREAD, ThreadPlan
 from realqa_cli.errors import ItemError, MediaError
-from realqa_cli.inference.pipeline import SINGLE_THREAD, Pipeline, Stages, ThreadPlan
+from realqa_cli.inference.pipeline import Pipeline, Stages
 from realqa_cli.io.sources import Item
 from realqa_cli.media import photo as media
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from realqa_cli.backends.base import Backend, crew
+from realqa_cli.backends.base import Backend
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.errors import ItemError
 from realqa_cli.inference.batches import OpenedItem, run_batches
@@ -75,7 +75,7 @@ class LocalModel:
 
     def through(self, backend: Backend, photos: Iterable[OpenedItem], ask: RunBatch[Output]) -> BatchOutputs[Output]:
         """See `ModelHandle`."""
-        return run_batches(photos, self.settings.batch_size, ask, crew(backend))
+        return run_batches(photos, self.settings.batch_size, ask, backend.thread_plan())
 
     def environment(self, backend: Backend) -> Mapping[str, Any]:
         """See `ModelHandle`."""

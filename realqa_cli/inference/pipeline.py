@@ -13,33 +13,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Generic, TypeVar
 
+from realqa_cli.backends.base import ThreadPlan
+
 Raw = TypeVar("Raw")
 Thing = TypeVar("Thing")
 Outcome = TypeVar("Outcome")
 
 OPENERS = 2
 """Threads that open."""
-
-
-def _nothing(*_: object) -> None:
-    """There is nothing to do."""
-
-
-@dataclass(frozen=True)
-class ThreadPlan:
-    """How a model is run by several threads.
-
-    size: how many batches at once.  share: told in a thread, before each batch, among how many batches the
-    machine's processors are to be divided; 1 where no other runs beside it.  end: leaves things as they were.
-    """
-
-    size: int = 1
-    share: Callable[[int], None] = _nothing
-    end: Callable[[], None] = _nothing
-
-
-SINGLE_THREAD = ThreadPlan()
-"""For a model that is asked by one thread."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from realqa_cli.datasets import DatasetSelection
-from realqa_cli.datasets.contents import DatasetEntry
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.tables import SUBJECTS, read_range
@@ -81,15 +79,6 @@ def read_label_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[La
             yield _row(line, folder, where)
     if number == 0:
         raise UsageError("the file holds no records", where=_called(source), remedy="check that it is the right one")
-
-
-def dataset_rows(entries: Iterable[DatasetEntry]) -> Iterator[LabelRow]:
-    """The entries of a data set as rows of a file of labels; whether the photos are there does not matter."""
-    for entry in entries:
-        record: dict[str, Any] = {entry.kind: entry.name, **entry.fields}
-        if entry.attributes:
-            record["attributes"] = entry.attributes
-        yield LabelRow(entry.where, entry.name, entry.kind, record, also=entry.also)
 
 
 def _called(source: str) -> str:
@@ -231,14 +220,6 @@ class LabelIndex:
             what = f"{len(found)} images in {self.name} are called {name}"
             raise ItemError(what, type="ambiguous", where=row.name, remedy="give full paths in both files")
         return found[0]
-
-
-def read_labels(source: str, selection: DatasetSelection | None = None) -> LabelIndex:
-    """What a file, or a data set's folder, knows of each photo. Raises `UsageError`."""
-    if selection is None:
-        return LabelIndex(read_label_rows(source), name=source)
-    dataset = selection.open([source])
-    return LabelIndex(dataset_rows(dataset.entries), name=source, elsewhere=dataset_rows(dataset.others))
 
 
 def _file_names(row: LabelRow) -> set[str]:

@@ -10,7 +10,7 @@ from small_models import write
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import LoadOptions, Prompt, remembering
+from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.decoding.slots import fill_form
 from realqa_cli.domain import prompts
@@ -40,6 +40,7 @@ def test_a_gpu_fills_forms_as_the_cpu_does(tmp_path: Path) -> None:
     folder = write(tmp_path / "model")
     questions = [Prompt.about(photo, prompts.MIX_QUESTION) for photo in photos()]
     on_cpu, on_gpu = (
-        fill_form(remembering(load(folder, device)), questions, FORM, prompts.REGULAR_END) for device in ("cpu", "cuda")
+        fill_form(load(folder, device).prefix_cache(), questions, FORM, prompts.REGULAR_END)
+        for device in ("cpu", "cuda")
     )
     assert [answer.text for answer in on_cpu] == [answer.text for answer in on_gpu]

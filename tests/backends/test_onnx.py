@@ -32,7 +32,7 @@ from process import PHOTOS, environment
 
 from realqa_cli import Scorer, models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel, remembering
+from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.onnx.graphs import LANGUAGE, UNGATED, VISION, attending
 from realqa_cli.backends.onnx.model import OnnxBackend
@@ -176,9 +176,9 @@ def test_asks_with_several_photos_or_none_agree(random_both: Both) -> None:
 def test_written_answers_agree(both: Both, random_both: Both) -> None:
     for onnx, hf in (both, random_both):
         few = [Prompt.about(image, prompts.DIRECT_QUESTION) for image in crops(2)]
-        assert onnx.answer(few, 20) == hf.answer(few, 20)
+        assert onnx.generate(few, 20) == hf.generate(few, 20)
     onnx, _ = both
-    (stopped,) = onnx.answer(few[:1], 20, stop="score")
+    (stopped,) = onnx.generate(few[:1], 20, stop="score")
     assert stopped == "The score"
 
 
@@ -194,7 +194,7 @@ def test_an_answer_is_the_same_in_any_company_and_on_every_run(both: Both) -> No
 
 def test_a_memory_changes_nothing_but_the_work(both: Both) -> None:
     onnx, _ = both
-    memory = remembering(onnx)
+    memory = onnx.prefix_cache()
     read: list[int] = []
     run = onnx.graphs.read
     onnx.graphs.read = lambda **inputs: (read.append(len(inputs["ids_T"])), run(**inputs))[1]  # type: ignore[method-assign]

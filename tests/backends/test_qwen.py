@@ -139,7 +139,7 @@ def test_the_cached_way_gives_what_the_one_pass_gives(backend: HFBackend, monkey
 def test_generation_writes_the_likeliest_tokens_by_the_same_positions(backend: HFBackend) -> None:
     film = clip(24, pace=10)
     asked = ask(film)
-    (written,) = backend.answer([asked], 2)
+    (written,) = backend.generate([asked], 2)
     words = backend.processor
     prompt = words.render(asked.question, 0, 1) + asked.prefix
     batch = words.batch([prompt], [asked.seen])

@@ -442,7 +442,7 @@ def test_the_backend_answers_in_order_with_every_prefix_once() -> None:
 
     with ChatServer(reply) as server, ServerTextBackend.open(settings(server, concurrency=5)) as backend:
         asks = [Prompt(f"{i} is what?", prefix="So: ") for i in range(20)]
-        assert backend.answer(asks, 20, stop=".") == [f"So: {i}" for i in range(20)]
+        assert backend.generate(asks, 20, stop=".") == [f"So: {i}" for i in range(20)]
         assert backend.settings()["model"] == "tiny"
     assert server.bodies[0] | {"messages": 0} == {
         "model": "tiny", "messages": 0, "temperature": 0, "seed": 0, "max_tokens": 20, "stop": ["."],
@@ -458,7 +458,7 @@ def test_a_failed_ask_leaves_the_others_their_answers() -> None:
         outcomes = list(backend.outcomes([Prompt(str(i)) for i in range(4)], 9))
         assert [x if isinstance(x, str) else x.type for x in outcomes] == ["0", "request", "2", "3"]
         with pytest.raises(ItemError):
-            backend.answer([Prompt("0"), Prompt("1")], 9)
+            backend.generate([Prompt("0"), Prompt("1")], 9)
 
 
 def test_results_come_in_order_and_no_more_are_begun_than_allowed() -> None:

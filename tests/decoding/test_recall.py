@@ -15,7 +15,7 @@ from PIL import Image
 from small_models import write
 
 from realqa_cli import models
-from realqa_cli.backends.base import Prompt, remembering
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.decoding.prefix_cache import PrefixCache
 from realqa_cli.decoding.slots import FilledForm, fill_form
@@ -50,7 +50,7 @@ def assert_alike(found: list[FilledForm], expected: list[FilledForm]) -> None:
 
 
 def test_a_batch_gets_the_labels_that_it_gets_without_a_memory(backend: HFBackend) -> None:
-    memory = remembering(backend)
+    memory = backend.prefix_cache()
     assert isinstance(memory, PrefixCache)
     assert_alike(attributes(memory, photos()[:4]), attributes(backend, photos()[:4]))
 
@@ -149,10 +149,10 @@ def test_free_text_is_what_the_backend_writes(qwen: HFBackend) -> None:
 
 def test_a_model_whose_attention_takes_no_mask_has_none(qwen: HFBackend, monkeypatch: Any) -> None:
     monkeypatch.setattr(qwen, "takes_mask", lambda: False)
-    assert remembering(qwen) is qwen
+    assert qwen.prefix_cache() is qwen
 
 
 def test_the_bundled_model_labels_the_sample_photos_as_before(photo_files: list[Path]) -> None:
     tiny = load(models.path("realqa-tiny"), max_pixels=50_176)
     samples = [Image.open(file).convert("RGB") for file in photo_files[:4]]
-    assert_alike(attributes(remembering(tiny), samples), attributes(tiny, samples))
+    assert_alike(attributes(tiny.prefix_cache(), samples), attributes(tiny, samples))

@@ -38,7 +38,7 @@ class Scripted:
             [[0.6 if text == wanted else 0.4 / (len(continuations) - 1) for text in continuations]] * len(asks)
         )
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         return [ask.prefix + self.written + (stop or "") + " and more" for ask in asks]
 
     def settings(self) -> dict[str, object]:

@@ -341,7 +341,7 @@ def writer(path: Path, body: str) -> Iterator[subprocess.Popen[str]]:
     script = f"""
         import sys
         from pathlib import Path
-        from realqa_cli.jsonl import Appender
+        from realqa_cli.io.jsonl import Appender
         with Appender(Path(sys.argv[1])) as output:
             print("open", flush=True)
             {body}
@@ -410,7 +410,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_whole_lines_only(path: Path) ->
         import resource, sys
         from pathlib import Path
         from realqa_cli.errors import OutputError
-        from realqa_cli.jsonl import Appender
+        from realqa_cli.io.jsonl import Appender
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
         with Appender(Path(sys.argv[1])) as output:
             try:

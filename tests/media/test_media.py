@@ -344,7 +344,7 @@ def test_other_files_are_no_photos(data: bytes) -> None:
 def test_an_eps_file_starts_no_program() -> None:
     script = """
         import sys
-        from realqa_cli.media import MediaError, open_photo
+        from realqa_cli.media.photo import MediaError, open_photo
 
         started = []
         sys.addaudithook(lambda event, _: started.append(event))

@@ -205,8 +205,8 @@ class TestRegression:
         batch = objective.collate(read)
         assert batch["labels"].tolist() == pytest.approx([0.975 * i / 11 for i in range(12)], abs=0.003)
         asks = [Prompt(prompts.DIRECT_QUESTION, (open_photo(one.images[0]),)) for one in read]
-        together = backend.values(asks)
-        alone = [float(backend.values([ask])[0]) for ask in asks]
+        together = backend.regression_values(asks)
+        alone = [float(backend.regression_values([ask])[0]) for ask in asks]
         assert together == pytest.approx(alone, abs=1e-5)
         error = ((together - batch["labels"].numpy()) ** 2).sum()
         trained = objective.fit(backend.model, find(str(learnt("regression"))), afresh=False)

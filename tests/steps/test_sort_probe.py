@@ -268,8 +268,8 @@ def test_an_answer_is_what_plain_greedy_decoding_writes_alone_or_in_a_batch(fami
     backend = TextBackend.load(models.find(str(folders / family)), LoadOptions(device="cpu"))
     asks = [Prompt(sort_question(numbers)) for numbers in questions(ProbeSettings(trials=3, numbers=4))]
     asks.append(Prompt("Hi", prefix="So: "))
-    together = backend.answer(asks, 12)
-    assert together == [backend.answer([ask], 12)[0] for ask in asks]
+    together = backend.generate(asks, 12)
+    assert together == [backend.generate([ask], 12)[0] for ask in asks]
     assert together[-1].startswith("So: ")
     text = f"<|im_start|>user\n{asks[0].question}<|im_end|>\n<|im_start|>assistant\n"
     ids = torch.tensor([backend.tokenizer(text, add_special_tokens=False)["input_ids"]])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from realqa_cli.backends.base import LoadOptions, PhotoTransform, Prompt, Tells
+from realqa_cli.backends.base import SINGLE_THREAD, Backend, LoadOptions, PhotoTransform, Prompt, ThreadPlan
 from realqa_cli.backends.hf.adapters import attach
 from realqa_cli.backends.hf.fused_ops import fuse_operations
 from realqa_cli.backends.hf.processor import Processor, load_processor
@@ -24,7 +24,6 @@ from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.decoding.trie_cache import TrieCache
 from realqa_cli.domain.numerals import Floats, TokenTrie
 from realqa_cli.errors import ModelError
-from realqa_cli.inference.pipeline import SINGLE_THREAD, ThreadPlan
 from realqa_cli.io.manifest import folder_digest, versions
 from realqa_cli.media.video import FrameTransform
 from realqa_cli.models import ModelSource
@@ -39,7 +38,7 @@ _CREW = 4
 """Threads that ask a model on a CPU, at most: each needs memory for a batch of its own."""
 
 
-class HFBackend:
+class HFBackend(Backend):
     """Implements `Backend` with one loaded model."""
 
     def __init__(self, model: Any, prepares: Processor, source: ModelSource) -> None:
@@ -62,7 +61,7 @@ class HFBackend:
         return cls(fuse_operations(model.eval()), load_processor(source, loading, model), source)
 
     def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """(B, V) exact log-probabilities; see `Weighs`."""
+        """(B, V) exact log-probabilities; see `Backend`."""
         texts = [self.text(ask) for ask in asks]
         groups: dict[tuple[int, TokenTrie], list[int]] = {}
         for row, text in enumerate(texts):  # texts that differ nearly always give the same trie
@@ -75,8 +74,8 @@ class HFBackend:
         return found_B_V
 
     @torch.inference_mode()
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Answers`."""
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each ask; see `Backend`."""
         texts = [self.text(ask) for ask in asks]
         prompt = self.processor.batch(texts, [ask.seen for ask in asks])
         inputs = dict(prompt.inputs)
@@ -90,8 +89,8 @@ class HFBackend:
         return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
 
     @torch.inference_mode()
-    def values(self, asks: Sequence[Prompt]) -> Floats:
-        """(B,) what the regression head says; see `Regresses`. Raises ModelError where there is none."""
+    def regression_values(self, asks: Sequence[Prompt]) -> Floats:
+        """(B,) what the regression head says; see `Backend`. Raises ModelError where there is none."""
         if self._regressor is None:
             raise ModelError("has no regression head", where=self.source.name)
         texts = [self.text(ask) for ask in asks]
@@ -117,19 +116,19 @@ class HFBackend:
         }
 
     def frame_transform(self) -> FrameTransform | None:
-        """See `Watches`."""
+        """See `Backend`."""
         return self.processor.frame_transform()
 
-    def prefix_cache(self) -> Tells:
-        """See `Remembers`."""
+    def prefix_cache(self) -> Backend:
+        """See `Backend`."""
         return PrefixCache(self) if self.takes_mask() and hasattr(self.model.config, "image_token_id") else self
 
     def photo_transform(self) -> PhotoTransform | None:
-        """See `Fits`."""
+        """See `Backend`."""
         return self.processor.photo_transform()
 
     def thread_plan(self) -> ThreadPlan:
-        """See `Parallel`: on a CPU, photos side by side make better use of the cores than threads in one."""
+        """See `Backend`: on a CPU, photos side by side make better use of the cores than threads in one."""
         cores = torch.get_num_threads()
         if self.model.device.type != "cpu" or self.model.config.model_type not in _KEEPS_VISION:
             return SINGLE_THREAD

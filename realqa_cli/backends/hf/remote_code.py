@@ -1,4 +1,4 @@
-"""Answers by models that come with code of their own, such as InternVL2 and MiniCPM-V: through its `chat`.
+"""Backend by models that come with code of their own, such as InternVL2 and MiniCPM-V: through its `chat`.
 
 There is no standard for such code but habit: a method `chat` that takes a tokenizer and a question, with no
 image. It was written for one version of transformers and may fail under another in any way; whatever it
@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 
-from realqa_cli.backends.base import LoadOptions, Prompt
+from realqa_cli.backends.base import Backend, LoadOptions, Prompt
 from realqa_cli.backends.hf.weights import device_named, quiet
 from realqa_cli.errors import ModelError, RealqaError
 from realqa_cli.io.manifest import folder_digest, versions
 from realqa_cli.models import SHORT_NAMES, ModelSource
 
 
-class RemoteCodeBackend:
-    """Implements `Answers` for asks without photos."""
+class RemoteCodeBackend(Backend):
+    """Implements `Backend` for asks without photos."""
 
     def __init__(self, model: Any, tokenizer: Any, source: ModelSource) -> None:
         self.model, self.tokenizer, self.source = model, tokenizer, source
@@ -50,7 +50,7 @@ class RemoteCodeBackend:
                 raise TypeError("its class has no method `chat`")
             return cls(model.eval().to(device), tokenizer, source)
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each ask, one by one; `stop` is not obeyed. Raises ModelError for photos."""
         if any(ask.images or ask.prefix for ask in asks):
             raise ModelError("can be asked neither about photos nor with a prefix", where=self.source.name)

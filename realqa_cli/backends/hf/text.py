@@ -1,4 +1,4 @@
-"""Answers to questions without photos, by any model that transformers has: of language or of vision too.
+"""Backend to questions without photos, by any model that transformers has: of language or of vision too.
 
 Only the tokenizer and its chat template are asked, so that no image processor has to work and no photo has
 to be shown. Models that come with code of their own are the matter of remote_code.py.
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from realqa_cli.backends.base import LoadOptions, Prompt
+from realqa_cli.backends.base import Backend, LoadOptions, Prompt
 from realqa_cli.backends.chat_templates import require_template
 from realqa_cli.backends.hf.adapters import attach
 from realqa_cli.backends.hf.model import greedy
@@ -35,8 +35,8 @@ def model_kind(config: Mapping[str, Any]) -> ModelKind | None:
     return "AutoModelForCausalLM" if name in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else None
 
 
-class TextBackend:
-    """Implements `Answers` for asks without photos."""
+class TextBackend(Backend):
+    """Implements `Backend` for asks without photos."""
 
     def __init__(self, model: Any, tokenizer: Any, source: ModelSource) -> None:
         self.model, self.tokenizer, self.source = model, tokenizer, source
@@ -53,8 +53,8 @@ class TextBackend:
         return cls(model.eval(), _tokenizer(source), source)
 
     @torch.inference_mode()
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Answers`. Raises ModelError for photos."""
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each ask; see `Backend`. Raises ModelError for photos."""
         if any(ask.images for ask in asks):
             raise ModelError("photos were given to a backend for text", where=self.source.name)
         texts = [self._render(ask.question) + ask.prefix for ask in asks]

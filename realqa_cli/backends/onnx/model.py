@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from realqa_cli.backends.base import LoadOptions, PhotoTransform, Prompt, Tells, UnsupportedModel
+from realqa_cli.backends.base import Backend, LoadOptions, PhotoTransform, Prompt, UnsupportedModel
 from realqa_cli.backends.onnx.graphs import Graphs
 from realqa_cli.backends.onnx.inputs import OnnxProcessor
 from realqa_cli.backends.onnx.prefix_cache import OnnxPrefixCache
@@ -22,7 +22,7 @@ from realqa_cli.media.video import FrameTransform
 from realqa_cli.models import ModelSource
 
 
-class OnnxBackend:
+class OnnxBackend(Backend):
     """Implements `Backend` with one loaded model that has no regression head."""
 
     name = "onnx"
@@ -55,18 +55,18 @@ class OnnxBackend:
         return cls(graphs, OnnxProcessor(source, loading, config), source, _ends(source, config), runtime.dtype)
 
     def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """(B, V) exact log-probabilities; see `Weighs`."""
+        """(B, V) exact log-probabilities; see `Backend`."""
         return self.prefix_cache().log_probs(asks, continuations, end)
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Answers`."""
-        return self.prefix_cache().answer(asks, max_new_tokens, stop)
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each ask; see `Backend`."""
+        return self.prefix_cache().generate(asks, max_new_tokens, stop)
 
-    def prefix_cache(self) -> Tells:
-        """See `Remembers`."""
+    def prefix_cache(self) -> Backend:
+        """See `Backend`."""
         return OnnxPrefixCache(self.graphs, self.prompts, self.trie, self.ends)
 
-    def values(self, asks: Sequence[Prompt]) -> Floats:
+    def regression_values(self, asks: Sequence[Prompt]) -> Floats:
         """Raises ModelError: there is no regression head."""
         raise ModelError("has no regression head", where=self.source.name)
 
@@ -87,11 +87,11 @@ class OnnxBackend:
         return {"device": "cpu", "threads": threads(), "versions": versions(*names)}
 
     def frame_transform(self) -> FrameTransform | None:
-        """See `Watches`."""
+        """See `Backend`."""
         return self.prompts.frame_transform()
 
     def photo_transform(self) -> PhotoTransform | None:
-        """See `Fits`."""
+        """See `Backend`."""
         return self.prompts.fit
 
     @classmethod

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from realqa_cli.backends.base import Prompt
+from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.backends.onnx.graphs import Graphs, Ids
 from realqa_cli.backends.onnx.inputs import OnnxProcessor, PromptLayout, VisualGrid
 from realqa_cli.backends.onnx.runtimes import Array
@@ -36,8 +36,8 @@ class _Read:
     past: Array
 
 
-class OnnxPrefixCache:
-    """Implements `Tells`: a text that begins as the last one about the same photos is read on from there."""
+class OnnxPrefixCache(Backend):
+    """Implements `Backend`: a text that begins as the last one about the same photos is read on from there."""
 
     def __init__(self, graphs: Graphs, prompts: OnnxProcessor, tries: TrieCache, ends: frozenset[int]) -> None:
         """`ends`: the tokens with which an answer ends."""
@@ -45,7 +45,7 @@ class OnnxPrefixCache:
         self._read: dict[tuple[int, ...], _Read] = {}
 
     def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """(B, V) exact log-probabilities; see `Weighs`."""
+        """(B, V) exact log-probabilities; see `Backend`."""
         self._forget_all_but(asks)
         found_B_V = np.empty((len(asks), len(continuations)))
         for row, ask in enumerate(asks):
@@ -54,8 +54,8 @@ class OnnxPrefixCache:
             found_B_V[row] = branches.joint(self._tell(ask, ids, branches))
         return found_B_V
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Answers`."""
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each ask; see `Backend`."""
         self._forget_all_but(asks)
         return [ask.prefix + self._write(ask, max_new_tokens, stop) for ask in asks]
 

@@ -77,15 +77,15 @@ class ServerBackend(ServerTextBackend):
         return cls(client, abilities, sending)
 
     def decode(self) -> str:
-        """See `Limited`."""
+        """See `Backend`."""
         return self.abilities.decode
 
     def photo_transform(self) -> PhotoTransform:
-        """See `Fits`."""
+        """See `Backend`."""
         return self.sending.fit
 
     def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """See `Weighs`: -inf for continuations beyond the likeliest tokens.
+        """See `Backend`: -inf for continuations beyond the likeliest tokens.
 
         Raises ItemError where an answer has none of them, ModelError where the server tells no probabilities.
         """
@@ -94,7 +94,7 @@ class ServerBackend(ServerTextBackend):
         follow = self._follow if self.abilities.continues else self._ask_once
         return np.stack([follow(ask, continuations, end).known for ask in asks])
 
-    def values(self, asks: Sequence[Prompt]) -> Floats:
+    def regression_values(self, asks: Sequence[Prompt]) -> Floats:
         """Raises ModelError: no server tells what a head says."""
         raise ModelError("serves no regression head", where=self.client.address)
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from realqa_cli.backends.base import Prompt
+from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.backends.server.settings import ServerSettings
@@ -24,8 +24,8 @@ _ENCODING: dict[str, dict[str, Any]] = {
 }
 
 
-class ServerTextBackend:
-    """Implements `Answers`. A context manager, which closes the connections.
+class ServerTextBackend(Backend):
+    """Implements `Backend`. A context manager, which closes the connections.
 
     image_format: "png", without loss, or "jpeg", about a tenth of its size.
     """
@@ -46,8 +46,8 @@ class ServerTextBackend:
     def __exit__(self, *raised: object) -> None:
         self.client.__exit__(*raised)
 
-    def answer(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """See `Answers`; a server leaves out the `stop`. Raises the first ask's ItemError, or ModelError."""
+    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """See `Backend`; a server leaves out the `stop`. Raises the first ask's ItemError, or ModelError."""
         found: list[str] = []
         for outcome in self.outcomes(asks, max_new_tokens, stop):
             if isinstance(outcome, ItemError):

@@ -98,7 +98,7 @@ class Report:
     def html(self, manifest: Mapping[str, Any]) -> str:
         """The whole page. Thumbnails are read from the photos now."""
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        template = environment.from_string(files("realqa_cli").joinpath("report.html.j2").read_text("utf-8"))
+        template = environment.from_string(files("realqa_cli.cli.views").joinpath("report.html.j2").read_text("utf-8"))
         cards = sorted(self._best, reverse=True)
         return template.render(
             cards=cards,

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from realqa_cli.backends.base import Prompt, remembering
+from realqa_cli.backends.base import Prompt
+from realqa_cli.decoding.attribute_form import attributes_of, form_of
 from realqa_cli.decoding.freeform import generate_forms, missing_slots
 from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
@@ -15,7 +16,6 @@ from realqa_cli.io.records import CotRecord
 from realqa_cli.media.video import VisualInput
 from realqa_cli.steps.score.direct import DirectMethod, weigh_numerals
 from realqa_cli.steps.score.method import MethodContext, Prediction, distribution_fields
-from realqa_cli.steps.self_label.self_label import attributes_of, form_of
 
 _CLOSING = prompts.REGULAR_JOINT + prompts.FINAL_PREFIX
 
@@ -42,7 +42,7 @@ class CotMethod:
         return self._written(images) if self.decode == "greedy" else self._weighed(images)
 
     def _weighed(self, images: Sequence[VisualInput]) -> list[Prediction]:
-        backend = remembering(self.means.backend)  # all three ask about the same photos
+        backend = self.means.backend.prefix_cache()  # all three ask about the same photos
         directs = self.direct.distributions(images, backend)
         asks = [Prompt.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
         answers = fill_form(backend, asks, prompts.regular_form(self.form), _CLOSING)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from realqa_cli.backends.base import Prompt, Weighs, decode_of, subject_of
+from realqa_cli.backends.base import Backend, Prompt, subject_of
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.domain.numerals import ScoreDistribution
@@ -33,12 +33,12 @@ class DirectMethod:
             asks = [
                 replace(Prompt.about(image, prompts.DIRECT_QUESTION), pattern=self._pattern(image)) for image in images
             ]
-            texts = self.means.backend.answer(asks, _GREEDY_TOKENS)
+            texts = self.means.backend.generate(asks, _GREEDY_TOKENS)
             return [self.stated(text, _number_in(text)) for text in texts]
         found = self.distributions(images)
         return [self._exact(one, subject_of(image)) for one, image in zip(found, images, strict=True)]
 
-    def distributions(self, images: Sequence[VisualInput], backend: Weighs | None = None) -> list[ScoreDistribution]:
+    def distributions(self, images: Sequence[VisualInput], backend: Backend | None = None) -> list[ScoreDistribution]:
         """The exact distribution over the scale's numerals for each photo; `backend`: one with a memory."""
         asks = [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
         return weigh_numerals(self.means, asks, prompts.DIRECT_END, backend)
@@ -56,7 +56,7 @@ class DirectMethod:
         """What is known of a score that an answer states, or why that is none."""
         if value is None:
             what = f"the answer holds no score: {text[-120:]!r}"
-            weighs = decode_of(self.means.backend, "exact") == "exact"
+            weighs = self.means.backend.decode_mode("exact") == "exact"
             return ItemError(what, type="unparsed", remedy="use --decode exact" if weighs else None)
         low, high = self.means.readout.scale
         if not low <= value <= high:
@@ -71,7 +71,7 @@ def _number_in(text: str) -> float | None:
 
 
 def weigh_numerals(
-    means: MethodContext, asks: Sequence[Prompt], end: str, backend: Weighs | None = None
+    means: MethodContext, asks: Sequence[Prompt], end: str, backend: Backend | None = None
 ) -> list[ScoreDistribution]:
     """The distribution over the scale's numerals with which each answer goes on; `backend`: with a memory."""
     texts = means.readout.numerals

@@ -24,7 +24,7 @@ class RegressionMethod:
     def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
         asks = [Prompt.about(image, prompts.DIRECT_QUESTION) for image in images]
-        return [self._found(share) for share in self.means.backend.values(asks).tolist()]
+        return [self._found(share) for share in self.means.backend.regression_values(asks).tolist()]
 
     def _found(self, share: float) -> Prediction:
         if share != share:

@@ -5,12 +5,12 @@ opened, asked about in batches, and turned into records.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realqa_cli import __version__
-from realqa_cli.backends.base import decode_of, frame_fit, photo_fit
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.inference.batches import IsDone, OpenedItem, OpenOptions, identify_item, identify_items
 from realqa_cli.inference.model_handle import InferenceSettings
@@ -78,7 +78,7 @@ class Scorer:
             self._backend,
             self.readout,
             self._asked.config,
-            decode_of(self._backend, self.settings.decode),
+            self._backend.decode_mode(self.settings.decode),
             self.settings.distribution,
         )
         self._method = make_method(self.readout.method, means)
@@ -86,10 +86,10 @@ class Scorer:
             self._method,
             self.readout,
             self.readout.sampling(self.settings.frames, self.settings.fps),
-            frame_fit(self._backend),
+            self._backend.frame_transform(),
             per_frame=self.settings.per_frame,
             batch_size=self.settings.batch_size,
-            photo_transform=photo_fit(self._backend),
+            photo_transform=self._backend.photo_transform(),
             enough=draft_pixels(self.settings, self._backend),
         )
         self.manifest = self._manifest()
@@ -149,13 +149,16 @@ class Scorer:
 
 
 def open_scorer(settings: ScoreSettings) -> "Scorer | RayEngine":
-    """What scores by the settings' engine. Raises UsageError."""
+    """The engine of the settings with its models loaded. Raises UsageError."""
     _check(settings)
     if settings.engine == "local":
         return Scorer.from_settings(settings)
+    if settings.server is not None:
+        raise UsageError("distributes models, not requests", where="--engine ray", remedy="leave it out")
+    settings.find()  # reports a faulty model before a cluster is started
     from realqa_cli.inference.ray import RayEngine
 
-    return RayEngine(settings)
+    return RayEngine(partial(Scorer.from_settings, replace(settings, engine="local")), batch_size=settings.batch_size)
 
 
 def _check(settings: ScoreSettings) -> None:

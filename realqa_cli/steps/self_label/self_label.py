@@ -6,17 +6,18 @@ is well formed for any photo and any weights; only reasons are generated.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from realqa_cli import __version__
-from realqa_cli.backends.base import Prompt, decode_of, frame_fit, photo_fit, remembering
+from realqa_cli.backends.base import Prompt
+from realqa_cli.decoding.attribute_form import attributes_of, confidence_of, form_of
 from realqa_cli.decoding.freeform import generate_forms, missing_slots
-from realqa_cli.decoding.slots import FilledForm, FilledSlot, fill_form
+from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
-from realqa_cli.errors import ItemError, UsageError
+from realqa_cli.errors import ItemError
 from realqa_cli.inference.batches import IsDone, OpenedItem, OpenOptions, identify_items, video_reader
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import draft_pixels, draft_setting
@@ -58,9 +59,9 @@ class SelfLabeler:
             max_pixels=settings.max_pixels or scorer.max_pixels,
             weigh=True,
         )
-        self.decode = decode_of(self._backend, "exact")
-        watch = video_reader(sampling, frame_fit(self._backend), remedy="use a model of the Qwen-VL families")
-        self._opening = OpenOptions(watch, photo_fit(self._backend), draft_pixels(settings, self._backend))
+        self.decode = self._backend.decode_mode("exact")
+        watch = video_reader(sampling, self._backend.frame_transform(), remedy="use a model of the Qwen-VL families")
+        self._opening = OpenOptions(watch, self._backend.photo_transform(), draft_pixels(settings, self._backend))
         self.manifest = Manifest(
             "self-label",
             {
@@ -103,44 +104,4 @@ class SelfLabeler:
         asks = [Prompt.about(image, prompts.MIX_QUESTION) for image in images]
         if self.decode == "greedy":
             return generate_forms(self._backend, asks, self.form, one_of([prompts.REGULAR_END]))
-        return fill_form(remembering(self._backend), asks, prompts.regular_form(self.form), prompts.REGULAR_END)
-
-
-def form_of(scorer: ScorerConfig | None, *, reasons: bool) -> tuple[str, ...]:
-    """The slots that the model was trained to fill, in its order; without `reasons` those with options.
-
-    A model that does not say so is asked for everything with options, with a warning. Raises
-    UsageError for reasons where the model was not trained to give any.
-    """
-    trained = scorer.form if scorer is not None else None
-    if trained is None:
-        log.warning("the model does not say that it was trained on attributes: its labels may be guesses")
-        trained = prompts.arrange(prompts.SLOTS)
-    elif reasons and not any(prompts.SLOTS[key].free for key in trained):
-        raise UsageError(
-            "the model was trained without reasons",
-            where="--reasons",
-            remedy="leave it out or use another model",
-        )
-    return tuple(key for key in trained if reasons or not prompts.SLOTS[key].free)
-
-
-def attributes_of(slots: Mapping[str, FilledSlot]) -> dict[str, Any]:
-    """The record's `attributes` from filled slots: parts of one attribute are put together."""
-    found: dict[str, Any] = {}
-    for key, filled in slots.items():
-        attribute, _, part = key.partition(".")
-        if part:
-            found.setdefault(attribute, {})[part] = filled.value
-        else:
-            found[attribute] = filled.value
-    return found
-
-
-def confidence_of(slots: Mapping[str, FilledSlot]) -> dict[str, float]:
-    """How sure the model is of each attribute that was chosen among options, 0 to 1."""
-    return {
-        prompts.SLOTS[key].attribute.key: filled.confidence
-        for key, filled in slots.items()
-        if filled.confidence is not None
-    }
+        return fill_form(self._backend.prefix_cache(), asks, prompts.regular_form(self.form), prompts.REGULAR_END)

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, Self
 
 from realqa_cli import __version__, models
-from realqa_cli.backends.base import Answers, LoadOptions, Prompt
+from realqa_cli.backends.base import Backend, LoadOptions, Prompt
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.domain.instructions import sort_question
 from realqa_cli.domain.number_lists import read_list
@@ -215,12 +215,12 @@ def _called(name: str, server: ServerSettings) -> str:
         return hub_id if hub_id in client.models and name not in client.models else name
 
 
-def _in_batches(backend: Answers, model: ModelSettings) -> Outcomes:
+def _in_batches(backend: Backend, model: ModelSettings) -> Outcomes:
     def outcomes(asks: Iterable[Prompt], max_new_tokens: int) -> Iterator[str | ItemError]:
         stream = iter(asks)
         while batch := list(islice(stream, model.batch_size)):
             try:
-                yield from backend.answer(batch, max_new_tokens)
+                yield from backend.generate(batch, max_new_tokens)
             except (RuntimeError, ValueError, MemoryError) as error:
                 reason = " ".join(str(error).split())[:300]
                 what, remedy = f"failed on a question ({reason})", "try a smaller --batch-size"

@@ -1,0 +1,25 @@
+"""Labels from a file or from a data set, to be joined to other rows by image."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from realqa_cli.datasets import DatasetSelection
+from realqa_cli.datasets.contents import DatasetEntry
+from realqa_cli.io.labels import LabelIndex, LabelRow, read_label_rows
+
+
+def dataset_rows(entries: Iterable[DatasetEntry]) -> Iterator[LabelRow]:
+    """The entries of a data set as rows of a file of labels; whether the photos are there does not matter."""
+    for entry in entries:
+        record: dict[str, Any] = {entry.kind: entry.name, **entry.fields}
+        if entry.attributes:
+            record["attributes"] = entry.attributes
+        yield LabelRow(entry.where, entry.name, entry.kind, record, also=entry.also)
+
+
+def read_labels(source: str, selection: DatasetSelection | None = None) -> LabelIndex:
+    """What a file, or a data set's folder, knows of each photo. Raises `UsageError`."""
+    if selection is None:
+        return LabelIndex(read_label_rows(source), name=source)
+    dataset = selection.open([source])
+    return LabelIndex(dataset_rows(dataset.entries), name=source, elsewhere=dataset_rows(dataset.others))
