@@ -1,16 +1,21 @@
-"""Every error that realqa raises on purpose: one tree, each with what, where and a remedy.
+"""Every error that realqa raises deliberately: one tree, each with what, where and a remedy.
 
     RealqaError
-    ├── UsageError          the command cannot start as asked             exit code 2
+    ├── UsageError          the command cannot run as requested           exit code 2
     │   ├── ModelError      a model, adapter or server cannot be used
     │   └── OutputError     an output file is locked, foreign or not to be overwritten
-    └── ItemError           one item cannot be done; the run goes on      exit code 1
+    └── ItemError           one item failed; the run continues            exit code 1
         ├── MediaError      a photo or video is missing, broken or refused
         └── RecordError     a line of JSON Lines is not a usable record
 
-This module knows nothing of terminals: the command line turns a `UsageError` into one line on
+This module knows nothing about terminals: the command line turns a `UsageError` into one line on
 stderr, and the steps turn an `ItemError` into the record's `error` field.
 """
+
+
+def one_line(error: object, limit: int = 300) -> str:
+    """The text of an error on one line of at most `limit` characters; its class name if it has no text."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 class RealqaError(Exception):
@@ -25,9 +30,7 @@ class RealqaError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
-        if self.remedy:
-            line += f"; {self.remedy}"
-        return " ".join(line.split())
+        return " ".join((f"{line}; {self.remedy}" if self.remedy else line).split())
 
 
 class UsageError(RealqaError):
@@ -43,7 +46,7 @@ class OutputError(UsageError):
 
 
 class ItemError(RealqaError):
-    """One item failed. `type` is the short stable word that stands in the record's `error.type`."""
+    """One item failed. `type` is the short stable word that is the record's `error.type`."""
 
     def __init__(self, what: str, *, type: str = "failed", where: str | None = None, remedy: str | None = None) -> None:
         super().__init__(what, where=where, remedy=remedy)
