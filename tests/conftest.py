@@ -1,7 +1,8 @@
 """What the tests share: the sample photos, and running the command as a person does."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,13 @@ def realqa_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 def bundled(photos: Path) -> Ran:
     """The sample photos by the bundled model, once."""
     return run("score", photos, "--distribution")
+
+
+@pytest.fixture(autouse=True)
+def _package_log() -> Iterator[None]:
+    """Restores the package's logger, which a command that runs in this process configures for itself."""
+    log = logging.getLogger("realqa")
+    handlers, level, propagate = log.handlers, log.level, log.propagate
+    yield
+    log.handlers, log.propagate = handlers, propagate
+    log.setLevel(level)

@@ -14,7 +14,7 @@ from process import ROOT, environment
 @pytest.mark.skipif(not find_spec("openvino"), reason="OpenVINO is not installed")
 @pytest.mark.skipif(not find_spec("onnx"), reason="the package onnx is not installed")
 def test_the_backend_passes_its_checks() -> None:
-    checks = ROOT / "tests" / "openvino_checks.py"
+    checks = ROOT / "tests" / "support" / "openvino_checks.py"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", checks]
     ran = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -76,9 +76,9 @@ class ServerBackend(ServerTextBackend):
         log.warning("%s %s", client.model, abilities)
         return cls(client, abilities, sending)
 
-    def decode(self) -> str:
-        """See `Backend`."""
-        return self.abilities.decode
+    def decode_mode(self, requested: str) -> str:
+        """See `Backend`: "topk" where the server reports likely tokens, else "greedy"."""
+        return self.abilities.decode if requested == "exact" else requested
 
     def photo_transform(self) -> PhotoTransform:
         """See `Backend`."""
