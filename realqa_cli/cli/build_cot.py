@@ -46,7 +46,7 @@ _GRANULARITY = "For --stage attributes: one attribute, one level, or all of them
 _FORMATS = "For --stage score: the direct answer, the chain of thought in prose, or in the regular form."
 _MISSING = "Labels without all ten attributes: leave-out what is missing, or report them as failed."
 _SCORES = "JSON Lines or CSV with image, mos and mos_range; joined by path, then by unique file name."
-_SCALE = "The number's scale in the text; by default the MOS's own where that lies within 0-10, else 1-5."
+_SCALE = "The number's scale in the text; by default the MOS's own range where it fits (1-5, 1-10), else 0-10."
 _OUTPUT = (
     "Write to this file instead of stdout; one that holds something needs --overwrite."
     " With --rewrite-server: go on where an earlier run stopped."
@@ -193,7 +193,7 @@ def _notes(builder: "Builder") -> list[str]:
         if counts[key]:
             notes.append(f"{words}: {counts[key]}")
     if len(builder.scales) > 1:
-        known = ", ".join(f"{low:g}-{high:g}" for low, high in builder.scales)
+        known = ", ".join(map(str, builder.scales))
         notes.append(f"the texts are on different scales ({known}): a model needs one, give --scale")
     by_format = ", ".join(f"{count} {name}" for name, count in builder.formats.items())
     failed = f"; {counts['failed']} failed, see their error records" if counts["failed"] else ""

@@ -4,13 +4,14 @@ An option that was not given is None, and the settings of the step decide. The h
 defaults, so that it need not load them; tests/test_habits.py keeps the two alike.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from realqa_cli.domain.scales import Scale
 
 if TYPE_CHECKING:
     from realqa_cli.backends.server.settings import ServerSettings
@@ -78,12 +79,12 @@ def server_of(context: typer.Context, url: str, model: str | None) -> "ServerSet
     return ServerSettings(url, model, **given)
 
 
-def parse_scale(text: str) -> tuple[float, float]:
-    """`1-5` or `0-10`, low before high."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*", text)
-    if not found or float(found[1]) >= float(found[2]):
-        raise typer.BadParameter(f"{text!r} is not a scale like 1-5")
-    return float(found[1]), float(found[2])
+def parse_scale(text: str) -> Scale:
+    """Reads `1-5` or `0-10`, low before high."""
+    try:
+        return Scale.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 _SOURCES = (

@@ -8,21 +8,22 @@ Pure vocabulary: knows no model and no file; the sentence around the word is in 
 
 import math
 
+from realqa_cli.domain.scales import Scale
+
 WORDS = ("excellent", "good", "fair", "poor", "bad")
 """From the best to the worst."""
 
 
-def word_of(score: float, low: float, high: float) -> str:
-    """The level of a score on the scale `low` to `high`; a score between two intervals is in the lower one.
+def word_of(score: float, scale: Scale) -> str:
+    """The level of a score on the scale; a score between two intervals is in the lower one.
 
     Scores outside the scale, as rounding makes them, count as its ends.
     """
-    share = (score - low) / (high - low)
-    interval = math.ceil(share * len(WORDS) - 1e-9)  # 4.2 of 1-5 is 4.000000000000001 fifths
+    interval = math.ceil(scale.share(score) * len(WORDS) - 1e-9)  # 4.2 of 1-5 is 4.000000000000001 fifths
     return WORDS[len(WORDS) - min(max(interval, 1), len(WORDS))]
 
 
-def level_values(low: float, high: float) -> tuple[float, ...]:
+def level_values(scale: Scale) -> tuple[float, ...]:
     """What each of the words stands for on the scale, in their order."""
     last = len(WORDS) - 1
-    return tuple(low + (high - low) * (last - i) / last for i in range(len(WORDS)))
+    return tuple(scale.at((last - i) / last) for i in range(len(WORDS)))

@@ -1,59 +1,101 @@
-"""The number that an answer states: a MOS on its own scale, and how the text gives it, on the model's scale.
+"""Scales of scores: an interval of numbers, and the affine maps between two of them.
 
-Pure vocabulary: knows no record and no file.
+Every data set gives its MOS on a range of its own, and a model writes scores on its scale (paper Eq. 2).
+Pure: no record, no file, no torch.
 """
 
+import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from realqa_cli.domain import numerals
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-Range = tuple[float, float]
+Value = TypeVar("Value", float, "NDArray[Any]")
+"""A number, or an array of numbers."""
 
-DEFAULT_SCALE: Range = (1.0, 5.0)
-"""The model's scale where the native one does not fit one digit before the point."""
-ASSUMED_RANGE: Range = (1.0, 5.0)
-"""The range of a MOS where nothing tells it."""
+_TEXT = re.compile(r"[\[(]?\s*(-?\d+(?:\.\d+)?)(?:\s*[-,;:]\s*|\s+)(-?\d+(?:\.\d+)?)\s*[\])]?")
 
 
-@dataclass(frozen=True)
-class ScoreTarget:
-    """mos: as given, on `mos_range`.  scale: the model's.  numeral: the MOS on `scale`, as texts have it."""
+class Scale(NamedTuple):
+    """The interval from `low` to `high`, both included. Create one by `Scale.of`, which checks it.
 
-    mos: float
-    mos_range: Range
-    scale: Range
-    numeral: str
+    A scale is a tuple: it equals `(low, high)`, unpacks to two numbers, and is written to JSON as a list.
+    """
+
+    low: float
+    high: float
 
     @classmethod
-    def of(cls, mos: float, mos_range: Range, scale: Range | None, digits: int) -> Self:
-        """On `scale`, or on the native one if it lies within 0-10, else on 1-5.
+    def of(cls, bounds: Sequence[float]) -> Self:
+        """The scale with these two bounds. Raises ValueError unless they are finite and ascend."""
+        low, high = bounds
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"the bounds {low:g} and {high:g} do not ascend")
+        return cls(float(low), float(high))
 
-        Raises ValueError for a MOS outside its range and for a scale that `digits` digits cannot serve.
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads "1-5", "1 5" or "[1, 5]". Raises ValueError."""
+        match = _TEXT.fullmatch(text.strip())
+        if not match or float(match[1]) >= float(match[2]):
+            raise ValueError(f"{text!r} is not a scale such as 1-5")
+        return cls(float(match[1]), float(match[2]))
+
+    @classmethod
+    def native_for(cls, mos_range: Sequence[float]) -> "Scale":
+        """The model's scale for labels on `mos_range`: the same one where one digit before the point can write
+        it (1-5, 1-10), else 0-10.
+
+        A range of less than `NARROWEST` points, such as a click rate on 0-1, goes to 0-10 too: its first digit
+        would hardly vary.
         """
-        low, high = mos_range
-        if not low <= mos <= high:
-            raise ValueError(
-                f"the MOS {mos:g} is outside its range {low:g}-{high:g}; mos_range or --mos-range tells it"
-            )
-        scale = scale or native_scale(mos_range)
-        return cls(mos, mos_range, scale, number(mos, mos_range, scale, digits))
+        own = cls.of(mos_range)
+        return own if own.low >= 0 and own.high <= 10 and own.width >= NARROWEST else PAPER_SCALE
+
+    def __str__(self) -> str:
+        """The scale as options take it: "1-5"."""
+        return f"{self.low:g}-{self.high:g}"
+
+    @property
+    def width(self) -> float:
+        """The distance from the lowest to the highest value."""
+        return self.high - self.low
+
+    @property
+    def point(self) -> float:
+        """A quarter of the width: what is one point on a scale of 1-5."""
+        return self.width / 4
+
+    def share(self, value: Value) -> Value:
+        """Where `value` lies on the scale: 0 at `low`, 1 at `high`, less or more outside."""
+        return (value - self.low) / self.width
+
+    def at(self, share: Value) -> Value:
+        """The value at a share of the scale; the inverse of `share`."""
+        return self.low + share * self.width
+
+    def clip(self, value: float) -> float:
+        """`value`, or the nearer bound where it lies outside."""
+        return min(max(value, self.low), self.high)
+
+    def clipped_share(self, value: float) -> float:
+        """`share` of a number, held to 0..1."""
+        return min(max(self.share(value), 0.0), 1.0)
+
+    def from_scale(self, value: Value, other: Sequence[float]) -> Value:
+        """`value`, which is on the scale `other`, mapped affinely to this one."""
+        if tuple(other) == tuple(self):
+            return value  # exact: no rounding on the way
+        return self.at(Scale(*other).share(value))
 
 
-def native_scale(mos_range: Range) -> Range:
-    """The text's scale where nobody chooses: the MOS's own if that lies within 0-10, else 1-5."""
-    return mos_range if mos_range[0] >= 0 and mos_range[1] <= 10 else DEFAULT_SCALE
+NARROWEST = 3.0
+"""Width from which on a range of labels serves as the model's scale."""
 
+PAPER_SCALE = Scale(0.0, 10.0)
+"""The paper's scale for a MOS of 0-100 (Eq. 2): the MOS divided by ten."""
 
-def number(mos: float, mos_range: Sequence[float], scale: Sequence[float], digits: int) -> str:
-    """`mos` as the text gives it: mapped affinely from `mos_range` to `scale`, with exactly `digits` digits.
-
-    Always one of the numerals that scoring weighs: 10 on the scale 1-10 is "9.99". Raises ValueError for a
-    scale that does not fit.
-    """
-    known = numerals.numerals(digits, *scale)
-    share = (mos - mos_range[0]) / (mos_range[1] - mos_range[0])
-    value = mos if tuple(mos_range) == tuple(scale) else scale[0] + share * (scale[1] - scale[0])
-    text = numerals.write(round(value, 9), digits)  # 9: binary fractions must not decide a half
-    return text if text in known else known[0] if value < float(known[0]) else known[-1]
+ASSUMED_RANGE = Scale(1.0, 5.0)
+"""The range of a MOS where neither its record nor an option states it."""

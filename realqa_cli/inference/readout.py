@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL.Image import Resampling
 
 from realqa_cli.domain.numerals import numerals, short_numerals
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.media.video import Sampling
@@ -83,7 +84,7 @@ class Readout:
     """The settled read-out; `numerals` ascend and lie within `scale`, () for methods without them."""
 
     method: str
-    scale: tuple[float, float]
+    scale: Scale
     digits: int
     numerals: tuple[str, ...]
     min_pixels: int | None
@@ -123,7 +124,7 @@ def resolve(scorer: ScorerConfig | None, asked: ReadoutOptions) -> Readout:
     preset = PRESETS[asked.preset] if asked.preset else None
     _warn(scorer, asked, method)
     told = scorer or ScorerConfig()
-    scale, digits = asked.scale or told.scale, asked.digits or told.digits
+    scale, digits = Scale.of(asked.scale or told.scale), asked.digits or told.digits
     return Readout(
         method=method,
         scale=scale,
@@ -151,7 +152,7 @@ def _method(scorer: ScorerConfig | None, asked: ReadoutOptions) -> str:
     return method
 
 
-def _numerals(scale: tuple[float, float], digits: int, preset: Preset | None) -> tuple[str, ...]:
+def _numerals(scale: Scale, digits: int, preset: Preset | None) -> tuple[str, ...]:
     try:
         return tuple(short_numerals(*scale) if preset and preset.short else numerals(digits, *scale))
     except ValueError as error:
@@ -185,4 +186,4 @@ def _shrunk(image: "Image", limit: int | None) -> "Image":
 
 
 def _plain(value: Any) -> str:
-    return f"{value[0]:g}-{value[1]:g}" if isinstance(value, tuple) else str(value)
+    return str(Scale(*value)) if isinstance(value, tuple) else str(value)

@@ -6,7 +6,6 @@ cell that is no number is a `UsageError` that names file and line, and no row is
 
 import csv
 import math
-import re
 import warnings
 import zlib
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import RecordError, UsageError
 from realqa_cli.io.jsonl import read_lines
 
@@ -29,7 +29,6 @@ _BROKEN: tuple[type[Exception], ...] = (  # what an archive of XML raises where 
     *(OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError),
     *(EOFError, SyntaxError, BadZipFile, zlib.error),
 )
-_RANGE = re.compile(r"[\[(]?\s*(-?\d+(?:\.\d+)?)(?:\s*[-,;:]\s*|\s+)(-?\d+(?:\.\d+)?)\s*[\])]?")
 _Numbered = tuple[int, Sequence[Any]]  # a row's line, from 1, and its cells
 
 
@@ -113,10 +112,10 @@ class Table:
 
 def read_range(text: str, where: str) -> list[float]:
     """``1-5``, ``1 5`` or ``[1, 5]`` as [lowest, highest]. Raises `UsageError`."""
-    found = _RANGE.fullmatch(text.strip())
-    if not found or float(found[1]) >= float(found[2]):
-        raise UsageError(f"{text!r} is no range such as 1-5", where=where)
-    return [float(found[1]), float(found[2])]
+    try:
+        return list(Scale.parse(text))
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a range such as 1-5", where=where) from error
 
 
 def _plain(name: str) -> str:

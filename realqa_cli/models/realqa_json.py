@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from realqa_cli.domain.prompts import SLOTS
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError
 
 CONFIG_FILE = "realqa.json"
@@ -25,7 +26,7 @@ class ScorerConfig(BaseModel):
 
     format: Literal[1] = 1
     objective: Literal["ntp", "regression", "levels"] = "ntp"
-    scale: tuple[float, float] = (1.0, 5.0)
+    scale: Scale = Scale(1.0, 5.0)
     digits: Literal[1, 2, 3] = 3
     min_pixels: int | None = Field(default=None, gt=0)
     max_pixels: int | None = Field(default=None, gt=0)

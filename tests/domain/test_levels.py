@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realqa_cli.domain import levels
+from realqa_cli.domain.scales import Scale
 
-SCALES = st.sampled_from([(1.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0)])
+SCALES = st.sampled_from([Scale(1, 5), Scale(1, 10), Scale(0, 10), Scale(0, 100)])
 
 
 @pytest.mark.parametrize(
@@ -27,25 +28,23 @@ SCALES = st.sampled_from([(1.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0)])
     ],
 )
 def test_five_equal_intervals_have_a_word_each(score: float, word: str) -> None:
-    assert levels.word_of(score, 1, 5) == word
+    assert levels.word_of(score, Scale(1, 5)) == word
 
 
 def test_the_words_are_five_to_one_on_a_scale_of_five() -> None:
-    assert levels.level_values(1, 5) == (5, 4, 3, 2, 1)
-    assert levels.level_values(0, 1) == (1, 0.75, 0.5, 0.25, 0)
+    assert levels.level_values(Scale(1, 5)) == (5, 4, 3, 2, 1)
+    assert levels.level_values(Scale(0, 1)) == (1, 0.75, 0.5, 0.25, 0)
 
 
 @given(SCALES, st.floats(0, 1), st.floats(0, 1))
-def test_a_better_score_never_has_a_worse_word(scale: tuple[float, float], one: float, two: float) -> None:
-    low, high = scale
-    a, b = (low + share * (high - low) for share in sorted((one, two)))
+def test_a_better_score_never_has_a_worse_word(scale: Scale, one: float, two: float) -> None:
+    a, b = map(scale.at, sorted((one, two)))
     rank = levels.WORDS.index
-    assert rank(levels.word_of(a, *scale)) >= rank(levels.word_of(b, *scale))
+    assert rank(levels.word_of(a, scale)) >= rank(levels.word_of(b, scale))
 
 
 @given(SCALES, st.floats(0, 1))
-def test_a_word_stands_for_a_value_near_the_score(scale: tuple[float, float], share: float) -> None:
-    low, high = scale
-    score = low + share * (high - low)
-    value = dict(zip(levels.WORDS, levels.level_values(*scale), strict=True))[levels.word_of(score, *scale)]
-    assert abs(value - score) <= 0.2 * (high - low) + 1e-6
+def test_a_word_stands_for_a_value_near_the_score(scale: Scale, share: float) -> None:
+    score = scale.at(share)
+    value = dict(zip(levels.WORDS, levels.level_values(scale), strict=True))[levels.word_of(score, scale)]
+    assert abs(value - score) <= 0.2 * scale.width + 1e-6

@@ -102,7 +102,7 @@ def test_a_csv_file_gives_the_same_rows(tmp_path: Path) -> None:
         ("name2,mos\na.jpg,1\n", "no column 'image' among: name2, mos"),
         ("image,mos\na.jpg,good\n", "'good' is no number"),
         ("image,mos\na.jpg,nan\n", "'nan' is no number"),
-        ("image,mos,mos_range\na.jpg,1,5-1\n", "'5-1' is no range"),
+        ("image,mos,mos_range\na.jpg,1,5-1\n", "'5-1' is not a range"),
         ("image,mos\n", "holds no records"),
         ("", "no column 'image'"),
     ],

@@ -15,7 +15,7 @@ from process import Realqa, environment
 
 from realqa_cli.domain import numerals, prompts
 from realqa_cli.domain.prompts import free_text, read_form, slot_texts
-from realqa_cli.domain.scales import ScoreTarget, number
+from realqa_cli.domain.score_target import ScoreTarget, numeral_of
 from realqa_cli.errors import UsageError
 from realqa_cli.io.labels import LabelIndex, LabelRow, read_label_rows
 from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
@@ -102,9 +102,9 @@ def test_answers_in_the_regular_form_read_back_to_the_attributes(
     texts = slot_texts(label)
     lines = build(row(attributes=label, mos=mos, mos_range=[0, 100]), digits=digits, order=order)
     found = answers(lines)
-    numeral = number(mos, (0, 100), (1, 5), digits)
+    numeral = numeral_of(mos, (0, 100), (0, 10), digits)
     assert found["direct"] == f"The score of this image is {numeral}."
-    assert numeral in numerals.numerals(digits, 1, 5)
+    assert numeral in numerals.numerals(digits, 0, 10)
     if texts:
         assert read_form(found["cot-regular"]) == (texts, numeral)
         mix = answers(build(row(attributes=label), stage="attributes", order=order))["mix"]
@@ -139,16 +139,17 @@ def test_an_answer_without_the_form_reads_as_nothing() -> None:
         (3.984, (1, 5), None, 3, "3.98"),
         (3.984, (1, 5), None, 2, "4.0"),
         (3.984, (1, 5), None, 1, "4"),
-        (62.5, (0, 100), None, 3, "3.50"),
-        (0, (0, 100), None, 3, "1.00"),
-        (100, (0, 100), None, 3, "5.00"),
+        (62.5, (0, 100), None, 3, "6.25"),
+        (0, (0, 100), None, 3, "0.00"),
+        (100, (0, 100), None, 3, "9.99"),
+        (62.5, (0, 100), (1, 5), 3, "3.50"),
         (6.593, (1, 10), None, 3, "6.59"),
         (10, (1, 10), None, 3, "9.99"),
         (10, (1, 10), None, 1, "9"),
-        (0.5, (0, 1), None, 3, "0.50"),
-        (-1, (-3, 1), None, 3, "3.00"),
+        (0.05, (0, 0.2), None, 3, "2.50"),  # a click rate: scaled by its own range,
+        (-1, (-3, 1), None, 3, "5.00"),
         (3, (1, 5), (1, 10), 3, "5.50"),
-        (61.125, (0, 100), None, 3, "3.45"),  # 3.445, and as a binary fraction not quite
+        (61.125, (0, 100), (1, 5), 3, "3.45"),  # 3.445, and as a binary fraction not quite
         (4.5, (1, 4.5), None, 1, "4"),  # 5 would be off the scale
     ],
 )
@@ -158,14 +159,14 @@ def test_the_number_is_on_the_models_scale(mos: float, mos_range: Any, scale: An
 
 def test_mos_itself_never_changes_its_scale() -> None:
     line = build(row(attributes=FULL, mos=88, mos_range=[0, 100]))[0]
-    assert (line["mos"], line["mos_range"], line["scale"]) == (88, [0, 100], [1, 5])
+    assert (line["mos"], line["mos_range"], line["scale"]) == (88, [0, 100], [0, 10])
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
         ({"mos": 101, "mos_range": [0, 100]}, "the MOS 101 is outside its range 0-100"),
-        ({"mos": 60}, "the MOS 60 is outside its range 1-5; mos_range or --mos-range tells it"),
+        ({"mos": 60}, "the MOS 60 is outside its range 1-5; correct mos_range or --mos-range"),
         ({}, "there is no `mos`"),
         ({"mos": "4"}, "mos"),
         ({"mos": True}, "mos"),
@@ -226,7 +227,7 @@ def test_a_range_that_nothing_tells_is_taken_as_one_to_five_and_counted() -> Non
     (line,) = builder.build([row(mos=4)])
     assert line["mos_range"] == [1, 5]
     assert builder.counts["assumed range"] == 1
-    assert build(row(mos=4), mos_range=(0, 100), formats=("direct",))[0]["messages"][1]["content"].endswith(" 1.16.")
+    assert build(row(mos=4), mos_range=(0, 100), formats=("direct",))[0]["messages"][1]["content"].endswith(" 0.40.")
 
 
 def test_names_that_are_not_unicode_have_their_texts_too() -> None:
@@ -290,7 +291,7 @@ def test_the_command_writes_conversations_to_stdout_and_talk_to_stderr(realqa: R
     ran = realqa("build-cot", "attrs.jsonl", "--scores", "mos.csv", cwd=folder)
     assert ran.code == 0
     assert [line["format"] for line in ran.records] == ["direct", "cot", "cot-regular"] * 2
-    assert ran.records[0]["messages"][1]["content"] == "The score of this image is 4.00."
+    assert ran.records[0]["messages"][1]["content"] == "The score of this image is 7.50."
     assert {line["images"][0] for line in ran.records} == {"photos/a.jpg", "photos/b.jpg"}
     assert ran.said == [
         "realqa: records of items that failed earlier, passed by: 1",
@@ -353,7 +354,7 @@ def test_different_scales_in_one_file_are_warned_of(realqa: Realqa, folder: Path
         (["none.jsonl"], "none.jsonl: cannot be read"),
         (["attrs.jsonl", "--scores", "none.csv"], "none.csv: cannot be read"),
         (["attrs.jsonl", "--formats", "haiku"], "--formats: unknown value 'haiku'"),
-        (["attrs.jsonl", "--scale", "5-1"], "not a scale like 1-5"),
+        (["attrs.jsonl", "--scale", "5-1"], "is not a scale such as 1-5"),
         (["attrs.jsonl", "--digits", "4"], "--digits"),
         (["attrs.jsonl", "--stage", "attributes", "--scores", "mos.csv"], "--scores: is for --stage score"),
         (["attrs.jsonl", "--overwrite"], "--overwrite: concerns an output file"),

@@ -10,6 +10,7 @@ import torch
 from made_conversations import cot, direct, load, photo, write_direct, write_lines
 from small_models import write
 
+from realqa_cli.domain.scales import Scale
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
@@ -84,7 +85,7 @@ def test_a_row_is_the_same_in_any_company(backend: HFBackend, tmp_path: Path) ->
     folder = write_direct(tmp_path / "data", 3).parent
     lines = [json.loads(text) for text in (folder / "direct.jsonl").read_text().splitlines()]
     file = write_lines(folder / "c.jsonl", [*lines, cot("1.png", "2.50")])
-    read, make = conversations.read_conversations([file]), collator(backend, scale=(1.0, 5.0))
+    read, make = conversations.read_conversations([file]), collator(backend, scale=Scale(1.0, 5.0))
     with torch.inference_mode():
         batch = make(read)
         together = answer_logits(backend.model, batch)
@@ -204,10 +205,12 @@ class TestLessons:
         assert found.form == ("composition.score", "image_clarity")
         assert found.cot
         wide = {"mos_range": [0, 100], "mos": 62}
-        assert infer_data_spec(self.read(tmp_path, direct("0.png", "3.48", **wide)), None, None, None).scale == (
-            1.0,
-            5.0,
-        )
+        assert infer_data_spec(self.read(tmp_path, direct("0.png", "6.20", **wide)), None, None, None).scale == (0, 10)
+        with pytest.raises(
+            UsageError, match=r"3\.48 is not the MOS 62 of 0-100 on the scale 0-10, which would be 6\.20"
+        ):
+            infer_data_spec(self.read(tmp_path, direct("0.png", "3.48", **wide)), None, None, None)
+        assert infer_data_spec(self.read(tmp_path, direct("0.png", "3.48", **wide)), None, (1, 5), None).scale == (1, 5)
 
     @pytest.mark.parametrize(
         ("numerals", "options", "said"),
@@ -250,6 +253,6 @@ class TestLessons:
             direct("0.png", "3.98", mos=74.5, mos_range=[0, 100]),
             direct("0.png", "3.98", mos=12.0, mos_range=[0, 100]),
         )
-        assert on_scale(exact, "3.98", (1.0, 5.0)) == 3.9843
-        assert on_scale(mapped, "3.98", (1.0, 5.0)) == pytest.approx(3.98)
-        assert on_scale(foreign, "3.98", (1.0, 5.0)) == 3.98
+        assert on_scale(exact, "3.98", Scale(1.0, 5.0)) == 3.9843
+        assert on_scale(mapped, "3.98", Scale(1.0, 5.0)) == pytest.approx(3.98)
+        assert on_scale(foreign, "3.98", Scale(1.0, 5.0)) == 3.98

@@ -8,6 +8,7 @@ import torch
 from made_conversations import load, write_direct
 from small_models import write
 
+from realqa_cli.domain.scales import Scale
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.domain.numerals import numerals
@@ -18,7 +19,7 @@ from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.number_loss import SIGMA, _expected, number_loss
 from realqa_cli.media import photo as media
 
-SCALE = (1.0, 5.0)
+SCALE = Scale(1.0, 5.0)
 
 
 @pytest.fixture(scope="module")

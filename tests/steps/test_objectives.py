@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from small_models import write
 from small_training import SMALL, _one_thread, log_of, settings  # noqa: F401  (pytest finds the fixture by its name)
 
+from realqa_cli.domain.scales import Scale
 from realqa_cli import Scorer
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.regression_head import HEAD_FILE
@@ -141,7 +142,7 @@ class TestLevels:
     def test_the_answer_is_a_word_of_the_exact_label(self, base: Path, tmp_path: Path) -> None:
         lines = [direct(photo(tmp_path, 0), "3.40", mos=3.4049), direct("0.png", "3.40")]
         read = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", lines)])
-        setup = ObjectiveSetup(load(base).processor, DataSpec((1, 5), 3, None, {}), 2048, takes_mask=True)
+        setup = ObjectiveSetup(load(base).processor, DataSpec(Scale(1, 5), 3, None, {}), 2048, takes_mask=True)
         batch = make_objective("levels", setup).collate(read)
         labels = [row[row >= 0] for row in batch["labels"]]
         said = setup.processor.tokenizer.batch_decode(labels, skip_special_tokens=True)
@@ -152,7 +153,7 @@ class TestLevels:
         line = direct(photo(tmp_path, 0), "4.90")
         line["messages"][1]["content"] = "The score of this video is 4.90."
         (read,) = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [line])])
-        assert in_levels.in_words(read, (1, 5)).turns[-1][1] == "The quality of this video is excellent."
+        assert in_levels.in_words(read, Scale(1, 5)).turns[-1][1] == "The quality of this video is excellent."
 
     def test_a_record_holds_every_word_and_the_number_that_they_come_to(
         self, learnt: Callable[[str], Path], data: Path
@@ -162,7 +163,7 @@ class TestLevels:
         assert [*record["levels"]] == [*levels.WORDS]
         shares = np.array([*record["levels"].values()])
         assert shares.sum() == pytest.approx(1)
-        assert record["score"] == pytest.approx(float(shares @ levels.level_values(1, 5)))
+        assert record["score"] == pytest.approx(float(shares @ levels.level_values(Scale(1, 5))))
         best = levels.WORDS[int(shares.argmax())]
         assert record["text"] == f"The quality of this image is {best}."
         assert record["mode"] == 5 - levels.WORDS.index(best)
@@ -200,7 +201,7 @@ class TestRegression:
     def test_scoring_sees_what_training_saw_in_any_company(self, learnt: Callable[[str], Path], data: Path) -> None:
         backend = load(learnt("regression"))
         read = conversations.read_conversations([data])
-        setup = ObjectiveSetup(backend.processor, DataSpec((1, 5), 3, None, {}), 2048, takes_mask=True)
+        setup = ObjectiveSetup(backend.processor, DataSpec(Scale(1, 5), 3, None, {}), 2048, takes_mask=True)
         objective = make_objective("regression", setup)
         batch = objective.collate(read)
         assert batch["labels"].tolist() == pytest.approx([0.975 * i / 11 for i in range(12)], abs=0.003)

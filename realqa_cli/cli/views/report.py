@@ -17,6 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import MediaError
 from realqa_cli.media import photo as media
 from realqa_cli.media.video import first_frame
@@ -116,7 +117,7 @@ class Report:
 
 
 def _share(value: float, scale: Sequence[float]) -> float:
-    return min(max((value - scale[0]) / (scale[1] - scale[0]), 0.0), 1.0)
+    return Scale(*scale).clipped_share(value)
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realqa_cli.domain import metrics
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
 from realqa_cli.steps.evaluate.evaluate import FIT_PARAMETERS, on_mos_range, truth
 from realqa_cli.steps.evaluate.predictions import PredictionSet
@@ -146,8 +147,8 @@ def _margins(figure: Any, grid: Any, axes: "Axes", scores: Floats, mos: Floats) 
         axes.spines[side].set_visible(False)
 
 
-def _axis(what: str, scale: tuple[float, float] | None) -> str:
-    return f"{what} (scale {scale[0]:g}–{scale[1]:g})" if scale else what
+def _axis(what: str, scale: Scale | None) -> str:
+    return f"{what} (scale {str(scale).replace('-', '–')})" if scale else what
 
 
 def _short(name: str, length: int = 38) -> str:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realqa_cli.domain.scales import Scale
+
 WHOLE = 2000
 """Records that are held for one table, so that its columns fit and its best can be marked."""
 
@@ -129,8 +131,7 @@ def printable(text: str) -> str:
 
 def bar(record: Mapping[str, Any]) -> Text:
     """The score's place on its scale, in eighths of a character, from red to green."""
-    low, high = record["scale"]
-    share = min(max((record["score"] - low) / (high - low), 0.0), 1.0)
+    share = Scale(*record["scale"]).clipped_share(record["score"])
     eighths = round(share * BAR * 8)
     blocks = "█" * (eighths // 8) + _PARTS[eighths % 8].strip()
     return Text(blocks.ljust(BAR), _COLOURS[min(int(share * len(_COLOURS)), len(_COLOURS) - 1)])

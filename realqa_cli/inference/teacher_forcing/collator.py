@@ -18,6 +18,7 @@ from realqa_cli.backends.hf.processor import Processor
 from realqa_cli.decoding.branches import Prefix, TrieBranches
 from realqa_cli.decoding.continuity import NumeralDigits
 from realqa_cli.decoding.tree import PromptBatch
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError
 from realqa_cli.inference.teacher_forcing.answer_logits import IGNORED, BranchColumns, NumeralSpan
 from realqa_cli.inference.teacher_forcing.answer_tokens import ConversationTokenizer, TokenizedConversation
@@ -40,7 +41,7 @@ class Collator:
         digits: int,
         max_length: int,
         takes_mask: bool,
-        scale: tuple[float, float] | None = None,
+        scale: Scale | None = None,
     ) -> None:
         self.rows, self.takes_mask, self.scale = RowBuilder(prepares, max_length), takes_mask, scale
         self.encoder = ConversationTokenizer(prepares, digits)
@@ -118,16 +119,14 @@ class Collator:
         return spot, beside
 
 
-def on_scale(conversation: Conversation, text: str, scale: tuple[float, float]) -> float:
+def on_scale(conversation: Conversation, text: str, scale: Scale) -> float:
     """The exact label on the model's scale; the written number where the line has no label that fits it."""
     written, unit = float(text), 10.0 ** (1 - len(text.replace(".", "")))
     if conversation.mos is None:
         return written
     labels = [conversation.mos]
     if conversation.mos_range is not None:
-        low, high = conversation.mos_range
-        share = (conversation.mos - low) / (high - low)
-        labels.append(scale[0] + share * (scale[1] - scale[0]))
+        labels.append(scale.from_scale(conversation.mos, conversation.mos_range))
     return next((label for label in labels if abs(label - written) <= 1.01 * unit), written)
 
 

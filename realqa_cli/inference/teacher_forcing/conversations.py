@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli.domain import prompts
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import RecordError, UsageError
 from realqa_cli.io import sharegpt
 
@@ -48,8 +49,8 @@ class Conversation:
     where: str
     format: str | None = None
     mos: float | None = None
-    mos_range: tuple[float, float] | None = None
-    scale: tuple[float, float] | None = None
+    mos_range: Scale | None = None
+    scale: Scale | None = None
 
     @cached_property
     def numeral(self) -> str | None:
@@ -153,13 +154,13 @@ def _number(value: Any, name: str) -> float | None:
     raise RecordError(f"{name} is no number but {value!r}")
 
 
-def _range(line: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+def _range(line: Mapping[str, Any], name: str) -> Scale | None:
     value = line.get(name)
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 2 or None in [_number(v, name) for v in value]:
         raise RecordError(f"{name} is no pair of numbers")
-    low, high = value
-    if not low < high:
-        raise RecordError(f"{name} {value} does not ascend")
-    return float(low), float(high)
+    try:
+        return Scale.of(value)
+    except ValueError as error:
+        raise RecordError(f"{name}: {error}") from error

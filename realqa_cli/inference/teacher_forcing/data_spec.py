@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import numerals
-from realqa_cli.domain.scales import DEFAULT_SCALE, Range
+from realqa_cli.domain.scales import PAPER_SCALE, Scale
+from realqa_cli.domain.score_target import numeral_of
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.conversations import COT_FORMATS, SCORE_FORMATS, Conversation
 from realqa_cli.models.realqa_json import ScorerConfig
@@ -27,7 +28,7 @@ class DataSpec:
     formats: how many conversations there are of each.
     """
 
-    scale: Range
+    scale: Scale
     digits: int
     form: tuple[str, ...] | None
     formats: dict[str, int]
@@ -44,7 +45,10 @@ class DataSpec:
 
 
 def infer_data_spec(
-    conversations: Sequence[Conversation], base: ScorerConfig | None, scale: Range | None, digits: int | None
+    conversations: Sequence[Conversation],
+    base: ScorerConfig | None,
+    scale: tuple[float, float] | None,
+    digits: int | None,
 ) -> DataSpec:
     """What they teach. `scale` and `digits` are the options; what the answers say wins over the base model.
 
@@ -54,8 +58,10 @@ def infer_data_spec(
     digits = digits or _one_of(conversations, "numbers of digits", _digits) or told.digits
     stated = _one_of(conversations, "scales", lambda c: c.scale)
     if scale and stated and scale != stated:
-        raise UsageError(f"the conversations were built for {_plain(stated)}", where="--scale", remedy="leave it out")
-    scale = scale or stated or _one_of(conversations, "scales", _native) or told.scale
+        raise UsageError(f"the conversations were built for {stated}", where="--scale", remedy="leave it out")
+    assumed = not (scale or stated)
+    known_scale = stated or _one_of(conversations, "scales", _native) or (base.scale if base else PAPER_SCALE)
+    scale = Scale.of(scale or known_scale)
     try:
         known = set(numerals(digits, *scale))
     except ValueError as error:
@@ -65,6 +71,8 @@ def infer_data_spec(
     for conversation in conversations:
         if conversation.stated is not None and conversation.stated not in known:
             _refuse(conversation, conversation.stated, scale, digits)
+        if assumed:
+            _check_label(conversation, scale, digits)
     formats = Counter(_format(conversation) for conversation in conversations)
     return DataSpec(scale, digits, _form(conversations) or told.form, dict(sorted(formats.items())))
 
@@ -89,28 +97,37 @@ def _digits(conversation: Conversation) -> int | None:
     return len(conversation.stated.replace(".", "")) if conversation.stated else None
 
 
-def _native(conversation: Conversation) -> Range | None:
+def _native(conversation: Conversation) -> Scale | None:
     """The scale that `build-cot` takes where it is not told one."""
     if conversation.stated is None or conversation.mos_range is None:
         return None
-    low, high = conversation.mos_range
-    return (low, high) if low >= 0 and high <= 10 else DEFAULT_SCALE
+    return Scale.native_for(conversation.mos_range)
 
 
-def _plain(scale: Range) -> str:
-    return f"{scale[0]:g}-{scale[1]:g}"
-
-
-def _refuse(conversation: Conversation, text: str, scale: Range, digits: int) -> None:
+def _refuse(conversation: Conversation, text: str, scale: Scale, digits: int) -> None:
     if _digits(conversation) != digits:
         what = f"the answer's number {text} does not have {digits} digit{'s' * (digits > 1)}"
     else:
-        what = f"the answer's number {text} is outside the scale {_plain(scale)}"
+        what = f"the answer's number {text} is outside the scale {scale}"
     raise UsageError(
         what,
         where=conversation.where,
         remedy="give the right --scale and --digits, or build the conversations with them",
     )
+
+
+def _check_label(conversation: Conversation, scale: Scale, digits: int) -> None:
+    """Raises UsageError where the written number is not the line's MOS on `scale`, which nothing states."""
+    if conversation.stated is None or conversation.mos is None or conversation.mos_range is None:
+        return
+    expected = numeral_of(conversation.mos, conversation.mos_range, scale, digits)
+    if abs(float(expected) - float(conversation.stated)) > 1.01 * 10.0 ** (1 - digits):
+        raise UsageError(
+            f"the answer's number {conversation.stated} is not the MOS {conversation.mos:g} of"
+            f" {conversation.mos_range} on the scale {scale}, which would be {expected}",
+            where=conversation.where,
+            remedy="state the scale of the written numbers by --scale",
+        )
 
 
 def _format(conversation: Conversation) -> str:

@@ -24,6 +24,7 @@ from torch import Tensor
 from realqa_cli.decoding.branches import Ints, TrieBranches, find_branches
 from realqa_cli.decoding.continuity import NumeralDigits
 from realqa_cli.domain.numerals import Floats
+from realqa_cli.domain.scales import Scale
 
 SIGMA = 0.25
 """Of the target, in points of a 1-5 scale."""
@@ -72,21 +73,16 @@ class SoftTarget:
 class NumberTargets:
     """Makes the targets for the answers of one tokenizer and scale."""
 
-    def __init__(self, digits: NumeralDigits, scale: tuple[float, float]) -> None:
+    def __init__(self, digits: NumeralDigits, scale: Scale) -> None:
         self.digits, self.scale = digits, scale
         self.values_V = np.array([float(text) for text in digits.texts])
-        self.inside_V = (self.values_V >= scale[0] - 1e-9) & (self.values_V <= scale[1] + 1e-9)
+        self.inside_V = (self.values_V >= scale.low - 1e-9) & (self.values_V <= scale.high + 1e-9)
         self._plans = lru_cache(maxsize=1024)(self._plan)
-
-    @property
-    def point(self) -> float:
-        """A point of a 1-5 scale in points of this one."""
-        return (self.scale[1] - self.scale[0]) / 4
 
     def target(self, text: str, label: float) -> SoftTarget:
         """The target of the answer `text` whose exact label is `label`, both on the scale."""
         plan, how = self._plans(text)
-        gaps_V = (self.values_V - label) / (SIGMA * self.point)
+        gaps_V = (self.values_V - label) / (SIGMA * self.scale.point)
         log_V = np.where(self.inside_V, -0.5 * gaps_V**2, -np.inf)
         mass_V = np.exp(log_V - np.logaddexp.reduce(log_V))
         count, weights_S = len(plan.branches.edge_node_E), mass_V[how.step_numerals_S]

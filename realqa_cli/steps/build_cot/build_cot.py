@@ -16,7 +16,8 @@ from typing import Any
 from realqa_cli.domain import numerals, prompts
 from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, Attribute
 from realqa_cli.domain.prompts import Order
-from realqa_cli.domain.scales import ASSUMED_RANGE, DEFAULT_SCALE, Range, ScoreTarget
+from realqa_cli.domain.scales import ASSUMED_RANGE, PAPER_SCALE, Scale
+from realqa_cli.domain.score_target import ScoreTarget
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.io.labels import LabelIndex, LabelRow
 from realqa_cli.io.records import ImageRecord, error_line
@@ -44,8 +45,8 @@ class BuildSettings:
     order: Order = "high-first"
     formats: Sequence[str] = CONVERSATION_FORMATS
     digits: int = 3
-    scale: Range | None = None
-    mos_range: Range | None = None
+    scale: Scale | None = None
+    mos_range: Scale | None = None
     missing: str = "leave-out"
     seed: int = 0
 
@@ -65,7 +66,7 @@ class BuildSettings:
             if not given or len(set(given)) < len(given):
                 raise UsageError("names nothing, or one thing twice", where=option)
         try:
-            numerals.numerals(self.digits, *(self.scale or DEFAULT_SCALE))
+            numerals.numerals(self.digits, *(self.scale or PAPER_SCALE))
         except ValueError as error:
             raise UsageError(str(error), where="--scale" if self.scale else "--digits") from error
 
@@ -101,7 +102,7 @@ class Builder:
         self.settings, self.scores, self.place = settings, scores, place
         self.counts: Counter[str] = Counter()
         self.formats: Counter[str] = Counter()
-        self.scales: Counter[Range] = Counter()
+        self.scales: Counter[Scale] = Counter()
         self._seen: set[str | None] = set()
 
     def build(self, rows: Iterable[LabelRow]) -> Iterator[dict[str, Any]]:

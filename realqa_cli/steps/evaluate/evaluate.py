@@ -142,9 +142,7 @@ def on_mos_range(pairs: Sequence[PredictionRow]) -> tuple[Floats, str]:
     scale, mos_range = (pairs[0].scale, pairs[0].mos_range) if pairs else (None, None)
     if scale is None or mos_range is None or scale == mos_range:
         return scores, "score as it stands"
-    unit = (mos_range[1] - mos_range[0]) / (scale[1] - scale[0])
-    how = f"score from {scale[0]:g}-{scale[1]:g} to {mos_range[0]:g}-{mos_range[1]:g}, affinely"
-    return mos_range[0] + (scores - scale[0]) * unit, how
+    return mos_range.from_scale(scores, scale), f"score from {scale} to {mos_range}, affinely"
 
 
 def group_labels(rows: Sequence[LabelRow], field: str | None) -> list[Hashable] | None:

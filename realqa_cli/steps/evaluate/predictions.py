@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from realqa_cli.domain.parsing import labelled_score, predicted_score
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.labels import LabelIndex, LabelRow
 from realqa_cli.io.records import ImageRecord
 
 Problem = Literal["", "unparsed", "missing"]
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class PredictionRow:
     row: LabelRow
     score: float | None = None
     mos: float | None = None
-    scale: Range | None = None
-    mos_range: Range | None = None
+    scale: Scale | None = None
+    mos_range: Scale | None = None
     problem: Problem = ""
 
 
@@ -61,7 +61,7 @@ def read_predictions(rows: Iterable[LabelRow], labels: LabelIndex | None = None)
         ("scores", {p.scale for p in found if not p.problem}),
     ):
         if len(ranges) > 1:
-            known = " and ".join(sorted(f"{r[0]:g}-{r[1]:g}" if r else "an unknown one" for r in ranges))
+            known = " and ".join(sorted(str(r) if r else "an unknown one" for r in ranges))
             remedy = "evaluate each data set and each model by itself"
             raise UsageError(f"the {what} are on different scales, {known}", where=_file(kept), remedy=remedy)
     return PredictionSet(found, repeated, labels.unused if labels is not None else 0)
@@ -107,7 +107,7 @@ def released(row: LabelRow) -> bool:
     return "predict" in row.record and not {"score", "attributes"} & row.record.keys()
 
 
-def _truth(row: LabelRow, labels: LabelIndex | None) -> tuple[float | None, Range | None]:
+def _truth(row: LabelRow, labels: LabelIndex | None) -> tuple[float | None, Scale | None]:
     """The MOS of the labels where they have the image, else the row's own."""
     if labels is not None:
         try:
@@ -119,12 +119,12 @@ def _truth(row: LabelRow, labels: LabelIndex | None) -> tuple[float | None, Rang
     return (labelled_score(row.record.get("label")), None) if released(row) else _mos(row.record)
 
 
-def _mos(record: Mapping[str, Any]) -> tuple[float | None, Range | None]:
+def _mos(record: Mapping[str, Any]) -> tuple[float | None, Scale | None]:
     try:
         known = ImageRecord.parse({key: record.get(key) for key in ("mos", "mos_range")})
     except RecordError:
         return None, None
-    return _number(known.mos), known.mos_range
+    return _number(known.mos), Scale.of(known.mos_range) if known.mos_range else None
 
 
 def _number(value: object) -> float | None:
@@ -135,7 +135,7 @@ def _number(value: object) -> float | None:
     return None
 
 
-def _pair(value: object) -> Range | None:
+def _pair(value: object) -> Scale | None:
     numbers = [_number(v) for v in value] if isinstance(value, list) and len(value) == 2 else [None]
     low, high = numbers[0], numbers[-1]
-    return (low, high) if low is not None and high is not None and low < high else None
+    return Scale(low, high) if low is not None and high is not None and low < high else None

@@ -29,7 +29,7 @@ class LevelsMethod:
     def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
         asks = [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.LEVEL_PREFIX) for image in images]
-        numbers = levels.level_values(*self.means.readout.scale)
+        numbers = levels.level_values(self.means.readout.scale)
         log_probs_B_V = self.means.backend.log_probs(asks, levels.WORDS, prompts.LEVEL_END)
         found = [ScoreDistribution.from_log_probs(levels.WORDS, log_probs_V, numbers) for log_probs_V in log_probs_B_V]
         return [self._found(one, subject_of(image)) for one, image in zip(found, images, strict=True)]

@@ -29,6 +29,5 @@ class RegressionMethod:
     def _found(self, share: float) -> Prediction:
         if share != share:
             return ItemError("the model gave no value (NaN)", type="model", remedy="try --dtype float32")
-        low, high = self.means.readout.scale
         unknown: dict[str, Any] = dict.fromkeys(("mode", "std", "interval", "mass", "text"))
-        return {"score": low + share * (high - low), **unknown}
+        return {"score": self.means.readout.scale.at(share), **unknown}

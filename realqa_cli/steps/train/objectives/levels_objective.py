@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from realqa_cli.domain import levels, prompts
+from realqa_cli.domain.scales import Scale
 from realqa_cli.inference.teacher_forcing.collator import on_scale
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.steps.train.objectives.next_token import NextTokenObjective
 from realqa_cli.steps.train.objectives.objective import ObjectiveSetup
-
-ScaleBounds = tuple[float, float]
 
 
 class LevelsObjective(NextTokenObjective):
@@ -40,11 +39,11 @@ class LevelsObjective(NextTokenObjective):
         return super().collate([in_words(conversation, self.scale) for conversation in conversations])
 
 
-def in_words(conversation: Conversation, scale: ScaleBounds) -> Conversation:
+def in_words(conversation: Conversation, scale: Scale) -> Conversation:
     """A direct answer with the level of its label, which is exact where the line has one, for its number."""
     answer, numeral = conversation.turns[-1][1].strip(), conversation.numeral
     assert numeral is not None, "only direct answers are asked for"
     video = answer.startswith(prompts.about(prompts.DIRECT_PREFIX, "video"))
-    word = levels.word_of(on_scale(conversation, numeral, scale), *scale)
+    word = levels.word_of(on_scale(conversation, numeral, scale), scale)
     said = prompts.level_answer(word, "video" if video else "image")
     return replace(conversation, turns=(*conversation.turns[:-1], ("assistant", said)))

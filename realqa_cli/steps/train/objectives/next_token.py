@@ -25,9 +25,9 @@ class NextTokenObjective:
     }
 
     def __init__(self, setup: ObjectiveSetup) -> None:
-        low, high = scale = setup.lessons.scale
+        scale = setup.lessons.scale
         self.number_weight = setup.number_loss
-        self.point = (high - low) / 4 if setup.number_loss else None
+        self.point = scale.point if setup.number_loss else None
         self.collator = Collator(
             setup.processor,
             digits=setup.lessons.digits,

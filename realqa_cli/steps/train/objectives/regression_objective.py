@@ -57,6 +57,4 @@ class RegressionObjective:
 
     def _share(self, conversation: Conversation) -> float:
         assert conversation.numeral is not None, "only direct answers are asked for"
-        low, high = self.scale
-        share = (on_scale(conversation, conversation.numeral, self.scale) - low) / (high - low)
-        return min(max(share, 0.0), 1.0)
+        return self.scale.clipped_share(on_scale(conversation, conversation.numeral, self.scale))
