@@ -10,8 +10,8 @@ import torch
 from made_conversations import cot, direct, load, photo, write_direct, write_lines
 from small_models import write
 
-from realqa_cli.domain.scales import Scale
 from realqa_cli.backends.hf.model import HFBackend
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits

@@ -8,11 +8,11 @@ import torch
 from made_conversations import load, write_direct
 from small_models import write
 
-from realqa_cli.domain.scales import Scale
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.prompts import DIRECT_END, DIRECT_PREFIX, DIRECT_QUESTION
+from realqa_cli.domain.scales import Scale
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import AnswerLogits, NumeralSpan, answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator

@@ -18,12 +18,12 @@ from safetensors.numpy import load_file
 from small_models import write
 from small_training import SMALL, _one_thread, log_of, settings  # noqa: F401  (pytest finds the fixture by its name)
 
-from realqa_cli.domain.scales import Scale
 from realqa_cli import Scorer
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.regression_head import HEAD_FILE
 from realqa_cli.cli import main
 from realqa_cli.domain import levels, prompts
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
