@@ -136,7 +136,7 @@ def test_every_module_says_what_it_is_and_has_a_name_that_means_something(module
 
 
 def test_the_vocabulary_knows_neither_torch_nor_files() -> None:
-    for name in (PACKAGE / "domain").glob("*.py"):
+    for name in (PACKAGE / "domain").rglob("*.py"):
         found = {imported.split(".")[0] for imported in imports(name)}
         assert not found & {"torch", "transformers", "pathlib", "os", "io", "PIL", "pydantic"}, name
 

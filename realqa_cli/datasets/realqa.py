@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli.datasets.contents import Dataset, DatasetEntry, MediaKind
-from realqa_cli.domain.parsing import labelled_score, told_attributes
+from realqa_cli.domain.parsing import labelled_score, read_attributes
 from realqa_cli.errors import RecordError, UsageError
 from realqa_cli.io import sharegpt
 
@@ -42,7 +42,7 @@ class _Photo:
         for answer in sharegpt.answers(record):
             stated = labelled_score(answer)
             self.mos = stated if self.mos is None else self.mos
-            for key, value in told_attributes(answer).items():
+            for key, value in read_attributes(answer).items():
                 known = self.attributes.get(key)
                 parts = known if isinstance(known, dict) and isinstance(value, dict) else None
                 self.attributes[key] = value if parts is None else {**parts, **value}

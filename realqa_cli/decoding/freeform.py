@@ -10,7 +10,7 @@ from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.decoding.slots import FilledForm, FilledSlot
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import form_pattern
-from realqa_cli.domain.parsing import told_attributes
+from realqa_cli.domain.parsing import read_attributes
 from realqa_cli.domain.prompts import Slot
 
 _FORM_TOKENS, _FREE_TOKENS = 256, 96
@@ -34,7 +34,7 @@ def missing_slots(answer: FilledForm, keys: Sequence[str]) -> list[str]:
 
 
 def _slots(text: str, keys: Sequence[str]) -> dict[str, FilledSlot]:
-    told = told_attributes(text)
+    told = read_attributes(text)
     found = {key: _filled(prompts.SLOTS[key], told) for key in keys}
     return {key: filled for key, filled in found.items() if filled is not None}
 

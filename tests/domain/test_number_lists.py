@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realqa_cli.domain.number_lists import read_list
+from realqa_cli.domain.parsing import read_list
 
 ASKED = [5.9, 4.0, 8.88]
 SORTED = [4.0, 5.9, 8.88]

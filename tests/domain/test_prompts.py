@@ -25,6 +25,34 @@ def test_every_attribute_has_its_slots_and_a_question_with_its_options() -> None
     assert len({prompts.attribute_question(a) for a in ATTRIBUTES.values()}) == 10
 
 
+@pytest.mark.parametrize(
+    ("key", "question"),
+    [
+        ("composition", "How good is the composition of this image? Rate it from 1 to 10."),
+        ("eye_catching", "How eye-catching is this image? Rate it from 1 to 10."),
+        ("subject_integrity", "How complete is the subject of this image (a dog): incomplete, partially complete or fully"
+         " complete?"),
+        ("subject_clutter", "How cluttered is the subject of this image (a dog): cluttered, moderately cluttered or"
+         " uncluttered?"),
+        ("background_clutter", "How cluttered is the background of this image (an image of the sea): cluttered, moderately"
+         " cluttered or uncluttered?"),
+        ("level_shot", "Is this image level? Answer yes or no."),
+        ("image_clarity", "How clear is this image: very blurry, moderately blurry, moderately clear or very clear?"),
+        ("exposure", "How is this image exposed: overexposed, slightly overexposed, properly exposed, slightly underexposed"
+         " or underexposed?"),
+        ("saturation", "How saturated are the colors of this image: ultra-low saturation, low saturation, medium"
+         " saturation, high saturation or ultra-high saturation?"),
+    ],
+)  # fmt: skip
+def test_the_nine_single_questions_are_plain_english_about_the_photo(key: str, question: str) -> None:
+    texts = {"subject_background.subject": "a dog", "subject_background.background": "an image of the sea"}
+    assert prompts.attribute_question(ATTRIBUTES[key], texts) == question
+    assert "(" not in prompts.attribute_question(ATTRIBUTES[key])
+    video = prompts.attribute_question(ATTRIBUTES[key], texts, "video")
+    assert "this video" in video
+    assert ("(an image of the sea)" in video) == (key == "background_clutter"), "the label's words stay as they are"
+
+
 def test_options_of_a_slot_stand_for_the_values_of_records() -> None:
     assert SLOTS["composition.score"].options == {str(n): n for n in range(1, 11)}
     assert SLOTS["saturation"].options["medium saturation"] == "medium"

@@ -20,7 +20,7 @@ from chat_server import GARBAGE, HALF, SILENT, Answer, ChatServer, Fault, comple
 from PIL import Image
 from process import Ran, Realqa, command, environment
 
-from realqa_cli.steps.annotate import asking
+from realqa_cli.domain import prompts
 
 KEY = "sk-very-secret-0123456789"
 GOOD = json.dumps(label(7))
@@ -82,7 +82,7 @@ class TestRecords:
         assert record == {
             "image": str(few / "0.png"),
             "attributes": label(7),
-            "annotator": {"model": "gpt-4o", "prompt": asking.prompt_hash()},
+            "annotator": {"model": "gpt-4o", "prompt": prompts.annotation_prompt_hash()},
             "refined": False,
             "cost_usd": pytest.approx(0.0045),
         }
@@ -102,9 +102,9 @@ class TestRecords:
         first, second = server.bodies
         assert first == second
         assert first["temperature"] == 0
-        assert first["response_format"] == asking.response_format()
+        assert first["response_format"] == prompts.response_format()
         picture, question = first["messages"][0]["content"]
-        assert question["text"] == asking.question()
+        assert question["text"] == prompts.annotation_question()
         head, data = picture["image_url"]["url"].split(",")
         assert head == "data:image/jpeg;base64"
         with Image.open(io.BytesIO(base64.b64decode(data))) as photo:
@@ -128,7 +128,7 @@ class TestRecords:
             annotate(server, few / "0.png", "--screen")
         (record,) = lines(output)
         assert record["screen"] == flags
-        assert record["annotator"]["prompt"] == asking.prompt_hash(screen=True)
+        assert record["annotator"]["prompt"] == prompts.annotation_prompt_hash(screen=True)
 
     def test_what_is_no_photo_is_an_error_record_in_its_place(
         self, annotate: Annotate, few: Path, output: Path
@@ -436,7 +436,7 @@ class TestCost:
 
     def test_what_a_photo_is_estimated_at_is_what_is_asked(self, annotate: Annotate, photos: Path) -> None:
         (plan,) = annotate("http://localhost/v1", photos / "bee.jpg", *PRICED, "--dry-run").records
-        letters = len(asking.question()) + len(json.dumps(asking.response_format()))
+        letters = len(prompts.annotation_question()) + len(json.dumps(prompts.response_format()))
         assert letters / 4 + 85 + 170 < plan["input_tokens"] < letters / 4 + 85 + 170 * 8 + 50
 
     def test_prices_of_the_users_own_count(self, annotate: Annotate, few: Path, output: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from billing_server import label
 
+from realqa_cli.domain import prompts
 from realqa_cli.domain.attributes import ATTRIBUTES
-from realqa_cli.steps.annotate import asking
 from realqa_cli.steps.annotate.reading import InvalidReply, read_label
 
 SCREEN = {"subtitle": False, "watermark": True, "stitched": False}
@@ -21,7 +21,7 @@ def flaws(text: str, *, screen: bool = False) -> str:
 
 
 def test_the_question_names_every_attribute_with_every_option_and_its_gloss() -> None:
-    asked = asking.question()
+    asked = prompts.annotation_question()
     for attribute in ATTRIBUTES.values():
         assert f"- {attribute.key}: " in asked
         assert all(f'"{option}"' in asked for option in attribute.options)
@@ -30,9 +30,9 @@ def test_the_question_names_every_attribute_with_every_option_and_its_gloss() ->
 
 
 def test_the_curation_flags_are_asked_for_on_demand_only() -> None:
-    asked = asking.question(screen=True)
+    asked = prompts.annotation_question(screen=True)
     assert all(f"- {flag}: " in asked for flag in SCREEN)
-    assert asking.prompt_hash(screen=True) != asking.prompt_hash()
+    assert prompts.annotation_prompt_hash(screen=True) != prompts.annotation_prompt_hash()
 
 
 def objects(schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ def objects(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_schema_is_one_that_strict_servers_take() -> None:
-    told = asking.response_format(screen=True)["json_schema"]
+    told = prompts.response_format(screen=True)["json_schema"]
     assert told["strict"] is True
     for schema in objects(told["schema"]):
         assert schema["additionalProperties"] is False
@@ -51,7 +51,7 @@ def test_the_schema_is_one_that_strict_servers_take() -> None:
 
 
 def test_a_model_reasons_before_it_scores() -> None:
-    properties = asking.response_format()["json_schema"]["schema"]["properties"]
+    properties = prompts.response_format()["json_schema"]["schema"]["properties"]
     assert list(properties["composition"]["properties"]) == ["reason", "score"]
 
 
@@ -136,4 +136,4 @@ def test_flags_are_read_where_they_were_asked_for() -> None:
 
 
 def test_the_repair_names_the_flaws() -> None:
-    assert "- exposure: missing\n" in asking.repair(["exposure: missing"])
+    assert "- exposure: missing\n" in prompts.repair_request(["exposure: missing"])

@@ -173,7 +173,7 @@ def test_mos_itself_never_changes_its_scale() -> None:
         ({"mos": 3, "mos_range": [5, 1]}, "lowest, highest"),
         ({"mos": 3, "attributes": {"image_clarity": "fuzzy"}}, "'fuzzy' is none of: very blurry"),
         ({"mos": 3, "attributes": {"composition": {"score": 11}}}, "11 is not from 1 to 10"),
-        ({"mos": 3, "attributes": {"composition": {"score": 7, "reason": 3}}}, "3 is no text"),
+        ({"mos": 3, "attributes": {"composition": {"score": 7, "reason": 3}}}, "3 is not a text"),
         ({"mos": 3, "attributes": [1]}, "`attributes` is no object"),
         ({"image": None}, "names no image"),
         ({"mos": 10**400, "mos_range": [0, 100]}, "too large"),

@@ -20,7 +20,7 @@ from realqa_cli import models
 from realqa_cli.backends.base import LoadOptions, Prompt
 from realqa_cli.backends.hf.text import TextBackend
 from realqa_cli.cli import main
-from realqa_cli.domain.instructions import sort_question
+from realqa_cli.domain.prompts import sort_question
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.steps.sort_probe.sort_probe import (

@@ -11,11 +11,11 @@ from typing import Any
 from PIL import Image
 
 from realqa_cli.backends.server.text import data_uri
+from realqa_cli.domain import prompts
 from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.io.sources import Item
 from realqa_cli.media import photo as media
 from realqa_cli.media.resize import shrink_to_area
-from realqa_cli.steps.annotate import asking
 from realqa_cli.steps.annotate.prices import ImageTokens
 from realqa_cli.steps.annotate.settings import AnnotateSettings
 
@@ -61,18 +61,18 @@ class Request:
     def messages(self) -> list[dict[str, Any]]:
         """The question about the photo."""
         uri = data_uri(self._photo, self.settings.image_format)
-        question = {"type": "text", "text": asking.question(screen=self.settings.screen)}
+        question = {"type": "text", "text": prompts.annotation_question(screen=self.settings.screen)}
         return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": uri}}, question]}]
 
     def mending(self, answer: str, flaws: tuple[str, ...]) -> list[dict[str, Any]]:
         """The question, the answer, and what is wrong with it."""
         said = {"role": "assistant", "content": answer}
-        return [*self.messages, said, {"role": "user", "content": asking.repair(flaws)}]
+        return [*self.messages, said, {"role": "user", "content": prompts.repair_request(flaws)}]
 
     @property
     def response_format(self) -> dict[str, Any]:
         """The schema of the answer."""
-        return asking.response_format(screen=self.settings.screen)
+        return prompts.response_format(screen=self.settings.screen)
 
     def tokens(self, rule: ImageTokens | None, more: str = "") -> int:
         """About how many tokens the question has; `more` is what is said besides."""
@@ -81,5 +81,7 @@ class Request:
 
 def estimate_tokens(size: tuple[int, int], settings: AnnotateSettings, rule: ImageTokens | None) -> int:
     """About how many tokens the question about a photo of this size (width, height) has, as it is sent."""
-    said = asking.question(screen=settings.screen) + json.dumps(asking.response_format(screen=settings.screen))
+    said = prompts.annotation_question(screen=settings.screen) + json.dumps(
+        prompts.response_format(screen=settings.screen)
+    )
     return len(said) // _LETTERS + OVERHEAD + (rule or ImageTokens()).of(*size)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from realqa_cli.domain.attributes import ATTRIBUTES, Attribute
+from realqa_cli.domain.prompts import SCREEN, TEXT_PARTS
 from realqa_cli.errors import ItemError
-from realqa_cli.steps.annotate.asking import SCREEN, TEXTS
 
 _QUOTED = re.compile(r"('[^']{80})[^']+")  # a reply's own words in a flaw
 _TRIES = 200  # braces at which an object is looked for
@@ -110,7 +110,7 @@ def _value(attribute: Attribute, given: object) -> Any:
         raise ValueError(f"{attribute.key}: {given!r} is no object")
     parts = {_plain(key): value for key, value in given.items()}
     if attribute.kind == "text":
-        return {part: _text(f"{attribute.key}.{part}", parts.get(part)) for part in TEXTS[attribute.key]}
+        return {part: _text(f"{attribute.key}.{part}", parts.get(part)) for part in TEXT_PARTS[attribute.key]}
     score = attribute.code(_whole(parts.get("score")))
     return {"score": score, "reason": _text(f"{attribute.key}.reason", parts.get("reason"))}
 

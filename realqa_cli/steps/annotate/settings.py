@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from realqa_cli.domain import prompts
 from realqa_cli.errors import UsageError
-from realqa_cli.steps.annotate import asking
 from realqa_cli.steps.annotate.ledger import RequestSpec
 from realqa_cli.steps.annotate.prices import Price, Prices
 
@@ -49,7 +49,7 @@ class AnnotateSettings:
 
     def asked(self, model: str) -> RequestSpec:
         """What every reply of this run answers, but for the photo."""
-        return RequestSpec(model, asking.prompt_hash(screen=self.screen), self.parameters)
+        return RequestSpec(model, prompts.annotation_prompt_hash(screen=self.screen), self.parameters)
 
     def told(self, model: str) -> dict[str, Any]:
         """What decides a run's labels, for its manifest."""

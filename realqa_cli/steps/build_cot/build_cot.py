@@ -135,7 +135,7 @@ class Builder:
             raise ItemError("the label names no image", type="record", where=row.where)
         texts = self._texts(row)
         if self.settings.stage == "attributes":
-            talks = list(self._attribute_talks(texts))
+            talks = list(self._attribute_talks(row, texts))
             more = {key: row.record[key] for key in ("mos", "mos_range") if key in row.record}
         else:
             score = self._score(row)
@@ -163,50 +163,57 @@ class Builder:
                 raise ItemError(what, type="attributes", where=row.name, remedy="--missing leave-out leaves them out")
         return texts
 
-    def _attribute_talks(self, texts: Mapping[str, str]) -> Iterator[_Conversation]:
+    def _attribute_talks(self, row: LabelRow, texts: Mapping[str, str]) -> Iterator[_Conversation]:
         """Stage 1: the granularities of the paper's Tab. 2."""
         for granularity in self.settings.granularity:
-            for question, attributes in self._groups(granularity):
+            for question, attributes in self._groups(granularity, row, texts):
                 keys = [key for key in texts if prompts.SLOTS[key].attribute in attributes]
                 if keys:
                     ordered = prompts.arrange(keys, self.settings.order)
                     form = prompts.regular_form(ordered, numbered=granularity != "attributes")
                     yield _Conversation(granularity, question, prompts.fill(form, texts) + prompts.REGULAR_END)
 
-    def _groups(self, granularity: str) -> Iterator[tuple[str, Sequence[Attribute]]]:
-        """Each question of a granularity, with the attributes that it asks for."""
+    def _groups(
+        self, granularity: str, row: LabelRow, texts: Mapping[str, str]
+    ) -> Iterator[tuple[str, Sequence[Attribute]]]:
+        """Each question of a granularity about the row's photo or video, with the attributes that it covers."""
         if granularity == "mix":
-            yield prompts.MIX_QUESTION, tuple(ATTRIBUTES.values())
+            yield prompts.about(prompts.MIX_QUESTION, row.kind), tuple(ATTRIBUTES.values())
             return
         levels = list(LEVELS) if self.settings.order == "high-first" else list(LEVELS)[::-1]
         for level in levels:
             if granularity == "levels":
-                yield prompts.level_question(level), LEVELS[level]
+                yield prompts.about(prompts.level_question(level), row.kind), LEVELS[level]
             else:
-                yield from ((prompts.attribute_question(attribute), (attribute,)) for attribute in LEVELS[level])
+                for attribute in LEVELS[level]:
+                    yield prompts.attribute_question(attribute, texts, row.kind), (attribute,)
 
     def _score_talks(self, row: LabelRow, texts: Mapping[str, str], score: ScoreTarget) -> Iterator[_Conversation]:
         """Stage 2: R1, and where there are attributes R2 and R3."""
         order, numeral = self.settings.order, score.numeral
         for name in self.settings.formats:
             if name == "direct":
-                yield _Conversation(name, prompts.DIRECT_QUESTION, prompts.direct_answer(numeral, row.kind))
+                yield _Conversation(
+                    name, prompts.about(prompts.DIRECT_QUESTION, row.kind), prompts.direct_answer(numeral, row.kind)
+                )
             elif not texts:
                 continue
             elif name == "cot":
                 seed = f"{self.settings.seed}|{row.name.replace(chr(92), '/').rpartition('/')[2]}"
                 answer = critique.compose(texts, numeral, order=order, subject=row.kind, seed=seed)
-                yield _Conversation(name, prompts.COT_QUESTION, answer, Prose(texts, numeral, row.kind))
+                yield _Conversation(
+                    name, prompts.about(prompts.COT_QUESTION, row.kind), answer, Prose(texts, numeral, row.kind)
+                )
             else:
                 form = prompts.fill(prompts.regular_form(prompts.arrange(texts, order)), texts)
                 answer = form + prompts.REGULAR_JOINT + prompts.final_sentence(numeral)
-                yield _Conversation(name, prompts.COT_REGULAR_QUESTION, answer)
+                yield _Conversation(name, prompts.about(prompts.COT_REGULAR_QUESTION, row.kind), answer)
         self.counts["without cot"] += not texts and any(name != "direct" for name in self.settings.formats)
 
     def _line(self, row: LabelRow, talk: _Conversation) -> dict[str, Any]:
         return {
             "messages": [
-                {"role": "user", "content": f"<{row.kind}>{prompts.about(talk.question, row.kind)}"},
+                {"role": "user", "content": f"<{row.kind}>{talk.question}"},
                 {"role": "assistant", "content": talk.answer},
             ],
             f"{row.kind}s": [self.place(row.name)],

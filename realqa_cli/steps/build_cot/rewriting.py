@@ -13,7 +13,7 @@ from typing import Any
 
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.request_pool import in_order
-from realqa_cli.domain.instructions import rewrite_question
+from realqa_cli.domain.prompts import rewrite_question
 from realqa_cli.errors import ItemError
 from realqa_cli.io.jsonl import dump_line
 from realqa_cli.steps.build_cot import critique

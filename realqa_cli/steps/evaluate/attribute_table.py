@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from realqa_cli.datasets.items import TRUTH_FIELD
 from realqa_cli.domain import metrics
 from realqa_cli.domain.attributes import ATTRIBUTES, Attribute
-from realqa_cli.domain.parsing import told_attributes
+from realqa_cli.domain.parsing import read_attributes
 from realqa_cli.errors import ItemError
 from realqa_cli.io.labels import LabelIndex, LabelRow
 from realqa_cli.steps.evaluate.evaluate import EvalSettings, MetricLine, estimate_metric, group_labels
@@ -140,7 +140,7 @@ def _attributes(value: object) -> Mapping[str, Any]:
 def _predicted(row: LabelRow) -> Mapping[str, Any]:
     """Those of our records, or those of the answer in a row of the release's predictions."""
     if released(row):
-        return told_attributes(row.record["predict"])
+        return read_attributes(row.record["predict"])
     return _attributes(row.record.get("attributes"))
 
 
@@ -151,7 +151,7 @@ def _truth(row: LabelRow, labels: LabelIndex | None) -> Mapping[str, Any]:
         except ItemError:
             return {}
     if released(row):
-        return told_attributes(row.record.get("label"))
+        return read_attributes(row.record.get("label"))
     return _attributes(row.record.get(TRUTH_FIELD))
 
 

@@ -18,8 +18,8 @@ from typing import Any, Self
 from realqa_cli import __version__, models
 from realqa_cli.backends.base import Backend, LoadOptions, Prompt
 from realqa_cli.backends.server.settings import ServerSettings
-from realqa_cli.domain.instructions import sort_question
-from realqa_cli.domain.number_lists import read_list
+from realqa_cli.domain.parsing import read_list
+from realqa_cli.domain.prompts import sort_question
 from realqa_cli.errors import ItemError, ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.io.manifest import Manifest

@@ -8,7 +8,7 @@ from made_datasets import REGULAR
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.attributes import ATTRIBUTES
-from realqa_cli.domain.parsing import told_attributes
+from realqa_cli.domain.parsing import read_attributes
 from realqa_cli.domain.prompts import Order
 
 
@@ -19,29 +19,29 @@ from realqa_cli.domain.prompts import Order
 def test_the_attributes_of_a_regular_form_are_those_that_it_was_made_of(order: Order, end: str) -> None:
     texts = prompts.slot_texts(FULL)
     answer = prompts.fill(prompts.regular_form(prompts.arrange(texts, order)), texts) + end
-    assert prompts.slot_texts(told_attributes(answer)) == texts
+    assert prompts.slot_texts(read_attributes(answer)) == texts
 
 
 def test_one_attribute_alone_is_read_with_and_without_its_number() -> None:
-    assert told_attributes("Image Clarity: very clear.") == {"image_clarity": "very clear"}
-    assert told_attributes("3.3 saturation : Medium saturation") == {"saturation": "medium"}
-    assert told_attributes("Composition Reason: a line, and a point. 1.2 Composition Score: 7.") == {
+    assert read_attributes("Image Clarity: very clear.") == {"image_clarity": "very clear"}
+    assert read_attributes("3.3 saturation : Medium saturation") == {"saturation": "medium"}
+    assert read_attributes("Composition Reason: a line, and a point. 1.2 Composition Score: 7.") == {
         "composition": {"reason": "a line, and a point", "score": 7}
     }
 
 
 def test_numbers_may_follow_a_blank_alone_and_reasons_may_hold_commas_and_colons() -> None:
-    found = told_attributes(REGULAR)
+    found = read_attributes(REGULAR)
     assert found["composition"] == {"reason": "the bed, seen from the side, fills the frame", "score": 7}
     assert found["subject_integrity"] == "fully complete"
-    assert told_attributes(
+    assert read_attributes(
         "1.1 Reason for Composition Score: two things: light, and shade, 1.2 Composition Score: 7"
     ) == {"composition": {"reason": "two things: light, and shade", "score": 7}}
 
 
 def test_what_is_no_value_stays_as_it_is_so_that_it_counts_as_unparsed() -> None:
-    assert told_attributes("2.5 Level Shot: perhaps, 2.3 Subject Clutter: ") == {"level_shot": "perhaps"}
-    assert told_attributes("1.2 Composition Score: high") == {"composition": {"score": "high"}}
+    assert read_attributes("2.5 Level Shot: perhaps, 2.3 Subject Clutter: ") == {"level_shot": "perhaps"}
+    assert read_attributes("1.2 Composition Score: high") == {"composition": {"score": "high"}}
     with pytest.raises(ValueError, match="not a whole number"):
         ATTRIBUTES["composition"].code({"score": "high"})
 
@@ -50,9 +50,9 @@ def test_what_is_no_value_stays_as_it_is_so_that_it_counts_as_unparsed() -> None
     "text", ["", "I like this image.", "The score of this image is 3.98.", None, 3, ["Level Shot: yes"]]
 )
 def test_other_texts_tell_no_attributes(text: object) -> None:
-    assert told_attributes(text) == {}
+    assert read_attributes(text) == {}
 
 
 @given(st.text())
 def test_no_text_breaks_the_reading(text: str) -> None:
-    assert isinstance(told_attributes(f"Level Shot: {text} Exposure: {text}"), dict)
+    assert isinstance(read_attributes(f"Level Shot: {text} Exposure: {text}"), dict)

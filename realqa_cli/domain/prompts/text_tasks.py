@@ -1,21 +1,18 @@
-"""What models are told that were not trained here: to reword a chain of thought, to sort numbers.
-
-One version of each, as in `prompts`, which has the words of the conversations that realqa trains on.
-"""
+"""Prompts without a photo: to reword a chain of thought, and to sort numbers."""
 
 from collections.abc import Sequence
 
-from realqa_cli.domain.prompts import Subject, about, final_sentence
+from realqa_cli.domain.prompts.conversations import Subject, about, final_sentence
 
 
 def rewrite_question(text: str, values: Sequence[str], numeral: str, subject: Subject = "image") -> str:
-    """Asks for `text`, a chain of thought, in other words that hold every one of its `values`."""
+    """The request for other words for `text`, a chain of thought, that keep every one of its `values`."""
     kept = "; ".join(values)
     request = (
         "Reword the following assessment of an image, so that it reads differently and says the same."
         " Change the sentences and how they are joined; keep every fact, every judgement and their order,"
         " add nothing, and give no other number."
-        f" Use each of these exactly as it stands here, as often as it stands here: {kept}."
+        f" Use each of these exactly as written here, as often as it is listed here: {kept}."
         " Answer with the reworded assessment alone, as one paragraph, which ends with exactly this sentence:"
     )
     return f"{about(request, subject)} {final_sentence(numeral)}\n\n{text}"

@@ -1,8 +1,8 @@
-"""What a model is asked that labels photos: the question, the form of its answer, and the one way to mend it.
+"""The prompt of models that label photos: the question, the schema of the answer, and the request to repair it.
 
-The ten attributes with their options (paper Sec. 3.1, App. Tab. 3), and on demand the three flags by which
-the paper left photos out (Sec. 3.1, "subtitle and watermark filtering and manual image stitching
-filtering"). The paper shows no prompt: the words are ours. Pure: no server, no file.
+The question covers the ten attributes with their options (paper Sec. 3.1, App. Tab. 3), and on demand the three
+flags by which the paper filtered photos (Sec. 3.1, "subtitle and watermark filtering and manual image stitching
+filtering"). The paper shows no prompt; the words are ours. Pure: no server, no file.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ SCREEN: dict[str, str] = {
     "watermark": "a logo, name or mark of an author, an app or a web site that was laid over the photo",
     "stitched": "several photos put together as one: a collage, a grid, a before-and-after pair",
 }
-"""The curation flags, each with what it means."""
+"""The curation flags and their definitions."""
 
-TEXTS: dict[str, tuple[str, str]] = {
+TEXT_PARTS: dict[str, tuple[str, str]] = {
     "subject_background": ("subject", "background"),
 }
-"""The parts of the attributes of free text."""
+"""The parts of the attributes that are free text."""
 
 _MEANING: dict[str, str] = {
     "composition": "How well the picture is arranged: balance, framing, lines, depth, use of space.",
@@ -39,8 +39,8 @@ _MEANING: dict[str, str] = {
 }
 
 
-def question(*, screen: bool = False) -> str:
-    """What is asked of every photo; with `screen` the curation flags too."""
+def annotation_question(*, screen: bool = False) -> str:
+    """The question about a photo; with `screen` it covers the curation flags too."""
     lines = [
         "You are an experienced judge of the quality and aesthetics of photos that people take with their"
         " phones. Look at this photo carefully and judge each of the attributes below by what is visible."
@@ -48,7 +48,7 @@ def question(*, screen: bool = False) -> str:
         " top. Be strict about flaws, and do not be neutral where the photo is not.",
         "",
     ]
-    lines += [f"- {attribute.key}: {_asked(attribute)}" for attribute in ATTRIBUTES.values()]
+    lines += [f"- {attribute.key}: {_description(attribute)}" for attribute in ATTRIBUTES.values()]
     if screen:
         lines += ["- screen: whether the photo has each of these, true or false:"]
         lines += [f"  - {flag}: {meaning}" for flag, meaning in SCREEN.items()]
@@ -60,7 +60,7 @@ def question(*, screen: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _asked(attribute: Attribute) -> str:
+def _description(attribute: Attribute) -> str:
     meaning = _MEANING[attribute.key]
     if attribute.kind == "rating":
         span = f"from {RATING_MIN} (very poor) to {RATING_MAX} (outstanding)"
@@ -75,20 +75,20 @@ def _asked(attribute: Attribute) -> str:
 
 
 def _form(screen: bool) -> dict[str, Any]:
-    """The answer with a word in place of every value."""
+    """An example of the answer, with a placeholder for every value."""
     form: dict[str, Any] = {}
     for key, attribute in ATTRIBUTES.items():
         if attribute.kind == "rating":
             form[key] = {"reason": "...", "score": f"{RATING_MIN}-{RATING_MAX}"}
         elif attribute.kind == "text":
-            form[key] = dict.fromkeys(TEXTS[key], "...")
+            form[key] = dict.fromkeys(TEXT_PARTS[key], "...")
         else:
             form[key] = "|".join(attribute.options)
     return form | ({"screen": dict.fromkeys(SCREEN, "true|false")} if screen else {})
 
 
 def response_format(*, screen: bool = False) -> dict[str, Any]:
-    """The same as a JSON schema, for servers that hold a model to one; strict, so everything is required."""
+    """The answer as a JSON schema, for servers that constrain a model to one; strict: every key is required."""
     schema = _object({key: _schema(attribute) for key, attribute in ATTRIBUTES.items()})
     if screen:
         flags = _object({flag: {"type": "boolean"} for flag in SCREEN})
@@ -100,12 +100,12 @@ def response_format(*, screen: bool = False) -> dict[str, Any]:
 def _schema(attribute: Attribute) -> dict[str, Any]:
     text = {"type": "string"}
     if attribute.kind == "rating":
-        # The reason comes first, so that the score follows from it. An enumeration is what every
-        # implementation of such schemas knows; bounds of numbers are not.
+        # The reason comes first, so that the score follows from it. Every implementation of JSON schemas knows
+        # enumerations; not all know bounds of numbers.
         score = {"type": "integer", "enum": list(range(RATING_MIN, RATING_MAX + 1))}
         return _object({"reason": text, "score": score})
     if attribute.kind == "text":
-        return _object(dict.fromkeys(TEXTS[attribute.key], text))
+        return _object(dict.fromkeys(TEXT_PARTS[attribute.key], text))
     return {"type": "string", "enum": list(attribute.options)}
 
 
@@ -118,8 +118,8 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def repair(flaws: Sequence[str]) -> str:
-    """What is said to an answer that cannot be used; there is one such turn."""
+def repair_request(flaws: Sequence[str]) -> str:
+    """The turn that follows an answer with these flaws; there is one such turn."""
     listed = "\n".join(f"- {flaw}" for flaw in flaws)
     return (
         f"That answer cannot be used:\n{listed}\n\nAnswer again with the whole JSON object, every key of the"
@@ -127,7 +127,7 @@ def repair(flaws: Sequence[str]) -> str:
     )
 
 
-def prompt_hash(*, screen: bool = False) -> str:
-    """``sha256:<16 hex digits>`` over everything that is asked, the schema and the repair included."""
-    told = [question(screen=screen), response_format(screen=screen), repair(["..."])]
-    return f"sha256:{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
+def annotation_prompt_hash(*, screen: bool = False) -> str:
+    """``sha256:<16 hex digits>`` of the whole prompt, including the schema and the request to repair."""
+    parts = [annotation_question(screen=screen), response_format(screen=screen), repair_request(["..."])]
+    return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"

@@ -1,8 +1,6 @@
-"""The words: what the models are asked and how their answers read. One version of each.
+"""The regular form of an answer: fixed texts and slots in turn (paper Sec. 3.3, format R3).
 
-Paper Sec. 3.3 (conversation formats) and App. B.3; where the paper shows its texts as pictures
-only, these are ours. An answer in the regular form is a sequence of fixed texts and slots, so
-that training writes, and decoding forces, the very same text.
+Training writes the form with every slot filled, and decoding forces the same fixed texts. Pure: no model, no file.
 """
 
 import re
@@ -10,90 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, Attribute, Level
+from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, RATING_MAX, RATING_MIN, Attribute, Level
+from realqa_cli.domain.prompts.conversations import FINAL_END, FINAL_PREFIX, REGULAR_END
 
-Subject = Literal["image", "video"]
 Order = Literal["high-first", "low-first"]
-
-DIRECT_QUESTION = "Rate the aesthetics and quality of this image briefly."
-"""Q1 of the paper: asks for the score alone."""
-
-DIRECT_PREFIX = "The score of this image is "
-"""How R1, the direct answer, begins; the numeral follows."""
-
-DIRECT_END = "."
-"""What follows the numeral in R1."""
-
-LEVEL_PREFIX = "The quality of this image is "
-"""How the answer to Q1 begins where a level (levels.py) stands for the score; the word follows."""
-
-LEVEL_END = "."
-"""What follows the level."""
-
-COT_QUESTION = "Rate the aesthetics and quality of this image step by step."
-"""Q2: asks for a chain of thought in natural language."""
-
-COT_REGULAR_QUESTION = "Rate the aesthetics and quality of this image step by step with the regular form."
-"""Q3: asks for a chain of thought in the regular form."""
-
-FINAL_PREFIX = "The final score is <"
-"""How the last sentence of both chains of thought begins; the numeral follows."""
-
-FINAL_END = ">."
-"""What follows the numeral at the end of a chain of thought."""
-
-REGULAR_END = "."
-"""What follows a regular form that ends an answer (stage 1)."""
-
-REGULAR_JOINT = "\n"
-"""What stands between the regular form and the final sentence (stage 2)."""
-
-MIX_QUESTION = "Describe all attributes of this image with the regular form."
-"""Stage 1, granularity "mix": all attributes in one conversation."""
-
-
-def about(text: str, subject: Subject) -> str:
-    """`text`, written about an image, for `subject` (the paper's Sec. 4.7: the word changes)."""
-    return text if subject == "image" else text.replace("image", subject)
-
-
-def direct_answer(numeral: str, subject: Subject = "image") -> str:
-    """The answer R1: "The score of this image is 3.99."."""
-    return about(DIRECT_PREFIX, subject) + numeral + DIRECT_END
-
-
-def level_answer(word: str, subject: Subject = "image") -> str:
-    """The answer in levels: "The quality of this image is good."."""
-    return about(LEVEL_PREFIX, subject) + word + LEVEL_END
-
-
-def final_sentence(numeral: str) -> str:
-    """The end of R2 and R3: "The final score is <3.99>."."""
-    return FINAL_PREFIX + numeral + FINAL_END
-
-
-def level_question(level: Level) -> str:
-    """Stage 1, granularity "levels": one level in a conversation."""
-    return f"Describe the {level}-level attributes of this image with the regular form."
-
-
-def attribute_question(attribute: Attribute) -> str:
-    """Stage 1, granularity "attributes": one attribute in a conversation."""
-    name = attribute.title.lower()
-    if attribute.kind == "rating":
-        return f"How good is the {name} of this image? Score it from 1 to 10."
-    if attribute.kind == "text":
-        return "What are the subject and the background of this image?"
-    options = [attribute.phrase(option) for option in attribute.options]
-    return f"What is the {name} of this image: {', '.join(options[:-1])} or {options[-1]}?"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in an answer that is to be filled.
+    """A gap in the form that an answer fills.
 
     key: "exposure", or "composition.score", "composition.reason", "subject_background.subject".
-    label: what stands before the colon.  place: the item's number within its level, from 1.
+    label: the words before the colon.  place: the number of the item within its level, from 1.
     """
 
     key: str
@@ -102,7 +28,7 @@ class Slot:
 
     @property
     def attribute(self) -> Attribute:
-        """The attribute that the slot is about."""
+        """The attribute that the slot belongs to."""
         return ATTRIBUTES[self.key.partition(".")[0]]
 
     @property
@@ -112,11 +38,11 @@ class Slot:
 
     @property
     def options(self) -> dict[str, str | int]:
-        """What may be written into the slot, each with the value that it stands for; {} for free text."""
+        """Every text that may fill the slot, with the value that it means; {} for free text."""
         if self.free:
             return {}
         if self.attribute.kind == "rating":
-            return {str(n): n for n in range(1, 11)}
+            return {str(n): n for n in range(RATING_MIN, RATING_MAX + 1)}
         return {self.attribute.phrase(option): option for option in self.attribute.options}
 
 
@@ -143,19 +69,19 @@ SLOTS: dict[str, Slot] = {slot.key: slot for slot in _slots()}
 
 
 def arrange(keys: Iterable[str], order: Order = "high-first") -> tuple[str, ...]:
-    """The slot keys in the order in which an answer gives them, each once.
+    """The slot keys in the order in which an answer states them, each once.
 
-    Raises KeyError for a key that is no slot.
+    Raises KeyError for an unknown key.
     """
     levels = list(LEVELS) if order == "high-first" else list(LEVELS)[::-1]
-    wanted = {SLOTS[key] for key in keys}
+    chosen = {SLOTS[key] for key in keys}
     return tuple(
-        slot.key for level in levels for slot in SLOTS.values() if slot in wanted and slot.attribute.level == level
+        slot.key for level in levels for slot in SLOTS.values() if slot in chosen and slot.attribute.level == level
     )
 
 
 def regular_form(keys: Sequence[str], *, numbered: bool = True) -> list[str | Slot]:
-    """An answer in the regular form: fixed texts and slots in turn, beginning with a text.
+    """An answer in the regular form: fixed texts and slots in turn, starting with a text.
 
     "1.2 Composition Score: " slot ", 1.4 Eye-Catching Score: " slot "\\n2.3 Subject Integrity: " ...
     An item keeps its number where others are left out. Levels are numbered in the order of `keys`.
@@ -184,19 +110,20 @@ _FINAL = re.compile(rf"\s*{re.escape(FINAL_PREFIX)}([^<>]*){re.escape(FINAL_END)
 
 
 def free_text(text: str) -> str:
-    """`text` as a slot of free text can hold it, so that an answer with it can be read back.
+    """`text` cleaned for a slot of free text, so that `read_form` can read the answer back.
 
-    One line; no angle brackets, which are the final score's and the chat templates'; no label with a
-    colon, which would begin the next item; no full stop at the end. "" where nothing is left.
+    The result is one line without angle brackets (they mark the final score and the special tokens of chat
+    templates), without a label and colon (they would start the next item) and without a full stop at the end. It
+    is "" where nothing remains.
     """
     line = re.sub(rf"\b({_LABELS})[\s:]*:", r"\1", " ".join(re.sub("[<>]", "", text).split()))
     return line.rstrip(" .")
 
 
 def slot_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """The text of every slot of the regular form that a label's `attributes` tell, from high to low.
+    """The text of every slot for which a label's `attributes` have a value, from the high level to the low one.
 
-    What is absent, null or empty is left out. Raises ValueError for a value that is none of the attribute's.
+    Absent, null and empty values are left out. Raises ValueError for a value that the attribute does not have.
     """
     texts: dict[str, str] = {}
     for key, attribute in ATTRIBUTES.items():
@@ -215,7 +142,7 @@ def slot_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
             texts |= _free(key, parts, "subject", "background")
     for key in [key for key in texts if key.endswith(".reason")]:
         if key.replace(".reason", ".score") not in texts:
-            del texts[key]  # a reason for nothing
+            del texts[key]  # a reason without its score
     return texts
 
 
@@ -224,16 +151,16 @@ def _free(key: str, parts: Mapping[str, Any], *names: str) -> dict[str, str]:
     for name in names:
         text = parts.get(name)
         if text is not None and not isinstance(text, str):
-            raise ValueError(f"{key}.{name}: {text!r} is no text")
+            raise ValueError(f"{key}.{name}: {text!r} is not a text")
         if text and (tidy := free_text(text)):
             found[f"{key}.{name}"] = tidy
     return found
 
 
 def read_form(answer: str) -> tuple[dict[str, str], str | None]:
-    """What stands in the slots of an answer in the regular form, by key, and the final numeral or None.
+    """The texts in the slots of an answer in the regular form, by key, and the final numeral or None.
 
-    The inverse of `fill` for texts that `free_text` made. An answer without the form gives ({}, None).
+    The inverse of `fill` for texts cleaned by `free_text`. An answer without the form gives ({}, None).
     """
     final = _FINAL.search(answer)
     form = answer[: final.start()] if final else answer.rstrip().removesuffix(REGULAR_END)
