@@ -10,7 +10,7 @@ from realqa_cli.cli.console import Reporter
 from realqa_cli.cli.delivery import OutputOptions
 from realqa_cli.cli.sinks import JsonLines
 from realqa_cli.errors import UsageError
-from realqa_cli.io.jsonl import Appender
+from realqa_cli.io.appender import Appender
 from realqa_cli.io.labels import STDIN, read_label_rows
 from realqa_cli.steps.annotate import label_studio
 from realqa_cli.steps.annotate.agreement import agreement

@@ -141,7 +141,7 @@ def build_cot(
     from realqa_cli.cli.build_cot_rewrite import Rewrites, of_rewriting
     from realqa_cli.cli.sinks import JsonLines
     from realqa_cli.datasets.labels import read_labels
-    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.io.appender import Appender
     from realqa_cli.io.labels import STDIN, read_label_rows
     from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
 

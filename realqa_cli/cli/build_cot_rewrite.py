@@ -12,7 +12,7 @@ from realqa_cli import __version__
 from realqa_cli.cli import options as o
 from realqa_cli.cli.console import Reporter
 from realqa_cli.errors import OutputError, UsageError
-from realqa_cli.io.jsonl import Appender
+from realqa_cli.io.appender import Appender
 from realqa_cli.io.manifest import Manifest, versions
 from realqa_cli.io.run_files import read_runs, write_runs
 

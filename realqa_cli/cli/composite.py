@@ -127,7 +127,7 @@ def apply(
     """Add `composite`, the weighted sum of the attributes, to each label; in the unit of the feedback."""
     from realqa_cli.cli.delivery import OutputOptions
     from realqa_cli.cli.sinks import JsonLines
-    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.io.appender import Appender
     from realqa_cli.io.labels import read_label_rows
     from realqa_cli.steps.composite import composite as step
     from realqa_cli.steps.composite.weights_file import read_weights

@@ -17,7 +17,8 @@ from realqa_cli.cli.sinks import Best, Clear, JsonLines, Nothing, Sink
 from realqa_cli.datasets import DatasetSelection
 from realqa_cli.datasets.items import dataset_items as items_of
 from realqa_cli.errors import UsageError
-from realqa_cli.io.jsonl import Appender, read_lines, write_atomic
+from realqa_cli.io.appender import Appender
+from realqa_cli.io.jsonl import read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_runs, write_runs
 from realqa_cli.io.sources import Item, count_sources, read_sources

@@ -19,7 +19,7 @@ from realqa_cli.errors import UsageError
 from realqa_cli.io.run_files import read_runs, write_runs
 
 if TYPE_CHECKING:
-    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.io.appender import Appender
     from realqa_cli.steps.sort_probe.sort_probe import Probe, ProbeSettings, TextModel
 
 EXAMPLES = """[b]Examples[/b]
@@ -82,7 +82,7 @@ def sort_probe(
     """Test whether models can sort decimals, without which they could hardly predict scores."""
     from realqa_cli.cli.sinks import JsonLines
     from realqa_cli.cli.views.sorting import SortingTable
-    from realqa_cli.io.jsonl import Appender
+    from realqa_cli.io.appender import Appender
     from realqa_cli.steps.sort_probe.sort_probe import ProbeSettings
 
     if json and table:

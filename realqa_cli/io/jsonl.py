@@ -1,238 +1,136 @@
-"""JSON Lines: read, write durably, resume, repair. The one place that knows how files fail.
+r"""JSON Lines files: read, serialise, replace atomically. `appender` adds durable appending.
 
-Reading yields a record or a `RecordError` for every line, with its number; nothing is dropped silently.
-Writing is valid UTF-8 whatever the records hold. File names that are not UTF-8 (Python reads them with lone
-surrogates) are written as JSON escapes, ``\\udc80`` to ``\\udcff`` for the bytes 80 to ff: pure ASCII, and
-`json.loads` followed by `os.fsencode` gives the name's bytes back.
+Reading yields a record or a `RecordError` for every line, with its number; no line is dropped silently. Files
+in UTF-8 (with or without BOM) and UTF-16 are read. NaN and infinities, which JSON does not have but many
+programs write, are read as null, with one warning per file.
 
-This module knows nothing of what the records mean; `Appender` is told by its `key`.
+Writing produces valid UTF-8 whatever the records hold. File names that are not UTF-8 (Python represents them
+with lone surrogates) are written as JSON escapes, ``\udc80`` to ``\udcff`` for the bytes 80 to ff: pure ASCII,
+and `json.loads` followed by `os.fsencode` returns the original bytes of the name.
+
+This module does not know what the records mean.
 """
 
+import codecs
 import json
+import logging
 import math
 import os
 import re
 import secrets
-import time
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
+
+import jsonlines
 
 from realqa_cli.errors import OutputError, RecordError, UsageError
 
-Key = Callable[[Mapping[str, Any]], Hashable | None]
-SYNC_SECONDS = 1.0  # between two fsyncs: a power cut costs at most the records of this long, SIGKILL none
+log = logging.getLogger("realqa")
 
-# Lone surrogates are no UTF-8; the others are, but many programs take them for line ends.
+# Lone surrogates are not valid UTF-8; the other characters are, but many programs treat them as line ends.
 _ESCAPED = re.compile("[\ud800-\udfff\u2028\u2029\x85]")
+_BOMS_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def read_lines(
     source: Path | IO[bytes] | IO[str], *, name: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
-    """(line number from 1, record or what is wrong with the line) for each line that is not blank.
+    """Yield (line number from 1, record or `RecordError`) for each line that is not blank.
 
-    Lazy: one line is in memory at a time. `name` stands in errors (default: the path or the stream's name).
-    A BOM and CRLF are fine. Invalid UTF-8 or JSON, NaN, infinities, duplicate keys and lines that are no
-    objects are errors. Raises `UsageError` when the file cannot be opened.
+    Lazy: one line is in memory at a time. `name` is used in errors (default: the path or the stream's name).
+    Invalid UTF-8 or JSON, duplicate keys and lines that are not objects are errors. Raises `UsageError` when
+    the file cannot be opened.
     """
     if isinstance(source, Path):
-        try:
-            stream = source.open("rb")
-        except (OSError, ValueError) as error:
-            what = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-            raise UsageError(what, where=str(source), remedy="check the path") from error
-        with stream:
+        with open_binary(source) as stream:
             yield from read_lines(stream, name=name or str(source))
         return
     name = name or str(getattr(source, "name", "<stream>"))
-    for number, line in enumerate(getattr(source, "buffer", source), 1):  # stdin is text over bytes
-        data = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
-        if data.strip():
-            try:
-                yield number, parse_line(data)
-            except RecordError as error:
-                error.where = f"{name}:{number}"
-                yield number, error
+    yield from records_of(text_lines(source), name)
+
+
+def records_of(lines: Iterable[bytes | str], name: str) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
+    """The same for lines that were read already; `name` is the file's, for errors."""
+    decoder = _Decoder()
+    counted = _Counted(lines)
+    reader = jsonlines.Reader(counted, loads=decoder.loads)
+    warned = False
+    while True:
+        try:
+            record = _read(reader)
+        except EOFError:
+            return
+        except RecordError as error:
+            error.where = f"{name}:{counted.number}"
+            yield counted.number, error
+            continue
+        if decoder.replaced and not warned:
+            warned = True
+            what = "NaN or Infinity is not valid JSON and is read as null (reported once per file)"
+            log.warning("%s:%d: %s", name, counted.number, what)
+        yield counted.number, record
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
-    """The object that one line holds. Raises `RecordError`, without a `where`."""
+    """The object on one line. Raises `RecordError`, without a `where`."""
     try:
-        record = _DECODER.decode(line.decode("utf-8-sig"))
-        if not isinstance(record, dict):
-            raise ValueError(f"a {type(record).__name__}, not an object")
-        "".join(record).encode("utf-8")  # values may hold lone surrogates, being file names; keys may not
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"no JSON object in UTF-8 ({error})", type="record") from error
-    return record
+        return _read(jsonlines.Reader([line], loads=_Decoder().loads))
+    except EOFError as error:  # a blank line
+        raise RecordError("not a JSON object (a blank line)", type="record") from error
 
 
 def dump_line(record: Mapping[str, Any]) -> str:
-    """One line of JSON, its line end left out, that UTF-8 can hold. Raises `ValueError` for NaN and inf."""
+    """The record as one line of JSON without its line end. Raises `ValueError` for NaN and infinities."""
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def text_lines(stream: IO[bytes] | IO[str]) -> Iterator[bytes | str]:
+    """The lines of a stream: bytes in UTF-8 or text, decoded where the stream is UTF-16.
+
+    PowerShell's ``>`` writes UTF-16 with a byte order mark.
+    """
+    lines: Iterator[bytes | str] = iter(getattr(stream, "buffer", stream))  # sys.stdin is text over bytes
+    first = next(lines, None)
+    if first is None:
+        return
+    encoding = _utf16_encoding(first) if isinstance(first, bytes) else None
+    every = chain([first], lines)
+    yield from every if encoding is None else _decoded(every, encoding)
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[IO[bytes]]:
+    """The open file. Raises `UsageError` where it cannot be opened."""
+    try:
+        stream = path.open("rb")
+    except (OSError, ValueError) as error:
+        what = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise UsageError(what, where=str(path), remedy="check the path") from error
+    with stream:
+        yield stream
 
 
 def write_atomic(path: Path, text: str) -> None:
     """Replace a file as a whole: a crash leaves the old text or the new one. Raises `OutputError`."""
     path = Path(os.path.realpath(path))  # through a symbolic link, not over it
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    with _writing(path), ExitStack() as cleanup:
+    with writing(path), ExitStack() as cleanup:
         cleanup.callback(temporary.unlink, missing_ok=True)
         with temporary.open("xb") as stream:
             stream.write(text.encode("utf-8"))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
-
-
-class Appender:
-    """A JSON Lines file that one process appends whole records to, and that a later run goes on with.
-
-        with Appender(path, key=lambda record: record.get("image")) as output:
-            if not output.take("a.jpg"):
-                output.append({"image": "a.jpg", "score": 3.98})
-
-    `resume` goes on after what is there; without it a non-empty file is refused, unless `overwrite` empties
-    it. `key` gives what makes two records the same work, as str, numbers and tuples of them; None for a
-    record that does not count as done, such as an error: it is tried again, and if it comes out the same it
-    is not written twice. A second writer is refused (by `<path>.lock`, which stays behind, empty).
-
-    `repaired` says in words what was mended of a last line that a crash had cut, or is None.
-    Entering raises `OutputError`; so does `append`, e.g. on a full disk, and then leaves only whole lines.
-    """
-
-    def __init__(
-        self, path: Path, *, resume: bool = True, overwrite: bool = False, key: Key = lambda record: None
-    ) -> None:
-        self.path = Path(os.path.realpath(path))  # one lock for a file, whatever link leads to it
-        self.resume, self.overwrite, self.key = resume, overwrite, key
-        self.repaired: str | None = None
-        self._done: Counter[bytes] = Counter()  # digests of keys; of whole lines for what does not count
-        self._end = 0  # the file's size in whole lines, bytes
-        self._synced = -math.inf
-
-    def __enter__(self) -> Self:
-        from filelock import FileLock, Timeout  # slow to import, and only writers need it
-
-        where = str(self.path)
-        if not self.path.parent.is_dir():  # filelock would create it
-            raise OutputError("its folder does not exist", where=where, remedy="create the folder")
-        if self.path.exists() and not self.path.is_file():
-            raise OutputError("this is not a regular file", where=where, remedy="choose another output")
-        with _writing(self.path), ExitStack() as opened:
-            try:  # flock, or its like on Windows: the system frees it with the process, none can be stale
-                opened.enter_context(FileLock(f"{where}.lock", timeout=0, thread_local=False))
-            except Timeout as error:
-                remedy = "wait until it ends, or choose another output"
-                raise OutputError("another run is writing this file", where=where, remedy=remedy) from error
-            self._stream = opened.enter_context(self.path.open("ab", buffering=0))
-            self._start()
-            self._opened = opened.pop_all()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        with self._opened:
-            self._sync()
-
-    def take(self, key: Hashable) -> bool:
-        """Whether a record with this key is there from earlier; each record answers for one item only."""
-        return self._take(_digest(key))
-
-    def append(self, record: Mapping[str, Any], *, sync: bool = False) -> bool:
-        """Write one record, with `sync` on disk; False where it does not count as done and is there."""
-        line = dump_line(record).encode("utf-8") + b"\n"
-        if self.key(record) is None and self._take(_digest(line)):
-            return False
-        self._write(line)
-        if sync or time.monotonic() - self._synced >= SYNC_SECONDS:
-            self._sync()
-        return True
-
-    def _take(self, digest: bytes) -> bool:
-        found = self._done[digest] > 0
-        if found:
-            self._done[digest] -= 1
-        return found
-
-    def _start(self) -> None:
-        """Count what is there, or clear it away. Raises `OutputError` rather than touch a foreign file."""
-        if not self.resume and not self.overwrite and self.path.stat().st_size:
-            remedy = "add --overwrite to empty it, or choose another output"
-            raise OutputError("the file is not empty", where=str(self.path), remedy=remedy)
-        if not self.resume:
-            self._stream.truncate(0)
-        with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                self._count(line, f"{self.path}:{number}")
-        _sync_folder(self.path.parent)
-
-    def _count(self, line: bytes, where: str) -> None:
-        try:
-            record = parse_line(line) if line.strip() else None
-        except RecordError as error:
-            # A stump of ours lacks its end and starts like a record; power cuts can leave NULs behind it.
-            if line.endswith(b"\n") or line.rstrip(b"\0")[:1] not in (b"{", b""):
-                remedy = "choose another output, or mend the line"
-                raise OutputError(f"this is no record: {error}", where=where, remedy=remedy) from error
-            self._stream.truncate(self._end)
-            self.repaired = f"cut off an incomplete last line, {len(line)} bytes, of an interrupted run"
-            return
-        self._end += len(line)
-        if not line.endswith(b"\n"):
-            line += b"\n"
-            self._write(b"\n")
-            self.repaired = "ended the last line of an interrupted run"
-        if record is not None:
-            key = self.key(record)
-            self._done[_digest(line if key is None else key)] += 1
-
-    def _write(self, line: bytes) -> None:
-        with _writing(self.path):
-            try:
-                left = memoryview(line)
-                while left:
-                    left = left[self._stream.write(left) :]
-                self._end += len(line)
-            except BaseException:  # an interrupt, too: half a line must not stay
-                self._stream.truncate(self._end)
-                raise
-
-    def _sync(self) -> None:
-        with _writing(self.path):
-            os.fsync(self._stream.fileno())
-        self._synced = time.monotonic()
-
-
-def _digest(value: Hashable) -> bytes:
-    """12 bytes for a value of any size: a million finished items take about 100 MB."""
-    return blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=12).digest()
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is not a finite number")
-    return number
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise ValueError(f"a key stands twice among {', '.join(repr(key) for key, _ in pairs[:12])}")
-    return record
-
-
-# The default decoder takes NaN, turns 1e999 into infinity, and keeps the last of two equal keys.
-_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite, object_pairs_hook=_no_duplicates)
+        sync_folder(path.parent)
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn the `OSError` of a block that writes `path` into an `OutputError`."""
     try:
         yield
     except OSError as error:
@@ -241,9 +139,92 @@ def _writing(path: Path) -> Iterator[None]:
         raise OutputError(what, where=str(path), remedy=remedy) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in the folder survive a power cut, where the system can."""
+def sync_folder(folder: Path) -> None:
+    """Make a new name in the folder survive a power cut, where the system supports it."""
     with suppress(OSError), ExitStack() as opened:  # Windows cannot open folders
         descriptor = os.open(folder, os.O_RDONLY)
         opened.callback(os.close, descriptor)
         os.fsync(descriptor)
+
+
+class _Counted:
+    """The lines, and the number of the one that was read last."""
+
+    def __init__(self, lines: Iterable[bytes | str]) -> None:
+        self.lines, self.number = lines, 0
+
+    def __iter__(self) -> Iterator[bytes | str]:
+        for line in self.lines:
+            self.number += 1
+            yield line
+
+
+class _Decoder:
+    """A strict JSON decoder for objects, except that NaN and infinities become null; `replaced` counts them.
+
+    The default decoder accepts NaN, turns 1e999 into infinity, and keeps the last of two equal keys.
+    """
+
+    def __init__(self) -> None:
+        self.replaced = 0
+        self._json = json.JSONDecoder(
+            parse_constant=self._finite, parse_float=self._finite, object_pairs_hook=_without_duplicates
+        )
+
+    def loads(self, text: str | bytes) -> dict[str, Any]:
+        """The object. Raises ValueError."""
+        try:
+            record = self._json.decode((text if isinstance(text, str) else text.decode()).lstrip("\ufeff"))
+        except RecursionError as error:
+            raise ValueError("maximum recursion depth exceeded") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"a {type(record).__name__}, not an object")
+        "".join(record).encode("utf-8")  # values may hold lone surrogates, being file names; keys may not
+        return record
+
+    def _finite(self, text: str) -> float | None:
+        number = float(text)
+        if math.isfinite(number):
+            return number
+        self.replaced += 1
+        return None
+
+
+def _read(reader: jsonlines.Reader) -> dict[str, Any]:
+    """The reader's next record. Raises `RecordError`, without a `where`, and EOFError."""
+    try:
+        return reader.read(type=dict, skip_empty=True)
+    except jsonlines.InvalidLineError as error:
+        raise RecordError(f"not a JSON object in UTF-8 ({error.__cause__ or error})", type="record") from error
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError(f"duplicate key among {', '.join(repr(key) for key, _ in pairs[:12])}")
+    return record
+
+
+def _utf16_encoding(first: bytes) -> str | None:
+    """The encoding by the byte order mark, or by the zeros of a first ASCII character."""
+    if first[:2] in _BOMS_16:
+        return _BOMS_16[first[:2]]
+    if len(first) > 1 and (first[0] == 0) != (first[1] == 0):
+        return "utf-16-be" if first[0] == 0 else "utf-16-le"
+    return None
+
+
+def _decoded(blocks: Iterable[bytes | str], encoding: str) -> Iterator[bytes | str]:
+    """Lines of text from blocks of bytes that were split at the byte 0a, inside or outside of a character."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    pending = ""
+    for block in blocks:
+        pending += decoder.decode(block if isinstance(block, bytes) else block.encode())
+        *whole, pending = pending.split("\n")
+        yield from whole
+    try:
+        pending += decoder.decode(b"", final=True)
+    except UnicodeDecodeError:  # half a character at the end of the file
+        pending += "\ufffd"
+    if pending:
+        yield pending

@@ -399,7 +399,7 @@ def test_a_release_with_a_bad_record_among_conversations_is_refused(tmp_path: Pa
     made.release(tmp_path)
     file = tmp_path / "realqa_test.jsonl"
     file.write_text(file.read_text() + "no json\n")
-    assert f"{file}:2: no JSON object" in refusal("realqa", tmp_path)
+    assert f"{file}:2: not a JSON object" in refusal("realqa", tmp_path)
     file.unlink()
     (tmp_path / "realqa_train.json").write_text("[{]")
     assert "realqa_train.json: cannot be read as JSON" in refusal("realqa", tmp_path)

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realqa_cli.errors import OutputError, RecordError, UsageError
-from realqa_cli.io import jsonl
-from realqa_cli.io.jsonl import Appender, dump_line, parse_line, read_lines, write_atomic
+from realqa_cli.io import appender
+from realqa_cli.io.appender import Appender
+from realqa_cli.io.jsonl import dump_line, parse_line, read_lines, write_atomic
 
 # Lone surrogates as Python makes them of file names that are not UTF-8: U+DC80 to U+DCFF.
 names = st.text(st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF))
@@ -79,13 +80,10 @@ def test_a_bad_line_is_an_error_that_names_it_and_the_next_is_read(path: Path) -
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (b'{"a": ', "no JSON object"),
+        (b'{"a": ', "not a JSON object"),
         (b"[1, 2]", "a list, not an object"),
         (b"3.5", "a float, not an object"),
         (b'{"a": "\xff"}', "can't decode byte 0xff"),
-        (b'{"score": NaN}', "NaN"),
-        (b'{"score": -Infinity}', "-Infinity"),
-        (b'{"score": 1e999}', "1e999"),
         (b'{"a": 1, "a": 2}', "'a'"),
         (b'{"deep": {"b": 1, "b": 2}}', "'b'"),
         (b'{"a": ' + b"[" * 200_000, "recursion"),
@@ -115,6 +113,42 @@ def test_lines_are_read_one_at_a_time() -> None:
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.jsonl.*No such file"):
         next(read_lines(tmp_path / "none.jsonl"))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_numbers_that_json_does_not_have_are_null_and_reported_once_a_file(
+    path: Path, number: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text(f'{{"image": "a.jpg", "deep": [{{"x": {number}}}]}}\n' * 3)
+    assert contents(path) == [{"image": "a.jpg", "deep": [{"x": None}]}] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}:1: NaN or Infinity is not valid JSON and is read as null (reported once per file)"
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_utf_16_is_read_as_powershell_writes_it(path: Path, encoding: str, end: str) -> None:
+    names = ["a.jpg", "Größe/写真.jpg", "\u0a0a\u010a.jpg", "b.jpg"]  # characters whose bytes hold 0a
+    text = "".join(json.dumps({"image": name}, ensure_ascii=False) + end for name in names)
+    path.write_bytes(text.encode(encoding))
+    assert contents(path) == [{"image": name} for name in names]
+    assert [record for _, record in read_lines(io.BytesIO(text.encode(encoding)))] == [
+        {"image": name} for name in names
+    ]
+
+
+@given(st.lists(records, min_size=1, max_size=3))
+def test_any_records_survive_utf_16(rows: list[dict[str, Any]]) -> None:
+    text = "".join(dump_line(row) + "\n" for row in rows)
+    assert [record for _, record in read_lines(io.BytesIO(text.encode("utf-16")))] == rows
+
+
+def test_utf_16_that_is_cut_keeps_its_whole_lines(path: Path) -> None:
+    path.write_bytes('{"a": 1}\n{"a": 2}'.encode("utf-16")[:-1])
+    (_, first), (number, error) = read_lines(path)
+    assert (first, number) == ({"a": 1}, 2)
+    assert isinstance(error, RecordError)
 
 
 # Writing a line
@@ -226,7 +260,7 @@ def test_a_link_to_the_file_is_the_file(path: Path, tmp_path: Path) -> None:
 def test_syncing_is_left_to_once_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     clock = iter([10.0, 10.0, 10.5, 11.1, 11.1, 12.0])
-    monkeypatch.setattr(jsonl.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(appender.time, "monotonic", lambda: next(clock))
     with Appender(path) as output:
         monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(path.read_bytes().count(b"\n")))
         for number in range(3):
@@ -301,10 +335,10 @@ def test_repair_says_what_it_did(path: Path) -> None:
     path.write_bytes(b'{"a": 1}\n{"a": ')
     with Appender(path) as output:
         assert output.repaired is not None
-        assert "incomplete last line, 6 bytes" in output.repaired
+        assert "removed an incomplete last line, 6 bytes" in output.repaired
     path.write_bytes(b'{"a": 1}')
     with Appender(path) as output:
-        assert output.repaired == "ended the last line of an interrupted run"
+        assert output.repaired == "completed the last line of an interrupted run"
 
 
 @pytest.mark.parametrize("tail", [bytes(4096), b'{"a": 2, "b' + bytes(100)])
@@ -327,7 +361,7 @@ def test_zeros_that_a_power_cut_leaves_are_cut_off(path: Path, tail: bytes) -> N
 )
 def test_a_file_that_is_not_ours_is_not_touched(path: Path, foreign: bytes) -> None:
     path.write_bytes(foreign)
-    with pytest.raises(OutputError, match=r"out\.jsonl:\d: this is no record"), Appender(path):
+    with pytest.raises(OutputError, match=r"out\.jsonl:\d: this line is not a record"), Appender(path):
         pass
     assert path.read_bytes() == foreign
 
@@ -341,7 +375,7 @@ def writer(path: Path, body: str) -> Iterator[subprocess.Popen[str]]:
     script = f"""
         import sys
         from pathlib import Path
-        from realqa_cli.io.jsonl import Appender
+        from realqa_cli.io.appender import Appender
         with Appender(Path(sys.argv[1])) as output:
             print("open", flush=True)
             {body}
@@ -379,7 +413,7 @@ def test_one_process_does_not_open_a_file_twice(path: Path) -> None:
 def test_an_appender_that_could_not_start_leaves_no_lock(path: Path) -> None:
     path.write_text("foreign\n")
     for _ in range(2):
-        with pytest.raises(OutputError, match="no record"), Appender(path):
+        with pytest.raises(OutputError, match="not a record"), Appender(path):
             pass
 
 
@@ -401,6 +435,19 @@ def test_a_killed_writer_has_lost_nothing_and_blocks_nobody(path: Path) -> None:
     assert len(contents(path)) in (len(said) + 1, len(said) + 2)  # one can be written and not yet said
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no lock that follows hard links")
+def test_a_second_writer_through_a_hard_link_is_refused(path: Path, tmp_path: Path) -> None:
+    path.touch()
+    os.link(path, tmp_path / "hard.jsonl")
+    with writer(path, "sys.stdin.readline()") as process:
+        with pytest.raises(OutputError, match="another run is writing this file"), Appender(tmp_path / "hard.jsonl"):
+            pass
+        process.communicate("\n")
+    with Appender(tmp_path / "hard.jsonl") as output:
+        output.append({"a": 1})
+    assert contents(path) == [{"a": 1}]
+
+
 # Failing disks and folders
 
 
@@ -410,7 +457,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_whole_lines_only(path: Path) ->
         import resource, sys
         from pathlib import Path
         from realqa_cli.errors import OutputError
-        from realqa_cli.io.jsonl import Appender
+        from realqa_cli.io.appender import Appender
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
         with Appender(Path(sys.argv[1])) as output:
             try:
@@ -435,10 +482,10 @@ def test_an_interrupt_leaves_whole_lines_only(path: Path) -> None:
 
     with Appender(path) as output:
         output.append({"a": 1})
-        sound, output._stream = output._stream, Interrupted(path, "ab")
-        with output._stream, pytest.raises(KeyboardInterrupt):
+        sound, output._file.stream = output._file.stream, Interrupted(path, "ab")
+        with output._file.stream, pytest.raises(KeyboardInterrupt):
             output.append({"a": 2})
-        output._stream = sound
+        output._file.stream = sound
     assert path.read_bytes() == b'{"a": 1}\n'
 
 
@@ -496,6 +543,6 @@ def test_a_link_is_written_through(path: Path, tmp_path: Path) -> None:
 
 def test_importing_the_module_is_light() -> None:
     heavy = "{'filelock', 'numpy', 'PIL', 'pydantic'}"
-    script = f"import sys, realqa_cli.io.jsonl; print(sorted({heavy} & set(sys.modules)))"
+    script = f"import sys, realqa_cli.io.appender; print(sorted({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

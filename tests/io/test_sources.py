@@ -231,7 +231,7 @@ def test_an_unreadable_line_is_an_error_that_names_it_and_the_run_goes_on() -> N
     first, error, last = read("in.jsonl")
     assert (first.name, error.name, last.name) == ("a.jpg", "in.jsonl:3", "a.jpg")
     assert error_of(error)["type"] == "record"
-    assert error_of(error)["message"].startswith("in.jsonl:3: no JSON object")
+    assert error_of(error)["message"].startswith("in.jsonl:3: not a JSON object")
 
 
 @pytest.mark.parametrize(

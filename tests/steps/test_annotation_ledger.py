@@ -114,7 +114,7 @@ def test_a_closed_ledger_takes_nothing(path: Path) -> None:
 def test_a_file_of_something_else_is_not_touched(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("hello\n")
-    with pytest.raises(OutputError, match="this is no record"), Ledger(path):
+    with pytest.raises(OutputError, match="this line is not a record"), Ledger(path):
         pass
     assert path.read_text() == "hello\n"
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from realqa_cli.errors import OutputError, RecordError
-from realqa_cli.io.jsonl import Appender, dump_line, parse_line, read_lines
+from realqa_cli.io.appender import Appender
+from realqa_cli.io.jsonl import dump_line, parse_line, read_lines
 
 SUFFIX = ".replies.jsonl"
 Turn = tuple[str, int]

@@ -1,0 +1,197 @@
+"""Append whole records to a JSON Lines file durably, resume after a crash, and refuse a second writer.
+
+This module does not know what the records mean: the `key` that an `Appender` is given decides what is the
+same work.
+"""
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import ExitStack
+from hashlib import blake2b
+from io import RawIOBase
+from pathlib import Path
+from typing import IO, Any, Self, cast
+
+import jsonlines
+
+from realqa_cli.errors import OutputError, RecordError
+from realqa_cli.io.jsonl import dump_line, parse_line, sync_folder, writing
+
+Key = Callable[[Mapping[str, Any]], Hashable | None]
+SYNC_SECONDS = 1.0
+"""Between two fsyncs: a power cut costs at most the records of this time; SIGKILL costs none."""
+
+_BUSY = "wait until it ends, or choose another output"
+
+
+class Appender:
+    """A JSON Lines file that one process appends whole records to, and that a later run continues.
+
+        with Appender(path, key=lambda record: record.get("image")) as output:
+            if not output.take("a.jpg"):
+                output.append({"image": "a.jpg", "score": 3.98})
+
+    `resume` continues after the records in the file; `overwrite` empties it instead. With neither, a file that
+    is not empty is refused. `key` returns what makes two records the same work, as str, numbers and tuples of
+    them, or None for a record that does not count as done, such as an error: the item is tried again, and an
+    identical record is not written twice.
+
+    A second writer is refused: by `<path>.lock`, which remains as an empty file, and by a lock on the file
+    itself, which also holds through a hard link. `repaired` describes what was repaired of a last line that a
+    crash had cut, or is None. Entering raises `OutputError`; so does `append`, for example on a full disk, and
+    then only whole lines remain in the file.
+    """
+
+    def __init__(
+        self, path: Path, *, resume: bool = True, overwrite: bool = False, key: Key = lambda record: None
+    ) -> None:
+        self.path = Path(os.path.realpath(path))  # one lock for a file, whatever link leads to it
+        self.resume, self.overwrite, self.key = resume, overwrite, key
+        self.repaired: str | None = None
+        self._done: Counter[bytes] = Counter()  # digests of keys, or of whole lines where the key is None
+
+    def __enter__(self) -> Self:
+        from filelock import FileLock, Timeout  # slow to import, and only writers need it
+
+        where = str(self.path)
+        if not self.path.parent.is_dir():  # filelock would create it
+            raise OutputError("its folder does not exist", where=where, remedy="create the folder")
+        if self.path.exists() and not self.path.is_file():
+            raise OutputError("this is not a regular file", where=where, remedy="choose another output")
+        with writing(self.path), ExitStack() as opened:
+            try:  # flock, or its equivalent on Windows: the system releases it when the process ends
+                opened.enter_context(FileLock(f"{where}.lock", timeout=0, thread_local=False))
+            except Timeout as error:
+                raise OutputError("another run is writing this file", where=where, remedy=_BUSY) from error
+            stream = opened.enter_context(self.path.open("ab", buffering=0))
+            if not _lock_inode(stream):
+                what = "another run is writing this file under another name"
+                raise OutputError(what, where=where, remedy=_BUSY)
+            self._file = _WholeLines(stream, self.path)
+            self._writer = jsonlines.Writer(cast(IO[bytes], self._file), dumps=dump_line)
+            self._start()
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        with self._opened:
+            self._file.sync()
+
+    def take(self, key: Hashable) -> bool:
+        """Whether a record with this key is there from an earlier run; each record counts for one item only."""
+        return self._take(_digest(key))
+
+    def append(self, record: Mapping[str, Any], *, sync: bool = False) -> bool:
+        """Write one record; with `sync` it is on disk when this returns.
+
+        False for a record that does not count as done and is in the file already.
+        """
+        if self.key(record) is None and self._take(_digest(dump_line(record).encode("utf-8") + b"\n")):
+            return False
+        self._writer.write(record)
+        self._file.sync(unless_within=0 if sync else SYNC_SECONDS)
+        return True
+
+    def _take(self, digest: bytes) -> bool:
+        found = self._done[digest] > 0
+        if found:
+            self._done[digest] -= 1
+        return found
+
+    def _start(self) -> None:
+        """Count the records that are there, or empty the file. Raises `OutputError` for a foreign file."""
+        if not self.resume and not self.overwrite and self.path.stat().st_size:
+            remedy = "add --overwrite to empty it, or choose another output"
+            raise OutputError("the file is not empty", where=str(self.path), remedy=remedy)
+        if not self.resume:
+            self._file.cut(0)
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                self._count(line, f"{self.path}:{number}")
+        sync_folder(self.path.parent)
+
+    def _count(self, line: bytes, where: str) -> None:
+        try:
+            record = parse_line(line) if line.strip() else None
+        except RecordError as error:
+            # An incomplete line of ours lacks its end and starts like a record; power cuts can leave NULs after it.
+            if line.endswith(b"\n") or line.rstrip(b"\0")[:1] not in (b"{", b""):
+                remedy = "choose another output, or repair the line"
+                raise OutputError(f"this line is not a record: {error}", where=where, remedy=remedy) from error
+            self._file.cut(self._file.end)
+            self.repaired = f"removed an incomplete last line, {len(line)} bytes, of an interrupted run"
+            return
+        self._file.end += len(line)
+        if not line.endswith(b"\n"):
+            line += b"\n"
+            self._file.write(b"\n")
+            self.repaired = "completed the last line of an interrupted run"
+        if record is not None:
+            key = self.key(record)
+            self._done[_digest(line if key is None else key)] += 1
+
+
+class _WholeLines(RawIOBase):
+    """A file to append to that never keeps part of a line: a write that fails is undone.
+
+    `end` is the file's size in whole lines, in bytes.
+    """
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self.stream, self.path, self.end = stream, path, 0
+        self._part = bytearray()
+        self._synced = -math.inf
+
+    def write(self, data: Any) -> int:
+        """Hold the data back until it ends a line, then write the line. Raises `OutputError`."""
+        self._part += data
+        if self._part.endswith(b"\n"):
+            line, self._part = bytes(self._part), bytearray()
+            self._write_line(line)
+        return len(data)
+
+    def cut(self, size: int) -> None:
+        """Shorten the file to `size` bytes."""
+        self.stream.truncate(size)
+
+    def sync(self, *, unless_within: float = 0) -> None:
+        """Bring what was written to the disk, unless that was done within the last seconds."""
+        if unless_within and time.monotonic() - self._synced < unless_within:
+            return
+        with writing(self.path):
+            os.fsync(self.stream.fileno())
+        self._synced = time.monotonic()
+
+    def _write_line(self, line: bytes) -> None:
+        with writing(self.path):
+            try:
+                left = memoryview(line)
+                while left:
+                    left = left[self.stream.write(left) :]
+                self.end += len(line)
+            except BaseException:  # including an interrupt: half a line must not remain
+                self.stream.truncate(self.end)
+                raise
+
+
+def _lock_inode(stream: IO[bytes]) -> bool:
+    """Lock the file itself, whatever its names; True also where the system has no such lock."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # Windows: the lock file is all there is
+        return True
+    try:
+        flock(stream, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _digest(value: Hashable) -> bytes:
+    """12 bytes for a value of any size: a million finished items take about 100 MB."""
+    return blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=12).digest()
