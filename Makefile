@@ -1,18 +1,27 @@
-# make demo   scores of the sample photos, from nothing but Python 3.11 or newer
-# make test   the test-suite          make lint   ruff and mypy          make docs   docs/
-# make bench  benchmarks/RESULTS.md: speed and memory side by side (python -m benchmarks --help)
+# make demo     scores of the sample photos, from nothing but Python 3.11 or newer
+# make test     the test suite              make quick    the same without the slow tests
+# make lint     ruff and mypy               make docs     the documentation site, in site/
+# make picture  docs/score.svg, the picture in the README
+# make bench    benchmarks/RESULTS.md: speed and memory (python -m benchmarks --help)
+# make package  wheel and source distribution, in dist/
 PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/ready
 PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
+# Options for pytest: `make test PYTEST=-x`. Files run in parallel, the tests of one file in order.
+PYTEST ?=
+JOBS   ?= 2
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test quick lint docs picture bench package clean
 
 demo: $(READY)
 	$(BIN)/realqa score examples/photos --table
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
+
+quick: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -21,16 +30,21 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/make_commands.py
+
+picture: $(READY)
 	$(BIN)/python docs/make_picture.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-clean:
-	rm -rf .venv
+package: $(READY)
+	$(BIN)/python -m build
 
-# pip itself comes first: dependency groups need pip 25.1. The stamp is written last, so a broken
-# installation is tried again.
+clean:
+	rm -rf .venv site dist
+
+# pip itself comes first: dependency groups need pip 25.1. The stamp is written last, so an interrupted
+# installation is repeated.
 $(READY): pyproject.toml constraints.txt
 	@echo "making .venv (once)"
 	$(PYTHON) -m venv .venv
