@@ -14,7 +14,7 @@ import time
 from dataclasses import astuple
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from killing import CONCURRENCY, Toll, kill_round, make_photos
 

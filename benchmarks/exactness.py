@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / folder) for folder in ("support", "decoding"))]
 
 import test_tree as t  # noqa: E402  the tests' own brute force and small models
 from small_models import write  # noqa: E402

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from made_conversations import cot, direct, load, photo, write_direct, write_lines
-from process import environment
+from process import ROOT, environment
 from safetensors.numpy import load_file
 from small_models import write
 from small_training import SMALL, _one_thread, log_of, settings  # noqa: F401  (pytest finds the fixture by its name)
@@ -243,7 +243,7 @@ def kill_after(sign: Path, files: list[Path], output: Path, how: TrainSettings) 
         "train([Path(p) for p in eval(sys.argv[2])], Path(sys.argv[3]), TrainSettings(**eval(sys.argv[4])),"
         " watch=lambda record, steps: time.sleep(0.05))"
     )
-    root = str(Path(__file__).resolve().parent.parent.parent)
+    root = str(ROOT)
     given = [root, repr([str(f) for f in files]), str(output), repr(vars(how))]
     process = subprocess.Popen([sys.executable, "-c", code, *given], env=environment())
     deadline = time.monotonic() + 120
