@@ -136,7 +136,7 @@ def _score_lines(
     if compare is None:
         yield from evaluate.evaluate(sample, settings)
     else:
-        again = join.anew() if join else None
+        again = join.unjoined_copy() if join else None
         other = read_predictions(_rows(compare, again), again)
         _tell(other, compare, talk, again)
         yield from evaluate.compare(sample, other, compare, settings)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realqa_cli.errors import UsageError
+from realqa_cli.io.columns import COLUMNS as COLUMNS
 
 if TYPE_CHECKING:
     from realqa_cli.datasets.contents import Dataset
@@ -30,9 +31,6 @@ DATASETS = {
 
 FILES = ("csv", "realqa")
 """Data sets that may be given as a file."""
-
-COLUMNS = ("image", "video", "mos", "mos_range", "split")
-"""What `--columns` can tell of a table."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
-"""Rows of a user's JSON Lines or CSV file or of a data set, and the join of two of these by image.
+"""Rows of a user's JSON Lines file or table, and the join of two such files by image.
 
 A row is one line with the place that it came from and the path that it is about. Two files are joined by
-resolved path, then by file name where that is unique; what fits nothing, or several, is an `ItemError`.
+resolved path, then by file name where that is unique; a row that matches none or several is an `ItemError`.
 
 This module looks at names and at whether files exist. It opens no photo.
 """
 
-import csv
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,19 +15,25 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from realqa_cli.errors import ItemError, RecordError, UsageError
+from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.jsonl import read_lines
-from realqa_cli.io.tables import SUBJECTS, read_range
+from realqa_cli.io.locate import comparable, file_name, locate
+from realqa_cli.io.numbers import with_numbers
+from realqa_cli.io.tables import Table
 
 STDIN = "-"
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
+
+_EXAMPLES = 2  # names of each side that `LabelIndex.explain` shows
 
 
 @dataclass(frozen=True)
 class LabelRow:
     """One line of a file.
 
-    where: ``file:line``.  name: what it is about, as a path that opens from the current folder if the file
-    exists; None for a row that names nothing.  record: the line's fields.  error: why there are none.
-    also: other file names that it is known by.
+    where: ``file:line``.  named: what the row is about, as a path that opens from the current folder if the
+    file exists; None for a row that names nothing.  record: the line's fields.  error: why there are none.
+    also: other file names of the same image.
     """
 
     where: str
@@ -41,17 +45,17 @@ class LabelRow:
 
     @property
     def name(self) -> str:
-        """What stands in messages and error records."""
+        """The name for messages and error records."""
         return self.where if self.named is None else self.named
 
     @cached_property
     def path(self) -> str | None:
-        """The resolved path, whether or not there is a file."""
-        return None if self.named is None else os.path.realpath(self.named)
+        """The resolved path, whether or not there is such a file."""
+        return None if self.named is None else comparable(self.named)
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The record's other fields."""
+        """The record's fields other than its image or video and its error."""
         return {key: value for key, value in self.record.items() if key not in ("image", "video", "error")}
 
     @property
@@ -59,30 +63,39 @@ class LabelRow:
         """Whether an earlier step left an error in place of a result."""
         return self.record.get("error") is not None
 
+    @property
+    def file_names(self) -> set[str]:
+        """The names without folders by which the image is known."""
+        return {file_name(self.named or ""), *map(file_name, self.also)}
+
 
 def read_label_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[LabelRow]:
-    """The rows of a .csv file, of a JSON Lines file of any name, or of ``-``, standard input.
+    """The rows of a table (.csv, .tsv, .xlsx), of a JSON Lines file of any name, or of ``-``, standard input.
 
     Raises `UsageError` for a file that cannot be read, has no column for the image, or holds no row.
     """
-    number = 0  # after the loop: there was none
-    if source.lower().endswith(".csv"):
-        lines: Iterable[tuple[int, dict[str, Any] | RecordError]] = _csv_lines(source)
-    else:
-        lines = read_lines((stdin or sys.stdin) if source == STDIN else Path(source), name=_called(source))
+    if source.lower().endswith(TABLE_SUFFIXES):
+        yield from _table_rows(source)
+        return
+    number = 0  # after the loop: there was no line
+    name = "<stdin>" if source == STDIN else source
     folder = "" if source == STDIN else os.path.dirname(source)
-    for number, line in lines:
-        where = f"{_called(source)}:{number}"
+    for number, line in read_lines((stdin or sys.stdin) if source == STDIN else Path(source), name=name):
+        where = f"{name}:{number}"
         if isinstance(line, RecordError):
             yield LabelRow(where, None, "image", {}, line)
         else:
             yield _row(line, folder, where)
     if number == 0:
-        raise UsageError("the file holds no records", where=_called(source), remedy="check that it is the right one")
+        raise UsageError("the file holds no records", where=name, remedy="check that it is the right one")
 
 
-def _called(source: str) -> str:
-    return "<stdin>" if source == STDIN else source
+def _table_rows(source: str) -> Iterator[LabelRow]:
+    table = Table.open(Path(source))
+    columns = ColumnMap(table, {}, needs_mos=False, remedy="rename one column to image")
+    folder = os.path.dirname(source)
+    for row in table.rows():
+        yield _row({columns.subject: columns.subject_of(row), **columns.fields(row)}, folder, row.where)
 
 
 def _row(record: dict[str, Any], folder: str, where: str) -> LabelRow:
@@ -90,51 +103,21 @@ def _row(record: dict[str, Any], folder: str, where: str) -> LabelRow:
     named = record.get(kind)
     if named is None and isinstance(record.get("images"), list) and len(record["images"]) == 1:
         named = record["images"][0]
+    record = with_numbers(record)
     if named is not None and (not isinstance(named, str) or not named or "\0" in named):
-        flaw = RecordError(f"{kind}: {named!r} is no path", type="record", where=where)
+        flaw = RecordError(f"{kind}: {str(named)[:80]!r} is not a path", type="record", where=where)
         return LabelRow(where, None, kind, record, flaw)
-    return LabelRow(where, None if named is None else resolve_beside(named, folder), kind, record)
+    return LabelRow(where, None if named is None else resolve_from(named, folder), kind, record)
 
 
-def resolve_beside(name: str, folder: str) -> str:
-    """`name`, given in a file in `folder`, as it opens from the current folder: seen from there, or as it is.
+def resolve_from(name: str, folder: str) -> str:
+    """`name`, given in a file in `folder`, as a path that opens from the current folder.
 
-    Where neither exists it is seen from `folder`, as the contract of relative paths has it.
+    Where no such file exists the path is relative to `folder`, as the contract of relative paths has it.
     """
-    joined = name if "://" in name else os.path.join(folder, name)
-    return name if not os.path.exists(joined) and os.path.exists(name) else joined
-
-
-def _csv_lines(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a CSV file with a header, in any case: `image`; `mos` and `mos_range` as numbers."""
-    try:
-        with open(source, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-            image = next((names[name] for name in SUBJECTS if name in names), None)
-            if image is None:
-                what = f"there is no column 'image' among: {', '.join(filter(None, names)) or 'none'}"
-                raise UsageError(what, where=source, remedy="name one column image")
-            for row in reader:
-                record: dict[str, Any] = {key: value for key, value in row.items() if key and value}
-                record["video" if image.lower() == "video" else "image"] = row[image]
-                for name, read in (("mos", _number), ("mos_range", read_range)):
-                    if name in names and row[names[name]]:
-                        record[name] = read(row[names[name]], f"{source}:{reader.line_num}")
-                yield reader.line_num, record
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        what = f"cannot be read as CSV ({getattr(error, 'strerror', None) or error})"
-        raise UsageError(what, where=source, remedy="check the path; CSV is read as UTF-8") from error
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"{text!r} is no number", where=where)
-    return value
+    if "://" in name:
+        return name
+    return locate(name, folder) or locate(name) or os.path.join(folder, name)
 
 
 class LabelIndex:
@@ -143,9 +126,8 @@ class LabelIndex:
     def __init__(self, rows: Iterable[LabelRow], *, name: str, elsewhere: Iterable[LabelRow] = ()) -> None:
         """`name` is the file's, for messages. A later row replaces an earlier one of the same path.
 
-        `elsewhere` are the rows of other splits, which `within` leaves out.
-
-        Rows of failed items are passed by. Raises `UsageError` for a line that is no record or has no image.
+        `elsewhere` are the rows of other splits, which `within` leaves out. Rows of failed items are ignored.
+        Raises `UsageError` for a line that is not a record or names no image.
         """
         self.name = name
         self.repeated = 0
@@ -153,43 +135,52 @@ class LabelIndex:
         for row in rows:
             if row.error or (row.path is None and not row.failed):
                 what = row.error.what if row.error else "this line names no image"
-                raise UsageError(what, where=row.where, remedy="mend or remove the line")
+                raise UsageError(what, where=row.where, remedy="correct or remove the line")
             if row.path is not None and not row.failed:
                 self.repeated += row.path in self._by_path
                 self._by_path[row.path] = row
         self._by_name: dict[str, list[str]] = {}
         for path, row in self._by_path.items():
-            for known_as in _file_names(row):
+            for known_as in row.file_names:
                 self._by_name.setdefault(known_as, []).append(path)
         self._taken: dict[str, str] = {}
         self.left_out = 0
         self._elsewhere = tuple(elsewhere)
         self._paths_elsewhere = {row.path for row in self._elsewhere}
-        self._names_elsewhere = {n for row in self._elsewhere for n in _file_names(row)} - self._by_name.keys()
+        self._names_elsewhere = {n for row in self._elsewhere for n in row.file_names} - self._by_name.keys()
 
     def __len__(self) -> int:
         return len(self._by_path)
 
-    def anew(self) -> "LabelIndex":
-        """The same rows, none of them joined to yet."""
+    def unjoined_copy(self) -> "LabelIndex":
+        """The same rows, none of them joined yet."""
         return LabelIndex(self._by_path.values(), name=self.name, elsewhere=self._elsewhere)
 
     def notes(self) -> list[str]:
-        """What a person should know of the two files, after the join."""
+        """What the summary says about the two files after the join."""
         notes = []
         if self.repeated:
-            what = "rows of images that come again later; the last one counts"
+            what = "images occur more than once; the last row of each is used"
             notes.append(f"{self.name}: {self.repeated} {what}")
         if self.left_out:
-            notes.append(f"left out as of other splits of {self.name}: {self.left_out}")
+            notes.append(f"left out as rows of other splits of {self.name}: {self.left_out}")
         return notes
 
+    def explain(self, rows: Iterable[LabelRow]) -> str:
+        """Why none of `rows` was found here, with examples of both sides' names."""
+        ours = ", ".join(row.name for row in [row for row in rows if row.path][:_EXAMPLES]) or "none"
+        theirs = ", ".join(row.name for row in [*self._by_path.values()][:_EXAMPLES]) or "none"
+        return (
+            f"no image was found in {self.name}: looked for equal paths, then for equal file names."
+            f" Names here: {ours}; names there: {theirs}"
+        )
+
     def within(self, rows: Iterable[LabelRow]) -> Iterator[LabelRow]:
-        """The rows but those of images of other splits, which `left_out` counts."""
+        """The rows except those of images of other splits, which `left_out` counts."""
         for row in rows:
-            named = row.path is not None and row.path not in self._by_path
-            by_name = named and not self._names_elsewhere.isdisjoint(_file_names(row))
-            if named and (row.path in self._paths_elsewhere or by_name):
+            unknown = row.path is not None and row.path not in self._by_path
+            by_name = unknown and not self._names_elsewhere.isdisjoint(row.file_names)
+            if unknown and (row.path in self._paths_elsewhere or by_name):
                 self.left_out += 1
             else:
                 yield row
@@ -207,20 +198,16 @@ class LabelIndex:
         if path not in self._by_path:
             path = self._by_file_name(row)
         if self._taken.setdefault(path, row.path) != row.path:
-            what = f"{self._taken[path]} and this one both go with {self._by_path[path].where}"
+            what = f"{self._taken[path]} and this one both match {self._by_path[path].where}"
             raise ItemError(what, type="ambiguous", where=row.name, remedy="give full paths in both files")
         return self._by_path[path]
 
     def _by_file_name(self, row: LabelRow) -> str:
-        name = os.path.basename(row.path or "")
-        found = self._by_name.get(name, [])
-        if not found:
+        name = file_name(row.named or "")
+        matches = self._by_name.get(name, [])
+        if not matches:
             raise ItemError(f"not in {self.name}", type="unmatched", where=row.name)
-        if len(found) > 1:
-            what = f"{len(found)} images in {self.name} are called {name}"
+        if len(matches) > 1:
+            what = f"{len(matches)} images in {self.name} are called {name}"
             raise ItemError(what, type="ambiguous", where=row.name, remedy="give full paths in both files")
-        return found[0]
-
-
-def _file_names(row: LabelRow) -> set[str]:
-    return {os.path.basename(row.path or ""), *row.also}
+        return matches[0]

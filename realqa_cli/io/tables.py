@@ -1,10 +1,10 @@
-"""Tables of a data set, row by row: CSV, TSV, Excel and JSON Lines, with the place of each row.
+"""Tables, row by row, with the place of each row: CSV, TSV, Excel and JSON Lines.
 
-Official tables are right or they are not the official ones: a missing column, a row of another length or a
-cell that is no number is a `UsageError` that names file and line, and no row is passed by.
+This is the one reader of tables: for data sets, labels and scores alike. A missing column, a row with too many
+or too few cells, or a cell that should be a number and is not, is a `UsageError` that names file and line; no
+row is skipped, except blank ones.
 """
 
-import csv
 import math
 import warnings
 import zlib
@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from realqa_cli.domain.scales import Scale
-from realqa_cli.errors import RecordError, UsageError
+from realqa_cli.errors import RecordError, UsageError, one_line
 from realqa_cli.io.jsonl import read_lines
+from realqa_cli.io.numbers import read_number
+from realqa_cli.io.separated import read_separated
 
-SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl")
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl", ".ndjson")
+_JSON_LINES = (".jsonl", ".ndjson")
 
 SUBJECTS = ("image", "image_name", "image_path", "path", "file", "file_name", "filename", "name", "video")
-"""Usual names of the column of a table that says what a row is about, in order of preference."""
+"""Usual names of the column that names a row's image or video, in order of preference."""
 
-_BROKEN: tuple[type[Exception], ...] = (  # what an archive of XML raises where it is damaged
+_BROKEN: tuple[type[Exception], ...] = (  # what openpyxl raises for damaged archives of XML
     *(OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError),
     *(EOFError, SyntaxError, BadZipFile, zlib.error),
 )
@@ -48,14 +50,11 @@ class TableRow:
         return text
 
     def number(self, column: str, low: float = -math.inf, high: float = math.inf) -> float:
-        """A finite number from `low` to `high`. Raises `UsageError`."""
+        """A finite number from `low` to `high`, also with a decimal comma. Raises `UsageError`."""
         text = self.text(column)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise UsageError(f"{column}: {text!r} is no number", where=self.where, remedy="correct the table")
+        value = read_number(text)
+        if value is None:
+            raise UsageError(f"{column}: {text!r} is not a number", where=self.where, remedy="correct the table")
         if not low <= value <= high:
             what = f"{column}: {text} is outside {low:g}-{high:g}"
             raise UsageError(what, where=self.where, remedy="check that it is the right table")
@@ -64,9 +63,9 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was opened, to be read once.
+    """An open table, to be read once.
 
-    columns: the names in its first line; of equal ones the later are ``NAME.1``, ``NAME.2``.
+    columns: the names in its first line; repeated names become ``NAME.1``, ``NAME.2``.
     """
 
     file: Path
@@ -76,7 +75,7 @@ class Table:
     @classmethod
     def open(cls, file: Path) -> "Table":
         """Raises `UsageError` for a table that cannot be read or is empty."""
-        if file.suffix.lower() == ".jsonl":
+        if file.suffix.lower() in _JSON_LINES:
             records = _records(file)
             first = next(records)
             return cls(file, tuple(first[1]), chain([first], records))
@@ -86,9 +85,9 @@ class Table:
 
     def column(self, name: str) -> str:
         """The column `name`, in any case, as the table writes it. Raises `UsageError` that lists them."""
-        alike = [column for column in self.columns if _plain(column) == _plain(name)]
+        alike = [column for column in self.columns if plain_name(column) == plain_name(name)]
         found = name if name in alike else next(iter(alike), None)
-        known = f"those there are: {', '.join(self.columns)}"
+        known = f"its columns are: {', '.join(self.columns)}"
         if found is None:
             raise UsageError(f"there is no column {name!r}", where=str(self.file), remedy=known)
         if len(alike) > 1 or f"{found}.1" in self.columns:
@@ -97,43 +96,41 @@ class Table:
         return found
 
     def rows(self, *needed: str) -> Iterator[TableRow]:
-        """All rows; the `needed` columns stand under the names asked for, however the table writes them.
+        """All rows; the cells of the `needed` columns have those names as keys, however the table writes them.
 
         Raises `UsageError` for a missing column, a row that does not fit, and a table without rows.
         """
-        asked = {self.column(name): name for name in needed}
+        renamed = {self.column(name): name for name in needed}
         number = 0
         for number, cells in self._numbered:
-            own = {asked.get(name, name): cell for name, cell in cells.items()}
-            yield TableRow(f"{self.file}:{number}", own)
+            yield TableRow(f"{self.file}:{number}", {renamed.get(name, name): cell for name, cell in cells.items()})
         if number == 0:
-            raise UsageError("the table has no rows", where=str(self.file), remedy="download it again")
+            raise UsageError("the table has no rows", where=str(self.file), remedy="check that it is the right one")
 
 
-def read_range(text: str, where: str) -> list[float]:
-    """``1-5``, ``1 5`` or ``[1, 5]`` as [lowest, highest]. Raises `UsageError`."""
-    try:
-        return list(Scale.parse(text))
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a range such as 1-5", where=where) from error
-
-
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name in lower case with underscores for spaces, by which columns are compared."""
     return name.casefold().replace(" ", "_")
 
 
 def _fitting(file: Path, columns: Sequence[str], lines: Iterator[_Numbered]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The cells by column. Empty cells beyond the last column, as a trailing delimiter makes them, are ignored."""
+    unnamed = len(columns) - len("".join((name and "x") or " " for name in columns).rstrip())
     for number, cells in lines:
-        if len(cells) != len(columns):
-            what = f"the row has {len(cells)} cells and the table {len(columns)} columns"
-            raise UsageError(what, where=f"{file}:{number}", remedy="quote names that hold a comma")
-        yield number, dict(zip(columns, cells, strict=True))
+        row = [*cells]
+        while len(row) > len(columns) and row[-1] in (None, ""):
+            row.pop()
+        row += [""] * min(unnamed, len(columns) - len(row))
+        if len(row) != len(columns):
+            what = f"the row has {len(row)} cells and the table {len(columns)} columns"
+            raise UsageError(what, where=f"{file}:{number}", remedy="quote cells that hold the delimiter")
+        yield number, dict(zip(columns, row, strict=True))
 
 
 def _header(cells: Sequence[Any], file: Path) -> tuple[str, ...]:
     names = ["" if cell is None else str(cell).strip() for cell in cells]
     if not any(names):
-        raise UsageError("the table is empty", where=str(file), remedy="download it again")
+        raise UsageError("the table is empty", where=str(file), remedy="check that it is the right one")
     seen: Counter[str] = Counter()
     unique = []
     for name in names:
@@ -144,35 +141,17 @@ def _header(cells: Sequence[Any], file: Path) -> tuple[str, ...]:
 
 def _lines(file: Path) -> Iterator[_Numbered]:
     """All rows that are not blank, the header first."""
-    lines = _sheet(file) if file.suffix.lower() == ".xlsx" else _separated(file)
+    lines = _sheet(file) if file.suffix.lower() == ".xlsx" else read_separated(file, SUBJECTS)
     return ((number, cells) for number, cells in lines if any(cell not in (None, "") for cell in cells))
 
 
-def _separated(file: Path) -> Iterator[_Numbered]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=_delimiter(first), strict=True)
-            for cells in reader:
-                yield reader.line_num, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        what = f"cannot be read as CSV ({getattr(error, 'strerror', None) or error})"
-        raise UsageError(what, where=str(file), remedy="check the path; CSV is read as UTF-8") from error
-
-
-def _delimiter(header: str) -> str:
-    """A comma, or what stands in its place: spreadsheets write semicolons in some countries, or tabs."""
-    return next((mark for mark in (",", "\t", ";") if mark in header), ",")
-
-
 def _sheet(file: Path) -> Iterator[_Numbered]:
-    """The rows of an Excel file's first sheet; formulas by the values that were stored with them."""
+    """The rows of an Excel file's first sheet; formulas by their stored values."""
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        with warnings.catch_warnings():  # of styles that it does not know
+        with warnings.catch_warnings():  # about styles that openpyxl does not know
             warnings.simplefilter("ignore")
             book = load_workbook(file, read_only=True, data_only=True)
             try:
@@ -180,10 +159,10 @@ def _sheet(file: Path) -> Iterator[_Numbered]:
             finally:
                 book.close()
     except (*_BROKEN, InvalidFileException) as error:
-        what = f"cannot be read as an Excel file ({' '.join(str(error).split())[:200]})"
+        what = f"cannot be read as an Excel file ({one_line(error, 200)})"
         raise UsageError(what, where=str(file), remedy="download it again") from error
     width = next((len(row) for row in rows), 0)
-    for number, row in enumerate(rows, 1):  # spreadsheets leave out empty cells at the end of a row
+    for number, row in enumerate(rows, 1):  # spreadsheets omit empty cells at the end of a row
         yield number, (*row, *[None] * (width - len(row)))
 
 
@@ -191,7 +170,7 @@ def _records(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     number = 0
     for number, record in read_lines(file):
         if isinstance(record, RecordError):
-            raise UsageError(record.what, where=record.where, remedy="mend or remove the line")
+            raise UsageError(record.what, where=record.where, remedy="correct or remove the line")
         yield number, record
     if number == 0:
         raise UsageError("the table is empty", where=str(file), remedy="check that it is the right one")

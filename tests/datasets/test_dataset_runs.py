@@ -95,7 +95,7 @@ def test_predictions_are_evaluated_against_a_data_set_whose_photos_are_elsewhere
     assert (whole.code, part.code) == (0, 0)
     assert (whole.records[0]["n"], part.records[0]["n"]) == (10, 8)
     assert part.records[0]["value"] == pytest.approx(1 - 6 * 4 / (8 * 63))
-    assert part.said == [f"realqa: left out as of other splits of {folder}: 2"]
+    assert part.said == [f"realqa: left out as rows of other splits of {folder}: 2"]
     compared = realqa(
         *command,
         "--split",
@@ -154,7 +154,7 @@ def test_labels_become_conversations_with_the_data_sets_scores(realqa: Realqa, t
     assert (ran.code, line["images"]) == (0, [str(tmp_path / "ava/images/953958.jpg")])
     assert line["messages"][1]["content"] == f"The score of this image is {mean:.2f}."
     assert line["mos_range"] == [1, 10]
-    assert f"realqa: left out as of other splits of {tmp_path / 'ava'}: 1" in ran.said
+    assert f"realqa: left out as rows of other splits of {tmp_path / 'ava'}: 1" in ran.said
 
 
 def test_any_table_is_scored_with_its_columns_named(realqa: Realqa, tmp_path: Path) -> None:

@@ -302,18 +302,18 @@ ROW = "0.jpg,0,0,0,0,1,100,{mos},0.5,test\n"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "the table is empty; download it again"),
-        (f"{HEADER}\n", "the table has no rows; download it again"),
+        ("", "the table is empty; check that it is the right one"),
+        (f"{HEADER}\n", "the table has no rows; check that it is the right one"),
         (
             "image_name,MOS\na.jpg,3\n",
             "neither a column 'set' nor 'MOS_zscore' tells whether MOS is 0-100 or 1-5",
         ),
         (
             "image,MOS,set\na.jpg,3,test\n",
-            "there is no column 'image_name'; those there are: image, MOS, set",
+            "there is no column 'image_name'; its columns are: image, MOS, set",
         ),
-        (f"{HEADER}\n{ROW.format(mos='good')}", ":2: MOS: 'good' is no number; correct the table"),
-        (f"{HEADER}\n{ROW.format(mos='nan')}", ":2: MOS: 'nan' is no number"),
+        (f"{HEADER}\n{ROW.format(mos='good')}", ":2: MOS: 'good' is not a number; correct the table"),
+        (f"{HEADER}\n{ROW.format(mos='nan')}", ":2: MOS: 'nan' is not a number"),
         (f"{HEADER}\n{ROW.format(mos='')}", ":2: the row has no MOS"),
         (
             f"{HEADER}\n{ROW.format(mos='101')}",
@@ -321,7 +321,7 @@ ROW = "0.jpg,0,0,0,0,1,100,{mos},0.5,test\n"
         ),
         (f"{HEADER}\n{ROW.format(mos='3,5')}", ":2: the row has 11 cells and the table 10 columns"),
         (f'{HEADER}\n"0.jpg', "cannot be read as CSV (unexpected end of data)"),
-        (f"{HEADER}\n{ROW}".encode("utf-16"), "cannot be read as CSV ("),
+        (f"{HEADER}\n{ROW.format(mos=101)}".encode("utf-16"), ":2: MOS: 101 is outside 0-100"),
     ],
 )
 def test_a_table_that_is_not_the_official_one_is_refused_by_line(tmp_path: Path, text: str | bytes, words: str) -> None:
@@ -343,7 +343,7 @@ def test_a_byte_order_mark_other_line_ends_and_blank_lines_do_not_matter(tmp_pat
     [
         ([["x.jpg", 1, 1, 1, 1, 1]], "there is no column 'Sharpness'"),
         ([], "the table has no rows"),
-        ([["x.jpg", "high", 1, 1, 1, 1, 1]], ":2: MOS: 'high' is no number"),
+        ([["x.jpg", "high", 1, 1, 1, 1, 1]], ":2: MOS: 'high' is not a number"),
         ([["x.jpg", 50, 1, 1, 1, 1, None]], ":2: the row has no Sharpness"),
         ([[None, 50, 1, 1, 1, 1, 1]], ":2: the row has no Image name"),
     ],
@@ -408,15 +408,15 @@ def test_a_release_with_a_bad_record_among_conversations_is_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"mos": "Quality"}, "there is no column 'Quality'; those there are: image, mos"),
+        ({"mos": "Quality"}, "there is no column 'Quality'; its columns are: image, mos"),
         ({"mos_range": "wide"}, "there is no column 'wide'"),
         ({"mos_range": "5-1"}, "there is no column '5-1'"),
         ({"mos_range": "1-2"}, "t.csv:2: mos: 3 is outside 1-2"),
         (
             {"tag": "image"},
-            "--columns: 'tag' is nothing that a column can be; use some of: image, video, mos",
+            "--columns: unknown key 'tag'; use some of: image, video, mos",
         ),
-        ({"image": "image", "video": "mos"}, "--columns: names both image and video"),
+        ({"image": "image", "video": "mos"}, "--columns: both image and video are given"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(tmp_path: Path, columns: dict[str, str], words: str) -> None:
@@ -430,7 +430,7 @@ def test_a_table_that_says_nothing_of_scores_or_names_asks_for_them(tmp_path: Pa
     assert "there is no column 'image'; name it by --columns image=COLUMN" in refusal("csv", file)
     assert "there is no column 'mos'; name it by --columns mos=COLUMN" in refusal("csv", file, image="photo")
     made.table(tmp_path / "u.csv", ("image", "mos"), ["a.jpg", 3])
-    assert "not one table here but 2 (t.csv, u.csv)" in refusal("csv", tmp_path)
+    assert "expected one table here, found 2 (t.csv, u.csv)" in refusal("csv", tmp_path)
     with pytest.raises(UsageError, match="--columns: is for --dataset csv: ava has its own"):
         DatasetSelection("ava", columns={"mos": "x"}).check()
 

@@ -1,4 +1,4 @@
-"""Two files about the same images find each other: by path, then by unique file name, never by guessing."""
+"""Labels: rows of files and tables, and the join by path, then by unique file name, without guessing."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def rows(file: str) -> list[LabelRow]:
     return list(read_label_rows(file))
 
 
-def test_paths_in_a_file_are_seen_from_its_folder_then_from_here(tmp_path: Path, monkeypatch: Any) -> None:
+def test_paths_are_relative_to_the_files_folder_then_to_the_current_one(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     for photo in ("data/a.jpg", "b.jpg"):
         Path(photo).parent.mkdir(exist_ok=True)
@@ -36,7 +36,7 @@ def test_paths_in_a_file_are_seen_from_its_folder_then_from_here(tmp_path: Path,
     assert rows(file)[1].path == os.path.realpath("b.jpg")
 
 
-def test_the_same_image_is_found_whatever_the_way_to_it(tmp_path: Path) -> None:
+def test_the_same_image_is_found_by_any_path_to_it(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").touch()
     (tmp_path / "link.jpg").symlink_to(tmp_path / "photos" / "a.jpg")
@@ -46,7 +46,7 @@ def test_the_same_image_is_found_whatever_the_way_to_it(tmp_path: Path) -> None:
         assert truth.find(row).record["mos"] == 3
 
 
-def test_a_unique_file_name_will_do_and_one_that_is_not_is_ambiguous(tmp_path: Path) -> None:
+def test_a_unique_file_name_matches_and_a_repeated_one_is_ambiguous(tmp_path: Path) -> None:
     names = ["x/a.jpg", "x/b.jpg", "y/b.jpg"]
     truth = join(write(tmp_path / "mos.jsonl", *({"image": name, "mos": 1} for name in names)))
     a, b, c = rows(write(tmp_path / "labels.jsonl", *({"image": f"z/{n}.jpg"} for n in "abc")))
@@ -60,15 +60,15 @@ def test_a_unique_file_name_will_do_and_one_that_is_not_is_ambiguous(tmp_path: P
     assert truth.unused == 2
 
 
-def test_two_images_cannot_share_one_row(tmp_path: Path) -> None:
+def test_two_images_cannot_be_joined_to_one_row(tmp_path: Path) -> None:
     truth = join(write(tmp_path / "mos.jsonl", {"image": "a.jpg", "mos": 1}))
     first, second = rows(write(tmp_path / "l.jsonl", {"image": "x/a.jpg"}, {"image": "y/a.jpg"}))
     assert truth.find(first) == truth.find(first)
-    with pytest.raises(ItemError, match="both go with"):
+    with pytest.raises(ItemError, match="both match"):
         truth.find(second)
 
 
-def test_later_rows_replace_earlier_ones_and_failed_ones_say_nothing(tmp_path: Path) -> None:
+def test_later_rows_replace_earlier_ones_and_failed_ones_are_ignored(tmp_path: Path) -> None:
     failed = {"image": "a.jpg", "error": {"type": "x", "message": "y"}}
     file = write(tmp_path / "mos.jsonl", {"image": "a.jpg", "mos": 1}, {"image": "a.jpg", "mos": 2}, failed)
     truth = join(file)
@@ -83,14 +83,7 @@ def test_a_csv_file_gives_the_same_rows(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     a, b, c = rows(str(file))
-    assert a.record == {
-        "Image": "a.jpg",
-        "image": "a.jpg",
-        "MOS": "3.5",
-        "mos": 3.5,
-        "mos_range": [1, 5],
-        "note": "fine",
-    }
+    assert a.record == {"image": "a.jpg", "mos": 3.5, "mos_range": [1, 5], "note": "fine"}
     assert "mos" not in b.record
     assert c.record["mos_range"] == [0, 100]
     assert a.where == f"{file}:2"
@@ -99,12 +92,12 @@ def test_a_csv_file_gives_the_same_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name2,mos\na.jpg,1\n", "no column 'image' among: name2, mos"),
-        ("image,mos\na.jpg,good\n", "'good' is no number"),
-        ("image,mos\na.jpg,nan\n", "'nan' is no number"),
+        ("name2,mos\na.jpg,1\n", "there is no column 'image'; rename one column to image; its columns are: name2, mos"),
+        ("image,mos\na.jpg,good\n", "mos.csv:2: mos: 'good' is not a number"),
+        ("image,mos\na.jpg,1\n,2\n", "mos.csv:3: the row has no image"),
         ("image,mos,mos_range\na.jpg,1,5-1\n", "'5-1' is not a range"),
-        ("image,mos\n", "holds no records"),
-        ("", "no column 'image'"),
+        ("image,mos\n", "the table has no rows"),
+        ("", "the table is empty"),
     ],
 )
 def test_a_csv_file_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:
@@ -112,6 +105,35 @@ def test_a_csv_file_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, t
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=words.replace("[", r"\[")):
         list(read_label_rows(str(file)))
+
+
+def test_backslashes_are_separators_and_accents_compare_equal(tmp_path: Path) -> None:
+    names = ["images\\a.jpg", "C:\\photos\\b.jpg", "Gr\u00f6\u00dfe.jpg"]
+    truth = join(write(tmp_path / "mos.jsonl", *({"image": name, "mos": i} for i, name in enumerate(names))))
+    here = write(tmp_path / "labels.jsonl", *({"image": name} for name in ("a.jpg", "x/b.jpg", "Gro\u0308\u00dfe.jpg")))
+    assert [truth.find(row).record["mos"] for row in rows(here)] == [0, 1, 2]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").touch()
+    assert rows(str(tmp_path / "mos.jsonl"))[0].named == str(tmp_path / "images" / "a.jpg")
+
+
+def test_a_name_with_a_backslash_is_taken_literally_where_there_is_such_a_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in\\a.jpg", "in/a.jpg"):
+        (tmp_path / name).touch()
+    assert rows(write(tmp_path / "x.jsonl", {"image": "in\\a.jpg"}))[0].named == str(tmp_path / "in\\a.jpg")
+
+
+@pytest.mark.parametrize(("text", "number"), [("3.9", 3.9), ("4,20", 4.2), (" 4 ", 4), ("NA", None), ("good", "good")])
+def test_a_mos_that_is_text_is_read_as_a_number(tmp_path: Path, text: str, number: object) -> None:
+    (row,) = rows(write(tmp_path / "x.jsonl", {"image": "a.jpg", "mos": text, "mos_range": "1-5"}))
+    assert (row.record["mos"], row.record["mos_range"]) == (number, [1, 5])
+
+
+def test_a_join_that_finds_nothing_is_explained_with_names_of_both_sides(tmp_path: Path) -> None:
+    truth = join(write(tmp_path / "mos.jsonl", *({"image": f"/data/{i}.png", "mos": 1} for i in range(3))))
+    explained = truth.explain(rows(write(tmp_path / "p.jsonl", *({"image": f"/photos/{i}.jpg"} for i in range(3)))))
+    assert "Names here: /photos/0.jpg, /photos/1.jpg; names there: /data/0.png, /data/1.png" in explained
 
 
 def test_a_bad_line_is_a_row_with_an_error_and_in_a_join_it_is_refused(tmp_path: Path) -> None:
@@ -137,7 +159,7 @@ def test_standard_input_and_files_of_any_name_are_json_lines(tmp_path: Path) -> 
 def test_missing_and_empty_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         list(read_label_rows(str(tmp_path / "none.jsonl")))
-    with pytest.raises(UsageError, match="cannot be read as CSV"):
+    with pytest.raises(UsageError, match="cannot be read"):
         list(read_label_rows(str(tmp_path / "none.csv")))
     with pytest.raises(UsageError, match="holds no records"):
         list(read_label_rows(write(tmp_path / "empty.jsonl")))
