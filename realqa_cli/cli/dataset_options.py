@@ -29,8 +29,8 @@ DatasetOption = Annotated[str | None, dataset_of("SOURCES")]
 _SPLIT = "Only this split of the data set: train, validation or test, or as it calls them itself."
 Split = Annotated[str | None, option(OUTPUT, "--split", metavar="NAME", help=_SPLIT)]
 _COLUMNS = (
-    "What is what in the table of --dataset csv: image=name,mos=MOS,split=set,mos_range=0-100 for example"
-    " (video= for image=; mos_range is a column or a range). The rest is found by its usual name."
+    "Columns of a table, for example image=name,mos=MOS,split=set,mos_range=0-100 (video= for image=;"
+    " mos_range is a column or a range). Others are found by their usual names. Implies --dataset csv."
 )
 Columns = Annotated[
     str | None, option(OUTPUT, "--columns", metavar="KEY=COLUMN,...", parser=parse_columns, help=_COLUMNS)
@@ -40,18 +40,19 @@ Columns = Annotated[
 def selection(
     dataset: str | None, split: str | None, columns: Any, *, of: str | None = "", remedy: str = ""
 ) -> DatasetSelection | None:
-    """What the three options ask for; None where they were not given.
+    """The selection that the three options describe; None where they were not given.
 
-    `of` is the folder that they say something of; where it is None, the error's remedy is `remedy`. Raises
-    UsageError for an unknown data set, and for an option without its companion.
+    `--columns` alone means `--dataset csv`. `of` is the path that the options apply to; where it is None, the
+    error's remedy is `remedy`. Raises UsageError for an unknown data set, and for `--split` alone.
     """
-    if dataset is None:
-        for name, value in (("--split", split), ("--columns", columns)):
-            if value is not None:
-                raise UsageError("concerns a data set", where=name, remedy="add --dataset NAME")
+    if dataset is None and columns is None:
+        if split is not None:
+            raise UsageError("applies to data sets", where="--split", remedy="add --dataset NAME")
         return None
     if of is None:
-        raise UsageError("there is no folder of a data set", where="--dataset", remedy=remedy)
+        where = "--columns" if dataset is None else "--dataset"
+        raise UsageError("there is no folder or table that it applies to", where=where, remedy=remedy)
+    dataset = dataset or "csv"
     chosen = DatasetSelection(dataset, split, columns or {})
     chosen.check()
     return chosen

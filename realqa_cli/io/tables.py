@@ -122,9 +122,13 @@ def _fitting(file: Path, columns: Sequence[str], lines: Iterator[_Numbered]) -> 
             row.pop()
         row += [""] * min(unnamed, len(columns) - len(row))
         if len(row) != len(columns):
-            what = f"the row has {len(row)} cells and the table {len(columns)} columns"
+            what = f"the row has {_count(len(row), 'cell')} and the table {_count(len(columns), 'column')}"
             raise UsageError(what, where=f"{file}:{number}", remedy="quote cells that hold the delimiter")
         yield number, dict(zip(columns, row, strict=True))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _header(cells: Sequence[Any], file: Path) -> tuple[str, ...]:

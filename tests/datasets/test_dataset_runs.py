@@ -203,17 +203,17 @@ def test_the_release_is_labelled_and_measured_against_its_own_attributes(realqa:
             ["score", "k", "--dataset", "koniq10k"],
             "k: no KonIQ-10k here: looked for koniq10k_distributions_sets.csv or",
         ),
-        (["score", "k", "--split", "test"], "--split: concerns a data set; add --dataset NAME"),
-        (["self-label", "k", "--columns", "mos=x"], "--columns: concerns a data set; add --dataset NAME"),
+        (["score", "k", "--split", "test"], "--split: applies to data sets; add --dataset NAME"),
+        (["self-label", "k", "--columns", "mos=x"], "k: expected one table here, found 0"),
         (["score", "k", "k", "--dataset", "csv"], "--dataset: csv takes one folder, not 2"),
         (["score", "k", "--dataset", "csv", "--columns", "mos"], "'mos' is not like image=name,mos=MOS"),
         (
             ["eval", "p", "--dataset", "ava"],
-            "--dataset: there is no folder of a data set; name it by --labels",
+            "--dataset: there is no folder or table that it applies to; name it by --labels",
         ),
         (
             ["build-cot", "p", "--dataset", "ava"],
-            "--dataset: there is no folder of a data set; name it by --scores",
+            "--dataset: there is no folder or table that it applies to; name it by --scores",
         ),
     ],
 )

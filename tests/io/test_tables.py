@@ -82,7 +82,7 @@ def test_a_missing_mos_is_missing_and_costs_only_itself(tmp_path: Path, missing:
     ("text", "words"),
     [
         ("image,mos\na.jpg,3\nb.jpg,3,5\n", ":3: the row has 3 cells and the table 2 columns; quote cells"),
-        ("image,mos,x\na.jpg,3,1\nb.jpg\n", ":3: the row has 1 cells and the table 3 columns"),
+        ("image,mos,x\na.jpg,3,1\nb.jpg\n", ":3: the row has 1 cell and the table 3 columns"),
         ("image;mos\na.jpg;1.234,5\n", ":2: mos: '1.234,5' is not a number; correct the table"),
         ('image,mos\na.jpg,3\n"b.jpg,3\n', "cannot be read as CSV (unexpected end of data); correct the line"),
         (b"image,mos\na.jpg,3\nb\x81.jpg,3\n", ":3: neither UTF-8 nor cp1252"),
