@@ -65,7 +65,7 @@ def _locate(given: str, media_folder: MediaFolder, folder: Path) -> tuple[str, b
     if media_folder.has(given):
         return media_folder.path(given), True
     for place in (str(media_folder.folder), str(folder), ""):
-        path = locate(given, place)
+        path = locate(given, "" if place == "." else place)
         if path is not None and os.path.isfile(path):
             return path, True
     return media_folder.path(given), False
