@@ -101,7 +101,7 @@ def open_sources(wanted: OutputOptions, talk: Reporter, limit: int | None) -> tu
         return read_sources(wanted.sources, limit=limit), count_sources(wanted.sources, limit=limit)
     dataset = wanted.dataset.open(wanted.sources)
     items = items_of(dataset, limit=limit)
-    for line in dataset.told(limit):
+    for line in dataset.notes_on(limit):
         talk.say(line)
     return items, min(len(dataset), limit or len(dataset))
 

@@ -87,8 +87,8 @@ class Dataset:
                 remedy="download them beside the table, or check the folder",
             )
 
-    def told(self, limit: int | None = None) -> list[str]:
-        """What a person should know before a run over the first `limit` entries: notes, missing files."""
+    def notes_on(self, limit: int | None = None) -> list[str]:
+        """The lines for stderr before a run over the first `limit` entries: notes, missing files."""
         entries = self.entries[:limit]
         missing = [entry.name for entry in entries if not entry.present]
         if not missing:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL.Image import Resampling
 
 from realqa_cli.domain.numerals import numerals, short_numerals
-from realqa_cli.domain.scales import Scale
+from realqa_cli.domain.scales import PAPER_SCALE, Scale
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.media.video import Sampling
@@ -28,11 +28,12 @@ log = logging.getLogger("realqa")
 class Preset:
     """A way of training that is not written in a `realqa.json`.
 
-    shrink: photos of a larger area (pixels) are first shrunk to it, by nearest neighbour.
+    scale: of the scores.  shrink: photos of a larger area (pixels) are first shrunk to it, by nearest neighbour.
     shrink_frames, fps: the same for the frames of videos, and how many a second are looked at.
     short: numerals are written as Python prints rounded floats ("3.9", not "3.90").
     """
 
+    scale: Scale
     min_pixels: int
     max_pixels: int
     shrink: int | None
@@ -43,7 +44,13 @@ class Preset:
 
 PRESETS = {
     "realqa-release": Preset(
-        min_pixels=200_704, max_pixels=401_408, shrink=512 * 512, shrink_frames=128 * 128, fps=2, short=True
+        scale=PAPER_SCALE,
+        min_pixels=200_704,
+        max_pixels=401_408,
+        shrink=512 * 512,
+        shrink_frames=128 * 128,
+        fps=2,
+        short=True,
     )
 }
 """`realqa-release`: the adapters of the paper's authors, trained by a framework that shrinks first."""
@@ -122,9 +129,10 @@ def resolve(scorer: ScorerConfig | None, asked: ReadoutOptions) -> Readout:
     if asked.preset is not None and asked.preset not in PRESETS:
         raise UsageError(f"unknown preset {asked.preset!r}", where="--preset", remedy=f"known: {', '.join(PRESETS)}")
     preset = PRESETS[asked.preset] if asked.preset else None
-    _warn(scorer, asked, method)
+    _warn(scorer, asked, method, preset)
     told = scorer or ScorerConfig()
-    scale, digits = Scale.of(asked.scale or told.scale), asked.digits or told.digits
+    scale = Scale.of(asked.scale or (preset.scale if preset else told.scale))
+    digits = asked.digits or (3 if preset and preset.short else told.digits)
     return Readout(
         method=method,
         scale=scale,
@@ -161,21 +169,20 @@ def _numerals(scale: Scale, digits: int, preset: Preset | None) -> tuple[str, ..
         ) from error
 
 
-def _warn(scorer: ScorerConfig | None, asked: ReadoutOptions, method: str) -> None:
+def _warn(scorer: ScorerConfig | None, asked: ReadoutOptions, method: str, preset: Preset | None) -> None:
     decide = ("scale", "digits") if method in _OF_NUMERALS else ("scale",)
     names = (*decide, "min_pixels", "max_pixels")
+    chosen = {n: getattr(asked, n) or getattr(preset, n, None) for n in names}
     if scorer is None:
-        assumed = [
-            f"{n.replace('_', ' ')} {_plain(getattr(ScorerConfig(), n))}" for n in decide if getattr(asked, n) is None
-        ]
-        if assumed:
+        assumed = [f"{n.replace('_', ' ')} {_plain(getattr(ScorerConfig(), n))}" for n in decide if chosen[n] is None]
+        if assumed and preset is None:
             options = ", ".join(f"--{name}" for name in decide)
             log.warning("the model has no realqa.json: assuming %s (see %s)", " and ".join(assumed), options)
         return
     differing = [
-        f"{n.replace('_', ' ')} {_plain(getattr(asked, n))} instead of {_plain(getattr(scorer, n))}"
+        f"{n.replace('_', ' ')} {_plain(chosen[n])} instead of {_plain(getattr(scorer, n))}"
         for n in names
-        if getattr(asked, n) is not None and getattr(scorer, n) is not None and getattr(asked, n) != getattr(scorer, n)
+        if chosen[n] is not None and getattr(scorer, n) is not None and chosen[n] != getattr(scorer, n)
     ]
     if differing:
         log.warning("options contradict what the model was trained with: %s", ", ".join(differing))

@@ -95,6 +95,15 @@ class Appender:
         self._file.sync(unless_within=0 if sync else SYNC_SECONDS)
         return True
 
+    def flush(self) -> None:
+        """Bring everything that was appended to the disk. Raises `OutputError`."""
+        self._file.sync()
+
+    @property
+    def unclaimed(self) -> int:
+        """How many records of earlier runs were neither taken nor appended again."""
+        return self._done.total()
+
     def _take(self, digest: bytes) -> bool:
         found = self._done[digest] > 0
         if found:

@@ -11,7 +11,7 @@ from realqa_cli.io.jsonl import write_atomic
 
 def read_runs(output: Path) -> dict[str, Any]:
     """The manifests by run id; {} where there are none. Raises OutputError for a file of another kind."""
-    file = _beside(output)
+    file = manifest_file(output)
     try:
         runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
         return {run: dict(manifest) for run, manifest in runs.items()}
@@ -25,8 +25,9 @@ def read_runs(output: Path) -> dict[str, Any]:
 
 def write_runs(output: Path, runs: Mapping[str, Any]) -> None:
     """Replaces them. Raises OutputError."""
-    write_atomic(_beside(output), json.dumps({"runs": runs}, indent=1) + "\n")
+    write_atomic(manifest_file(output), json.dumps({"runs": runs}, indent=1) + "\n")
 
 
-def _beside(output: Path) -> Path:
+def manifest_file(output: Path) -> Path:
+    """The file next to `output` that holds its manifests."""
     return output.with_name(f"{output.name}.run.json")

@@ -90,13 +90,27 @@ def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
     Raises ModelError.
     """
     folder = _place(name)
-    file = folder / "config.json" if folder else _config_file(hub_id_of(name), revision)
+    file = folder / "config.json" if folder else _hub_file(hub_id_of(name), "config.json", revision)
     if file is None or not file.is_file():
         return {}
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"not readable: {error}", where=str(file), remedy="copy it again") from error
+
+
+def scorer_config_of(name: str, revision: str | None = None) -> "ScorerConfig | None":
+    """The `realqa.json` of the model `name`, before its weights are fetched; None where it has none.
+
+    Raises ModelError.
+    """
+    from realqa_cli.models import realqa_json
+
+    folder = _place(name)
+    if folder is None:
+        file = _hub_file(hub_id_of(name), realqa_json.CONFIG_FILE, revision)
+        folder = file.parent if file else None
+    return realqa_json.read_config(folder) if folder else None
 
 
 def _folder(name: str, revision: str | None, *, remote_code: bool = False) -> Path:
@@ -128,14 +142,14 @@ def hub_id_of(name: str) -> str:
     return hub_id
 
 
-def _config_file(hub_id: str, revision: str | None) -> Path | None:
+def _hub_file(hub_id: str, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()  # it retries for a while; what comes of it is told below, once
     try:
-        return Path(hf_hub_download(hub_id, "config.json", revision=revision))
+        return Path(hf_hub_download(hub_id, name, revision=revision))
     except LocalEntryNotFoundError as error:  # no connection, which is no answer
         raise _unfetched(hub_id, error) from error
     except EntryNotFoundError:

@@ -89,6 +89,8 @@ def test_what_cannot_be_read_out_is_a_usage_error(settings: dict) -> None:
 def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numerals() -> None:
     found = resolve(ScorerConfig(), ScoreSettings(preset="realqa-release"))
     assert (found.min_pixels, found.max_pixels) == (200_704, 401_408)
+    assert (found.scale, found.digits) == ((0, 10), 3)
+    assert (found.numerals[0], found.numerals[-1], len(found.numerals)) == ("0.0", "9.99", 1000)
     assert "3.9" in found.numerals
     assert "3.90" not in found.numerals
     photo = Image.effect_noise((1024, 1024), 90).convert("RGB")
@@ -96,6 +98,16 @@ def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numera
     assert small.size == (512, 512)
     assert small.tobytes() == photo.resize((512, 512), Image.Resampling.NEAREST).tobytes()
     assert found.prepare(small) is small
+
+
+def test_the_release_preset_states_the_scale_unless_an_option_or_the_model_contradicts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert resolve(None, ScoreSettings(preset="realqa-release")).scale == (0, 10)
+    assert not caplog.records
+    assert resolve(None, ScoreSettings(preset="realqa-release", scale=(1, 5))).numerals[-1] == "5.0"
+    resolve(TRAINED, ScoreSettings(preset="realqa-release"))
+    assert "scale 0-10 instead of 1-5" in caplog.text
 
 
 def test_the_release_preset_looks_at_small_frames_twice_a_second_unless_told_otherwise() -> None:

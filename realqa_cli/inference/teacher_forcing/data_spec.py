@@ -4,6 +4,7 @@ Settled once before training, checked against every answer, and written to `real
 and what a base model says of itself; knows no model.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from realqa_cli.domain.score_target import numeral_of
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.conversations import COT_FORMATS, SCORE_FORMATS, Conversation
 from realqa_cli.models.realqa_json import ScorerConfig
+
+log = logging.getLogger("realqa")
 
 DEFAULT = ScorerConfig()
 _T = TypeVar("_T", bound=Hashable)
@@ -73,8 +76,19 @@ def infer_data_spec(
             _refuse(conversation, conversation.stated, scale, digits)
         if assumed:
             _check_label(conversation, scale, digits)
+    _report_difference(base, scale, digits)
     formats = Counter(_format(conversation) for conversation in conversations)
     return DataSpec(scale, digits, _form(conversations) or told.form, dict(sorted(formats.items())))
+
+
+def _report_difference(base: ScorerConfig | None, scale: Scale, digits: int) -> None:
+    """Logs one line where the conversations would change the scale or digits of the starting model."""
+    if base is not None and base.objective == "ntp" and (tuple(base.scale), base.digits) != (tuple(scale), digits):
+        log.warning(
+            "the conversations state scores on %s with %d digits, the starting model on %s with %d: training changes"
+            " the model's scale (realqa build-cot --for MODEL keeps it)",
+            *(scale, digits, base.scale, base.digits),
+        )
 
 
 def _one_of(conversations: Sequence[Conversation], what: str, ask: Callable[[Conversation], _T | None]) -> _T | None:

@@ -25,7 +25,7 @@ FEWEST = 5
 """Photos without which nothing can be learnt; each attribute wants `PHOTOS_EACH`, and a warning says so."""
 PHOTOS_EACH = 10
 
-_OURS = ("composite", "composite_weights", "composite_imputed")
+_OURS = ("composite", "composite_range", "composite_weights", "composite_imputed")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ def apply_composite(rows: Iterable[LabelRow], weights: Weights) -> Iterator[dict
     """Each record with its `composite`, in order; an error in its place where that cannot be computed.
 
     An attribute that a record lacks counts as the mean of those that the weights were fitted on, and stands
-    in `composite_imputed`. `composite_weights` is the weighting's id. Records of failed items pass.
+    in `composite_imputed`. `composite_range` holds the lowest and highest composite that the weights can give,
+    `composite_weights` is the weighting's id. Records of failed items pass.
     """
     for row in rows:
         if row.failed:
@@ -177,5 +178,6 @@ def _composite(row: LabelRow, weights: Weights) -> dict[str, Any]:
         total += one.weight * value
     if len(imputed) == len(weights.attributes):
         raise RecordError("the record has none of the weighed attributes", type="record", where=row.where)
-    gained: dict[str, Any] = {"composite": total, "composite_weights": weights.ident}
+    gained: dict[str, Any] = {"composite": total, "composite_range": list(weights.attainable)}
+    gained["composite_weights"] = weights.ident
     return gained | ({"composite_imputed": imputed} if imputed else {})

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from realqa_cli.domain.attributes import ATTRIBUTES, exposure_quality
+from realqa_cli.domain.attributes import ATTRIBUTES, RATING_MAX, RATING_MIN, exposure_quality
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import write_atomic
 
@@ -60,6 +60,16 @@ class Weights(BaseModel):
         parts = {k: [one.weight, one.mean, one.codes] for k, one in self.attributes.items()}
         text = json.dumps([self.format, self.target, self.intercept, parts], sort_keys=True)
         return blake2b(text.encode(), digest_size=8).hexdigest()
+
+    @property
+    def attainable(self) -> tuple[float, float]:
+        """The lowest and the highest composite that any attributes can have."""
+        low = high = self.intercept
+        for one in self.attributes.values():
+            codes = one.codes.values() if one.codes is not None else (RATING_MIN, RATING_MAX)
+            ends = sorted((one.weight * min(codes), one.weight * max(codes)))
+            low, high = low + ends[0], high + ends[1]
+        return low, high
 
     def write(self, path: Path) -> None:
         """Replaces the file as a whole. Raises OutputError."""

@@ -17,6 +17,7 @@ from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator, on_scale
 from realqa_cli.inference.teacher_forcing.data_spec import infer_data_spec
+from realqa_cli.models.realqa_json import ScorerConfig
 
 KINDS = ["qwen2_vl", "llava", "qwen2_vl-merging"]
 
@@ -240,6 +241,17 @@ class TestLessons:
         read = self.read(tmp_path, *(direct("0.png", numeral) for numeral in numerals))
         with pytest.raises(UsageError, match=said):
             infer_data_spec(read, None, *options)
+
+    def test_a_starting_model_on_another_scale_is_reported_in_one_line(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        read = self.read(tmp_path, direct("0.png", "7.5", mos_range=[0, 10]))
+        infer_data_spec(read, ScorerConfig(scale=Scale(0, 10), digits=2), None, None)
+        assert not caplog.records
+        infer_data_spec(read, ScorerConfig(scale=Scale(1, 5), digits=3), None, None)
+        (record,) = caplog.records
+        assert "on 0-10 with 2 digits, the starting model on 1-5 with 3" in record.getMessage()
+        assert "--for MODEL" in record.getMessage()
 
     def test_conversations_that_were_built_for_another_scale_are_refused(self, tmp_path: Path) -> None:
         read = self.read(tmp_path, direct("0.png", "3.98", scale=[1, 5]))

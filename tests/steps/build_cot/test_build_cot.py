@@ -18,7 +18,8 @@ from realqa_cli.domain.prompts import free_text, read_form, slot_texts
 from realqa_cli.domain.score_target import ScoreTarget, numeral_of
 from realqa_cli.errors import UsageError
 from realqa_cli.io.labels import LabelIndex, LabelRow, read_label_rows
-from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
+from realqa_cli.steps.build_cot.build_cot import Builder
+from realqa_cli.steps.build_cot.settings import BuildSettings
 
 
 def row(**record: Any) -> LabelRow:
@@ -167,14 +168,14 @@ def test_mos_itself_never_changes_its_scale() -> None:
     [
         ({"mos": 101, "mos_range": [0, 100]}, "the MOS 101 is outside its range 0-100"),
         ({"mos": 60}, "the MOS 60 is outside its range 1-5; correct mos_range or --mos-range"),
-        ({}, "there is no `mos`"),
+        ({}, "the label has no `mos`"),
         ({"mos": "4"}, "mos"),
         ({"mos": True}, "mos"),
         ({"mos": 3, "mos_range": [5, 1]}, "lowest, highest"),
         ({"mos": 3, "attributes": {"image_clarity": "fuzzy"}}, "'fuzzy' is none of: very blurry"),
         ({"mos": 3, "attributes": {"composition": {"score": 11}}}, "11 is not from 1 to 10"),
         ({"mos": 3, "attributes": {"composition": {"score": 7, "reason": 3}}}, "3 is not a text"),
-        ({"mos": 3, "attributes": [1]}, "`attributes` is no object"),
+        ({"mos": 3, "attributes": [1]}, "`attributes` is not an object"),
         ({"image": None}, "names no image"),
         ({"mos": 10**400, "mos_range": [0, 100]}, "too large"),
     ],
@@ -219,7 +220,7 @@ def test_earlier_errors_are_passed_by_and_repetitions_counted() -> None:
     builder = Builder(BuildSettings(formats=("direct",)))
     lines = list(builder.build([LABEL, row(error={"type": "x", "message": "y"}), LABEL]))
     assert len(lines) == 2
-    assert (builder.counts["passed by"], builder.counts["repeated"], builder.counts["failed"]) == (1, 1, 0)
+    assert (builder.counts["failed before"], builder.counts["repeated"], builder.counts["failed"]) == (1, 1, 0)
 
 
 def test_a_range_that_nothing_tells_is_taken_as_one_to_five_and_counted() -> None:
@@ -258,10 +259,13 @@ def test_texts_differ_between_images_with_equal_labels_and_repeat_with_the_seed(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"stage": "two"}, "--stage: unknown value 'two'; use one of: score, attributes"),
+        ({"stage": "two"}, "--stage: unknown value 'two'; choose one of: score, attributes"),
         ({"formats": ("direct", "prose")}, "--formats: unknown value 'prose'"),
-        ({"formats": ()}, "--formats: names nothing"),
-        ({"granularity": ("mix", "mix")}, "--granularity: names nothing, or one thing twice"),
+        ({"formats": ()}, "--formats: is empty or repeats a value"),
+        (
+            {"granularity": ("mix", "mix")},
+            "--granularity: is empty or repeats a value; give each of these at most once: attributes, levels, mix",
+        ),
         ({"order": "middle-first"}, "--order"),
         ({"missing": "guess"}, "--missing"),
         ({"scale": (0, 100)}, "--scale: the scale 0-100 does not fit one digit"),
@@ -294,7 +298,7 @@ def test_the_command_writes_conversations_to_stdout_and_talk_to_stderr(realqa: R
     assert ran.records[0]["messages"][1]["content"] == "The score of this image is 7.50."
     assert {line["images"][0] for line in ran.records} == {"photos/a.jpg", "photos/b.jpg"}
     assert ran.said == [
-        "realqa: records of items that failed earlier, passed by: 1",
+        "realqa: records of items that failed in an earlier step, left out: 1",
         "realqa: 3 labels: 6 conversations (2 direct, 2 cot, 2 cot-regular)",
     ]
 
@@ -323,8 +327,13 @@ def test_paths_in_an_output_file_are_seen_from_its_folder(realqa: Realqa, folder
     assert len(lines) == 28
     assert all((folder / "out" / line["images"][0]).is_file() for line in lines)
     again = realqa("build-cot", "attrs.jsonl", "--stage", "attributes", "-o", "out/train.jsonl", cwd=folder)
-    assert again.code == 2
-    assert "the file is not empty; add --overwrite" in again.said[0]
+    assert again.code == 0
+    assert "realqa: 28 lines of an earlier run kept" in again.said
+    refused = realqa(
+        "build-cot", "attrs.jsonl", "--stage", "attributes", "-o", "out/train.jsonl", "--no-resume", cwd=folder
+    )
+    assert refused.code == 2
+    assert "the file is not empty; add --overwrite" in refused.said[0]
     over = realqa(
         "build-cot",
         "attrs.jsonl",
@@ -356,9 +365,9 @@ def test_different_scales_in_one_file_are_warned_of(realqa: Realqa, folder: Path
         (["attrs.jsonl", "--formats", "haiku"], "--formats: unknown value 'haiku'"),
         (["attrs.jsonl", "--scale", "5-1"], "is not a scale such as 1-5"),
         (["attrs.jsonl", "--digits", "4"], "--digits"),
-        (["attrs.jsonl", "--stage", "attributes", "--scores", "mos.csv"], "--scores: is for --stage score"),
-        (["attrs.jsonl", "--overwrite"], "--overwrite: concerns an output file"),
-        (["-", "-"], "standard input is for one file"),
+        (["attrs.jsonl", "--stage", "attributes", "--scores", "mos.csv"], "--scores: applies to --stage score"),
+        (["attrs.jsonl", "--overwrite"], "--overwrite: applies to an output file"),
+        (["-", "-"], "standard input can be read only once"),
     ],
 )
 def test_wrong_usage_is_one_line(realqa: Realqa, folder: Path, arguments: list[str], words: str) -> None:

@@ -22,8 +22,9 @@ from realqa_cli.domain.prompts import slot_texts
 from realqa_cli.errors import ModelError
 from realqa_cli.io.labels import LabelRow
 from realqa_cli.steps.build_cot import critique
-from realqa_cli.steps.build_cot.build_cot import Builder, BuildSettings
+from realqa_cli.steps.build_cot.build_cot import Builder
 from realqa_cli.steps.build_cot.rewriting import Rewriter
+from realqa_cli.steps.build_cot.settings import BuildSettings
 
 FINAL = "The final score is <3.98>."
 
@@ -222,7 +223,7 @@ def test_the_command_rewords_says_how_much_and_goes_on_without_paying_twice(here
 
         other = here(*given, "--rewrite-server", server.url, "--digits", 2)
         assert other.code == 2
-        assert "holds conversations that were made otherwise; choose another output" in other.said[-1]
+        assert "holds conversations that were built with other settings; choose another output" in other.said[-1]
         assert (labels / "train.jsonl").read_text() == whole
         over = here(*given, "--rewrite-server", server.url, "--digits", 2, "--overwrite")
         assert over.code == 0
@@ -250,7 +251,8 @@ def test_an_interrupted_run_keeps_what_it_has_and_ends_at_once(labels: Path) -> 
         hang.set()
     assert process.returncode == 130
     assert "interrupted" in said
-    assert [line["format"] for line in lines_of(labels / "t.jsonl")][:5] == [
+    assert not (labels / "t.jsonl").exists(), "it is not complete"
+    assert [line["format"] for line in lines_of(labels / "t.jsonl.part")][:5] == [
         "direct", "cot", "cot-regular", "direct", "cot",
     ]  # fmt: skip
 
@@ -290,7 +292,7 @@ def test_a_wrong_key_mid_way_is_one_line_that_does_not_show_it(here: Here, monke
     ("arguments", "words"),
     [
         (["--rewrite-server", "http://localhost"], "does not look like the address"),
-        (["--rewrite-model", "x"], "--rewrite-model: is a server's; add --rewrite-server"),
+        (["--rewrite-model", "x"], "--rewrite-model: applies to a server; add --rewrite-server"),
         (["--rewrite-server", "http://h/v1", "--stage", "attributes"], "rewords the format cot only"),
         (["--rewrite-server", "http://h/v1", "--formats", "direct"], "rewords the format cot only"),
     ],
