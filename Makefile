@@ -30,6 +30,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_records.py
 
 picture: $(READY)
 	$(BIN)/python docs/make_picture.py

@@ -1,4 +1,4 @@
-"""Writes commands.md from the commands themselves: `make docs`. A test keeps the page up to date."""
+"""Writes reference/commands.md from the Typer application: `make docs`. A test checks that the page is up to date."""
 
 import re
 from collections.abc import Iterator
@@ -9,12 +9,13 @@ import typer
 
 from realqa_cli.cli.app import app
 
-PAGE = Path(__file__).with_name("commands.md")
+PAGE = Path(__file__).parent / "reference" / "commands.md"
 HEAD = """# Commands
 
 <!-- Written by `make docs` from the commands' own help; do not edit. -->
 
-Data goes to stdout, talk to stderr. Where stdout is a terminal, scores come as a table, else as JSON Lines.
+Data goes to stdout; progress, warnings and summaries go to stderr. `score`, `eval`, `ncm` and `sort-probe` print a
+table where stdout is a terminal, and JSON Lines otherwise.
 Exit codes: 0 all done, 1 some items failed, 2 wrong usage or configuration, 130 interrupted.
 `realqa --version` prints the version; `REALQA_DEBUG=1` shows the traceback of an unexpected error.
 """
@@ -27,7 +28,7 @@ def page() -> str:
 
 
 def commands(group: Any, words: str = "") -> Iterator[tuple[str, Any]]:
-    """Every command with its words; those of a group in the group's place."""
+    """Every command with its full name, such as "composite fit"."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{words}{name} ")
@@ -36,7 +37,7 @@ def commands(group: Any, words: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def section(name: str, command: Any) -> str:
-    """One command: what it does, its options by panel, its examples."""
+    """The section of one command: its help, its options by panel, its examples."""
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option"]
     usage = " ".join(["realqa", name, "[OPTIONS]", *(str(a.metavar) for a in arguments)])
@@ -53,21 +54,21 @@ def section(name: str, command: Any) -> str:
 
 
 def row(option: Any) -> str:
-    """One option as a row of a table."""
+    """The row of one option."""
     names = ", ".join(f"`{name}`" for name in sorted(option.opts, key=len, reverse=True))
-    told = f"{names} {option.metavar}".strip()
-    says, _, default = plain(option.help).partition(" \\[default: ")
+    shown = f"{names} {option.metavar}".strip()
+    description, _, default = plain(option.help).partition(" \\[default: ")
     variable = f" Environment: `{option.envvar}`." if option.envvar else ""
-    return f"| {told} | {says}{variable} | {default.removesuffix(']')} |"
+    return f"| {shown} | {description}{variable} | {default.removesuffix(']')} |"
 
 
 def plain(text: str | None) -> str:
-    """Without the markup of the terminal, and safe in a table."""
+    """The text without Rich markup, safe in a Markdown table."""
     return re.sub(r"\[/?[a-z]+\]", "", text or "").replace("|", "\\|").strip()
 
 
 def examples(epilog: str | None) -> list[str]:
-    """The commands among the lines of an epilog."""
+    """The command lines in an epilog."""
     return [line.strip() for line in (epilog or "").splitlines() if "realqa " in line]
 
 

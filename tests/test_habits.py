@@ -183,11 +183,13 @@ def test_the_help_tells_the_defaults_that_the_settings_have() -> None:
 
 def test_the_page_of_commands_is_up_to_date() -> None:
     made = runpy.run_path(str(ROOT / "docs" / "make_commands.py"))
-    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == made["page"](), "run `make docs`"
+    assert (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8") == made["page"](), (
+        "run `make docs`"
+    )
 
 
 def test_the_documents_have_a_section_for_every_command() -> None:
-    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
     for name, command in commands().items():
         assert f"\n## realqa {name}\n" in page
         for parameter in command.params:

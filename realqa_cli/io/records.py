@@ -1,11 +1,11 @@
-"""What a line of JSON Lines holds: the fields that realqa knows, and whatever else the user put there.
+"""Records: the JSON objects that commands read and write, one per item.
 
-Fields that a record class does not declare are kept as they are, in their order, and written back after the
-declared ones. Numbers are never rounded and never NaN or infinite. Steps make their lines with
-``SomeRecord.of(item, ...)`` and `error_line`, so that an old result that came in with the input can neither
-overwrite the new one nor stand beside an error as if it were new.
+Fields that a record class does not declare are kept as they are, in their order, and written after the declared
+ones. Numbers are never rounded and never NaN or infinite. Steps make their records with ``SomeRecord.of(item, ...)``
+and `error_line`, so that an old result in the input can neither overwrite the new one nor appear next to an error.
 
-This module reads and writes no files (that is `jsonl`) and does not know where items come from (`sources`).
+Each field has a docstring with its meaning, its unit, and when it is present; docs/make_records.py makes the
+reference page from them. This module reads and writes no files (see `jsonl`, `sources`).
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Valid
 from realqa_cli.errors import ItemError, RecordError
 
 Number = StrictInt | StrictFloat
-"""A number of the user's: an int stays an int on the way through, and a bool or a text is none."""
+"""A number in the input: an int stays an int, and a bool or a string is not accepted."""
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class Subject(Protocol):
-    """What a record is about; `sources.Item` is one."""
+    """The item that a record is about, such as `sources.Item`."""
 
     @property
     def name(self) -> str:
@@ -29,20 +29,22 @@ class Subject(Protocol):
 
     @property
     def kind(self) -> Literal["image", "video"]:
-        """The field that the name stands in."""
+        """The field that holds the name."""
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The other fields of the input, to be passed through."""
+        """The other fields of the input, which pass through."""
 
 
 class Record(BaseModel):
-    """A line: what it is about, declared fields, and undeclared ones (`model_extra`)."""
+    """Base of all records: the item, the declared fields, and undeclared ones (`model_extra`)."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     image: str | None = None
+    """Path or name of the photo, as given. Present: for photos."""
     video: str | None = None
+    """Path or name of the video, as given. Present: for videos."""
 
     @classmethod
     def of(cls, subject: Subject, **own: Any) -> Self:
@@ -70,23 +72,25 @@ class Record(BaseModel):
 
 
 class ErrorField(BaseModel):
-    """Why there is no result. `type` is a short stable word."""
+    """The `error` field of a record: why the item has no result."""
 
     model_config = ConfigDict(extra="allow")
 
     type: str
+    """Short stable word, such as `missing`, `decode`, `record`, `unparsed`, `server`. Present: always."""
     message: str
+    """What is wrong, where, and the remedy if there is one; one line. Present: always."""
 
 
 class ImageRecord(Record):
-    """A line of input: a photo or video, with its mean opinion score if that is known.
-
-    mos: on whatever scale the data set uses.  mos_range: that scale's lowest and highest value.
-    """
+    """Input of the commands that read photos or videos: an item, with its mean opinion score if it is known."""
 
     mos: Number | None = None
+    """Mean opinion score, never rescaled. Unit: points of `mos_range`. Present: where the input has it."""
     mos_range: tuple[Number, Number] | None = None
+    """Lowest and highest value of the scale of `mos`. Unit: points. Present: where the input has it."""
     error: ErrorField | None = None
+    """Failure of an earlier step. Present: in place of a result, for an item that failed."""
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
@@ -96,30 +100,37 @@ class ImageRecord(Record):
 
 
 class ScoreRecord(Record):
-    """A line of `realqa score`.
-
-    score, mode, std: mean, most likely value and standard deviation of the distribution, on `scale`.
-    interval: its central 90 %.  mass: the probability, before renormalising, of all numerals on the scale;
-    with the decode "topk" of those that the server's likeliest tokens led to.
-    text: the answer sentence.  run: the manifest's id.  content: the file's bytes, as `media.content_id`.
-    distribution: every [value, probability].  What a read-out does not know is null: std, interval and mass
-    of a greedy answer, all but the score of a regression head, or of a video of which only frames were seen.
-    frames: of a video, on demand: the "time" of each in seconds, and its "score" as a photo (or "error").
-    """
+    """Output of `realqa score`."""
 
     score: float
+    """Mean of the distribution; for a greedy answer the number in it. Unit: points of `scale`. Present: always."""
     mode: float | None
+    """Most likely score. Unit: points of `scale`. Present: always; null for a regression head, and for a video of
+    which only single frames were scored."""
     std: float | None
+    """Standard deviation of the distribution. Unit: points of `scale`. Present: always; null as `mode`, and for
+    greedy answers."""
     interval: Pair | None
+    """Central 90 % of the distribution. Unit: points of `scale`. Present: always; null as `std`."""
     mass: float | None
+    """Probability of all numerals on the scale together before renormalising; with decode `topk` of those that the
+    server reported. Unit: 0 to 1. Present: always; null as `std`."""
     scale: Pair
+    """Lowest and highest score that the model can give. Unit: points. Present: always."""
     method: str
+    """Question and read-out: `direct`, `cot`, `levels` or `regression`. Present: always."""
     decode: str | None
+    """`exact`, `topk` (from a server's top log-probabilities) or `greedy`. Present: always; null for regression."""
     text: str | None
+    """Answer sentence: with `mode` for exact decoding, as generated for greedy. Present: always; null as `mode`."""
     run: str
+    """Id of the manifest with the settings and versions, in `FILE.run.json` or on stderr. Present: always."""
     content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """Digest of the file's bytes. Present: where the file could be read."""
     distribution: list[Pair] | None = None
+    """Every `[value, probability]` with a probability above 1e-6. Present: with `--distribution`."""
     frames: list[dict[str, Any]] | None = None
+    """Scored frames of a video: `time` in seconds, and `score` or `error`. Present: with `--per-frame`."""
 
     @model_validator(mode="after")
     def _check_subject(self) -> Self:
@@ -129,49 +140,63 @@ class ScoreRecord(Record):
 
 
 class CotRecord(ScoreRecord):
-    """A line of `realqa score --method cot`: the score after the attributes, and the one without them.
-
-    score_direct: null where a written answer does not tell it.  unparsed: attributes that it does not tell.
-    """
+    """Output of `realqa score --method cot`: the score after the attributes, and the direct one."""
 
     attributes: dict[str, Any]
+    """Attributes that the answer states before the score, by key. Present: always."""
     score_direct: float | None
+    """Score of the direct question, for comparison. Unit: points of `scale`. Present: always; null where a greedy
+    answer to that question holds no score."""
     unparsed: list[str] | None = None
+    """Attributes that a greedy answer does not state, or not in known words. Present: where there are any."""
 
 
 class LevelRecord(ScoreRecord):
-    """A line of `realqa score --method levels`: the probability of each of the words, from best to worst."""
+    """Output of `realqa score --method levels`."""
 
     levels: dict[str, float]
+    """Probability of each of the five words, from best to worst. Unit: 0 to 1, they sum to 1. Present: always."""
 
 
 class LabelRecord(Record):
-    """A line of `realqa self-label` and `realqa annotate`: a photo's attributes, and who gave them.
-
-    attributes: by key; a rating is {"score", "reason"}, the subject {"subject", "background"}, others texts.
-    annotator: at least the "model".  confidence: by attribute, 0 to 1.  refined: whether a person checked it.
-    cost_usd: what the replies cost, null where the price is unknown.  screen: the curation flags.
-    unparsed: the attributes that a written answer does not tell, or not in words that are known.
-    """
+    """Output of `realqa self-label` and `realqa annotate`: the attributes of an item, and who gave them."""
 
     attributes: dict[str, Any]
+    """Values by attribute key: `{"score", "reason"}` for ratings (1 to 10), `{"subject", "background"}`, one of
+    the attribute's options for the others. Present: always."""
     annotator: dict[str, Any]
+    """Who gave them: `model`, and with `annotate` the hash of the `prompt`; after refinement also `person`,
+    `created_at`, `updated_at` and `lead_time`. Present: always."""
     confidence: dict[str, float] | None = None
+    """Probability of each chosen option among all options. Unit: 0 to 1. Present: in labels of `self-label` by a
+    model that reports probabilities."""
     refined: bool
+    """Whether a person checked the label. Present: always."""
     cost_usd: float | None = None
+    """What the replies for this item cost. Unit: US dollars. Present: in labels of `annotate`; null where the
+    price of the model is unknown."""
     screen: dict[str, bool] | None = None
+    """Curation flags `subtitle`, `watermark` and `stitched`. Present: with `annotate --screen`."""
     unparsed: list[str] | None = None
+    """Attributes that a written answer does not state, or not in known words. Present: where there are any."""
+    changed: list[str] | None = None
+    """Attributes that a person changed. Present: after refinement."""
+    original: dict[str, Any] | None = None
+    """The model's attributes before a person changed them. Present: after refinement."""
     run: str | None = None
+    """Id of the manifest, as in scores. Present: in labels of `self-label`."""
     content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """Digest of the file's bytes. Present: where the file could be read."""
 
 
 def error_line(
     subject: Subject, error: ItemError, *, content: str | None = None, instead_of: type[Record] = Record
 ) -> dict[str, Any]:
-    """The JSON-ready record of an item that failed, in its place.
+    """The JSON-ready record of an item that failed.
 
-    `content`: the file's id, where it could be read.  `instead_of`: what the record would have been; fields
-    that this class declares are old results and do not pass through.
+    content: digest of the file, where it could be read.
+    instead_of: the class of the record that a success would have given; its fields in the input are old results
+    and do not pass through.
     """
     replaced = {*instead_of.model_fields, "content", "error"}
     passed = {key: value for key, value in subject.fields.items() if key not in replaced}

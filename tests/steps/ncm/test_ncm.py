@@ -17,6 +17,7 @@ from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator
+from realqa_cli.io.summary_records import NcmLogRecord, NcmRecord
 from realqa_cli.steps.ncm import log as ncm_log
 from realqa_cli.steps.ncm.ncm import NcmSettings, measure_ncm
 
@@ -152,6 +153,7 @@ def test_a_certain_model_has_no_ncm_and_a_star_that_stays_finite() -> None:
 def test_the_step_measures_a_model_on_conversations(data: Path, tmp_path: Path) -> None:
     model = write(tmp_path / "model", "qwen2_vl")
     found = measure_ncm(conversations.read_conversations([data]), NcmSettings(model=str(model), batch_size=3))
+    assert set(found) == set(NcmRecord.model_fields)
     _, singles = measured(load(model), data)
     assert found["n"] == 4
     assert found["ncm"] == pytest.approx(np.mean([one.ncm for one in singles]), rel=1e-4)
@@ -198,6 +200,7 @@ def test_a_log_without_direct_answers_has_nulls(tmp_path: Path) -> None:
     file.write_text("".join(json.dumps({"step": s, "loss": 1.0, "ncm": None}) + "\n" for s in (1, 2)))
     rows = [*ncm_log.RunLog.read(file).rows()]
     assert [row["ncm"] for row in rows] == [None] * 3
+    assert all(set(row) == set(NcmLogRecord.model_fields) for row in rows)
     assert rows[2]["loss"] == 0
 
 

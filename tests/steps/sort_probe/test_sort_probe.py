@@ -23,6 +23,7 @@ from realqa_cli.cli import main
 from realqa_cli.domain.prompts import sort_question
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
+from realqa_cli.io.summary_records import SortProbeRecord
 from realqa_cli.steps.sort_probe.sort_probe import (
     Probe,
     ProbeSettings,
@@ -152,6 +153,7 @@ def test_a_server_with_known_answers_gets_its_marks(reply: Any, marks: Any, sort
     (record,) = ran.records
     assert (record["accuracy"], record["recall"], record["hallucination"]) == pytest.approx(marks)
     assert (record["model"], record["trials"], record["failed"]) == ("tiny", 12, 0)
+    assert set(record) <= set(SortProbeRecord.model_fields)
     assert record["unparsed"] == (12 if marks == (0, 0, 0) else 0)
     manifest = json.loads(next(line for line in ran.err.splitlines() if line.startswith("{")))
     assert manifest["run"] == record["run"]

@@ -22,6 +22,7 @@ from realqa_cli import Scorer, models
 from realqa_cli.cli import main
 from realqa_cli.errors import OutputError, UsageError
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
+from realqa_cli.io.summary_records import TrainLogRecord
 from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.train.settings import TrainSettings
 from realqa_cli.steps.train.train import train
@@ -91,6 +92,7 @@ class TestResult:
         assert np.mean([abs(r["score"] - (1 + 3.9 * i / 11)) for i, r in enumerate(records)]) < 0.7
         log = log_of(tmp_path / "run")
         assert [line["step"] for line in log] == [*range(1, 61)]
+        assert set(log[0]) == set(TrainLogRecord.model_fields)
         assert np.mean([line["ncm"] for line in log[-10:]]) < np.mean([line["ncm"] for line in log[:10]])
         assert np.mean([line["cross_entropy"] for line in log[-10:]]) < log[0]["cross_entropy"] / 2
         model = AutoModelForImageTextToText.from_pretrained(tmp_path / "run")

@@ -1,0 +1,169 @@
+"""Records about more than one item, or about a run: the lines of `eval`, `ncm`, `sort-probe` and the training log.
+
+Like the classes in `records`, these are the source of the reference page, and a test holds the commands to them.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from realqa_cli.io.records import LabelRecord, Pair
+
+
+class CompositeRecord(LabelRecord):
+    """Output of `realqa composite apply`: a label with the weighted sum of its attributes."""
+
+    composite: float
+    """Intercept plus the sum of weight times code. Unit: that of the feedback. Present: always."""
+    composite_weights: str
+    """Id of the weights, 16 hex digits. Present: always."""
+    composite_imputed: list[str] | None = None
+    """Attributes that the label lacks; their mean in the fitted labels was used. Present: where there are any."""
+
+
+class SummaryRecord(BaseModel):
+    """Base of the records that are not about one item."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class MetricRecord(SummaryRecord):
+    """Output of `realqa eval`: one metric, with `--attributes` one metric of one attribute."""
+
+    metric: str
+    """`srcc`, `plcc`, `krcc`, `rmse`; for attributes also `accuracy` and `within_one`. Present: always."""
+    attribute: str | None = None
+    """Key of the attribute, or `average`. Present: with `--attributes`."""
+    value: float | None
+    """The metric; with `--compare` the difference. Unit: none; `rmse` in the unit of the MOS. Present: always; null
+    where the metric is not defined (see `reason`)."""
+    ci95: Pair | None
+    """95 % bootstrap interval over images, or over `--groups`. Unit: as `value`. Present: always; null with
+    `--bootstrap 0`."""
+    n: int
+    """Images that the metric is computed on. Unit: images. Present: always."""
+    unparsed: int
+    """Predictions that hold no score. Unit: images. Present: always."""
+    missing: int
+    """Images without a prediction or without a MOS. Unit: images. Present: always."""
+    repeated: int | None = None
+    """Predictions of an image that the file has before; the first one counts. Present: where there are any."""
+    reason: str | None = None
+    """Why there is no value. Present: where `value` is null."""
+    unit: str | None = None
+    """How scores were mapped to the unit of the MOS. Present: for `rmse`."""
+    fit: str | None = None
+    """The fit before `plcc` and `rmse`. Present: with `--fit logistic`."""
+    note: str | None = None
+    """What to know about the value. Present: for some attributes, and for averages of fewer than nine."""
+    columns: int | None = None
+    """Attributes in the average. Present: for the average."""
+    left_out: list[str] | None = None
+    """Attributes without a value. Present: for an average that lacks some."""
+    ours: float | None = None
+    """Metric of the predictions. Present: with `--compare`."""
+    theirs: float | None = None
+    """Metric of the other file's predictions. Present: with `--compare`."""
+    p: float | None = None
+    """Two-sided bootstrap p-value of no difference. Unit: 0 to 1. Present: with `--compare`."""
+    compared_with: str | None = None
+    """The other file. Present: with `--compare`."""
+
+
+class NcmRecord(SummaryRecord):
+    """Output of `realqa ncm CONVERSATIONS.jsonl`."""
+
+    ncm: float | None
+    """Numerical Continuity Metric. Unit: squared points. Present: always."""
+    ncm_star: float | None
+    """NCM* of the paper, the true digit left out and the others renormalised. Unit: squared points. Present: always."""
+    ncm_star_release: float | None
+    """NCM* as the authors' code computes it, without renormalising. Unit: squared points. Present: always."""
+    loss: float
+    """Cross-entropy of all answers. Unit: nats per token. Present: always."""
+    n: int
+    """Direct answers. Unit: conversations. Present: always."""
+
+
+class NcmLogRecord(SummaryRecord):
+    """Output of `realqa ncm --log RUN`: three records for each log."""
+
+    run: str
+    """Name of the run's folder. Present: always."""
+    part: str
+    """`first` or `last` (100 steps, or half of a shorter log), or `ratio` = (last - first) / first. Present: always."""
+    steps: tuple[int, int] | None
+    """First and last step of the part. Present: always; null for the ratio."""
+    ncm: float | None
+    """Mean of NCM, or its ratio. Unit: squared points, none for the ratio. Present: always; null where the log has
+    no value."""
+    ncm_star: float | None
+    """The same for NCM*. Unit: as `ncm`. Present: always."""
+    ncm_star_release: float | None
+    """The same for the released form. Unit: as `ncm`. Present: always."""
+    loss: float | None
+    """The same for the cross-entropy. Unit: nats per token, none for the ratio. Present: always."""
+
+
+class SortProbeRecord(SummaryRecord):
+    """Output of `realqa sort-probe`: one model."""
+
+    model: str
+    """The model, as given. Present: always."""
+    accuracy: float | None
+    """Positions that agree with the sorted list, averaged over trials. Unit: 0 to 1. Present: always."""
+    recall: float | None
+    """Given numbers that the answer contains. Unit: 0 to 1. Present: always."""
+    hallucination: float | None
+    """Answered numbers that were not given. Unit: 0 to 1. Present: always."""
+    recall_multiset: float | None = None
+    """Recall where a number that was given twice must be answered twice. Unit: 0 to 1. Present: always."""
+    hallucination_multiset: float | None = None
+    """Hallucination where further copies of a given number count. Unit: 0 to 1. Present: always."""
+    trials: int
+    """Lists that were to be sorted. Present: always."""
+    unparsed: int
+    """Answers without a list; their accuracy and recall are 0. Present: always."""
+    failed: int
+    """Trials without an answer (server errors); they count in no mean. Present: always."""
+    run: str
+    """Id of the manifest. Present: always."""
+
+
+class TrainLogRecord(SummaryRecord):
+    """A line of `log.jsonl` in the folder of `realqa train`: means since the last line, over all processes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    step: int
+    """Optimiser steps so far. Present: always."""
+    loss: float
+    """Training loss of the objective, number loss included. Present: always."""
+    cross_entropy: float | None = None
+    """Cross-entropy of the answers. Unit: nats per token. Present: always; null for `--objective regression`."""
+    ncm: float | None
+    """Numerical Continuity Metric of the direct conversations. Unit: squared points. Present: always; null in a step
+    without any."""
+    ncm_star: float | None
+    """NCM*. Unit: squared points. Present: as `ncm`."""
+    ncm_star_release: float | None
+    """NCM* as the authors' code computes it. Unit: squared points. Present: as `ncm`."""
+    learning_rate: float
+    """Learning rate of the step. Present: always."""
+    epoch: float
+    """Epochs so far. Present: always."""
+    samples_per_second: float
+    """Conversations per second since the last line. Unit: 1/s. Present: always."""
+
+
+class RunManifest(SummaryRecord):
+    """The manifest of a run: `FILE.run.json` next to an output file maps its id to it, without `-o` it is on stderr."""
+
+    run: str
+    """The id that records carry: 16 hex digits of a digest of the other fields. Present: always."""
+    command: str
+    """The command. Present: always."""
+    settings: dict[str, Any]
+    """What decides the results: model and adapter digest, prompts, scale, pixel bounds, decoding. Present: always."""
+    environment: dict[str, Any]
+    """What should not decide them: versions, device, dtype, batch size. Present: always."""

@@ -1,0 +1,59 @@
+"""The documentation: generated pages are up to date, and they name every field that the commands write."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process import ROOT, Realqa
+from pydantic import BaseModel
+
+from realqa_cli.io import records, summary_records
+
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize("name", ["commands", "records"])
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    made = runpy.run_path(str(DOCS / f"make_{name}.py"))
+    assert (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8") == made["page"](), "run `make docs`"
+
+
+def test_every_field_of_a_record_has_a_meaning_and_says_when_it_is_present() -> None:
+    made = runpy.run_path(str(DOCS / "make_records.py"))
+    for model in made["SHOWN"]:
+        texts = made["docstrings"](model)
+        assert set(model.model_fields) == set(texts)
+        assert [name for name, text in texts.items() if " Present: " not in text] == []
+
+
+def undocumented(model: type[BaseModel], lines: str, passed: set[str]) -> set[str]:
+    """The fields in JSON Lines that neither the model nor the input has."""
+    found: list[dict[str, Any]] = [json.loads(line) for line in lines.splitlines()]
+    assert found
+    return {key for record in found for key in record} - set(model.model_fields) - passed
+
+
+def test_every_field_that_commands_write_is_documented(realqa_here: Realqa, photos: Path, tmp_path: Path) -> None:
+    mos = photos / "mos.jsonl"
+    passed = set(json.loads(mos.read_text(encoding="utf-8").splitlines()[0]))
+    labels, weights = tmp_path / "labels.jsonl", tmp_path / "weights.json"
+    scored = realqa_here("score", mos, "--distribution").out
+    chained = realqa_here("score", mos, "--method", "cot", "--limit", "1").out
+    levels = realqa_here("score", mos, "--method", "levels", "--limit", "1").out
+    labelled = realqa_here("self-label", mos).out
+    labels.write_text(labelled, encoding="utf-8")
+    realqa_here("composite", "fit", labels, "--target", "mos", "--bootstrap", "0", "-o", weights)
+    rated = realqa_here("composite", "apply", labels, "--weights", weights).out
+    (tmp_path / "scores.jsonl").write_text(scored, encoding="utf-8")
+    measured = realqa_here("eval", tmp_path / "scores.jsonl", "--json").out
+    for model, lines in (
+        (records.ScoreRecord, scored),
+        (records.CotRecord, chained),
+        (records.LevelRecord, levels),
+        (records.LabelRecord, labelled),
+        (summary_records.CompositeRecord, rated),
+        (summary_records.MetricRecord, measured),
+    ):
+        assert undocumented(model, lines, passed) == set(), model.__name__
