@@ -88,6 +88,7 @@ def annotate(
     image_url: Annotated[str | None, o.option(PEOPLE, "--image-url", metavar="URL", help=_IMAGE_URL)] = None,
     dataset: d.DatasetOption = None,
     split: d.Split = None,
+    subset: d.Subset = None,
     columns: d.Columns = None,
     limit: o.Limit = None,
     output: o.Output = None,
@@ -100,6 +101,6 @@ def annotate(
     from realqa_cli.cli.annotate_request import AnnotateRequest
     from realqa_cli.cli.delivery import OutputOptions
 
-    chosen = d.selection(dataset, split, columns)
+    chosen = d.selection(dataset, split, columns, subset)
     wanted = OutputOptions(output, not no_resume, overwrite, sources=sources or (), dataset=chosen)
     return run(AnnotateRequest.of(context, wanted, Reporter(quiet or bool(context.obj))))

@@ -22,8 +22,9 @@ from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from realqa_cli.datasets import DatasetSelection
-    from realqa_cli.io.labels import LabelIndex, LabelRow
+    from realqa_cli.io.labels import LabelIndex
     from realqa_cli.steps.build_cot.build_cot import Builder
+    from realqa_cli.steps.build_cot.drafts import Draft
     from realqa_cli.steps.build_cot.settings import BuildSettings
 
 EXAMPLES = """[b]Examples[/b]
@@ -33,6 +34,8 @@ realqa build-cot attrs.jsonl --scores mos.jsonl > train.jsonl
 realqa build-cot labels.jsonl --stage attributes -o cold-start.jsonl
 
 realqa build-cot koniq10k/ --dataset koniq10k --split training --formats direct -o train.jsonl
+
+realqa build-cot RealQA/ --dataset realqa --stage attributes -o cold-start.jsonl
 
 realqa build-cot attrs.jsonl --scores AVA/ --dataset ava --split train -o train.jsonl
 
@@ -117,6 +120,7 @@ def build_cot(
     scores: Scores = None,
     dataset: Dataset = None,
     split: d.Split = None,
+    subset: d.Subset = None,
     columns: d.Columns = None,
     mos_range: MosRange = None,
     rewrite_server: RewriteServer = None,
@@ -141,10 +145,10 @@ def build_cot(
         raise UsageError("applies to an output file", where=where, remedy="add --output FILE")
     settings = _settings(context, for_model)
     rewrites = Rewrites.of(context, settings, reporter)
-    selection = d.selection(dataset, split, columns)
-    rows, join, notes = _rows(labels, scores, selection, settings)
+    selection = d.selection(dataset, split, columns, subset)
+    join = _join(labels, scores, selection, settings)
     builder = Builder(settings, join, place=lambda path: _place(path, output), exists=_exists)
-    drafts = builder.drafts(join.within(rows) if join else rows)
+    drafts, notes = _drafts(builder, labels, None if join else selection)
     target = ConversationFile(output, settings, rewrites, resume=not no_resume, overwrite=overwrite) if output else None
     with target or nullcontext() as file:
         write = file.append if file else JsonLines(lambda: None).write
@@ -177,24 +181,41 @@ def _settings(context: typer.Context, for_model: str | None) -> "BuildSettings":
     return replace(settings, scale=config.scale, digits=config.digits)
 
 
-def _rows(
+def _join(
     labels: list[str], scores: str | None, selection: "DatasetSelection | None", settings: "BuildSettings"
-) -> tuple[Iterable["LabelRow"], "LabelIndex | None", list[str]]:
-    """The rows to build from, the rows of `--scores`, and notes on the data set. Raises UsageError."""
-    from realqa_cli.datasets.labels import dataset_rows, read_labels
-    from realqa_cli.io.labels import STDIN, read_label_rows
+) -> "LabelIndex | None":
+    """The rows of `--scores`, by image. Raises UsageError."""
+    from realqa_cli.datasets.labels import read_labels
+    from realqa_cli.io.labels import STDIN
 
     if labels.count(STDIN) > 1 or scores == STDIN:
         raise UsageError("standard input can be read only once, as LABELS", where=STDIN, remedy="name a file instead")
     if scores and settings.stage == "attributes":
         remedy = "leave it out: this stage states no score"
         raise UsageError("applies to --stage score", where="--scores", remedy=remedy)
-    join = read_labels(scores, selection) if scores else None
-    if selection is None or join is not None:
-        return chain.from_iterable(map(read_label_rows, labels)), join, []
+    return read_labels(scores, selection) if scores else None
+
+
+def _drafts(
+    builder: "Builder", labels: list[str], selection: "DatasetSelection | None"
+) -> tuple[Iterable["Draft"], list[str]]:
+    """The conversations of the files of labels, or of a data set with notes on it. Raises UsageError."""
+    if selection is None:
+        from realqa_cli.io.labels import read_label_rows
+
+        rows = chain.from_iterable(map(read_label_rows, labels))
+        return builder.drafts(builder.scores.within(rows) if builder.scores else rows), []
     dataset = selection.open(labels)
     dataset.require_files()
-    return dataset_rows(dataset.entries), None, dataset.notes_on()
+    if selection.name == "realqa" and builder.settings.stage == "attributes":
+        from realqa_cli.datasets.realqa import conversations_of
+        from realqa_cli.steps.build_cot.release import release_drafts
+
+        found = conversations_of(Path(labels[0]), dataset, selection.subset)
+        return release_drafts(builder, found), dataset.notes_on()
+    from realqa_cli.datasets.labels import dataset_rows
+
+    return builder.drafts(dataset_rows(dataset.entries)), dataset.notes_on()
 
 
 def _exists(path: str) -> bool:
@@ -218,6 +239,8 @@ def _notes(builder: "Builder") -> Iterator[str]:
         ("without cot", "labels without attributes, which gave no chain of thought"),
         ("repeated", "labels of images that had one before, used nevertheless"),
         ("missing", "photos that are not there, each with an error record"),
+        ("of scores", "conversations that state a score, which belong to --stage score"),
+        ("other granularity", "conversations of other granularities, left out"),
         ("failed before", "records of items that failed in an earlier step, left out"),
     ):
         if counts[key]:
@@ -233,4 +256,4 @@ def _notes(builder: "Builder") -> Iterator[str]:
     by_format = ", ".join(f"{count} {name}" for name, count in builder.formats.items())
     failed = f"; {counts['failed']} failed, see their error records" if counts["failed"] else ""
     conversations = plural(counts["conversations"], "conversation")
-    yield f"{plural(counts['records'], 'label')}: {conversations}{f' ({by_format})' if by_format else ''}{failed}"
+    yield f"{plural(counts['records'], 'record')}: {conversations}{f' ({by_format})' if by_format else ''}{failed}"

@@ -53,6 +53,7 @@ def eval(
     labels: Annotated[str | None, o.option(MEASURE, "--labels", metavar="FILE", help=_LABELS)] = None,
     dataset: Annotated[str | None, d.dataset_of("The path of --labels")] = None,
     split: d.Split = None,
+    subset: d.Subset = None,
     columns: d.Columns = None,
     bootstrap: Annotated[
         int | None,
@@ -96,7 +97,7 @@ def eval(
     _check(predictions, labels, compare, plot, attributes)
     from realqa_cli.datasets.labels import read_labels
 
-    chosen = d.selection(dataset, split, columns, of=labels, remedy="name it by --labels")
+    chosen = d.selection(dataset, split, columns, subset, of=labels, remedy="name it by --labels")
     join = read_labels(labels, chosen) if labels else None
     if attributes:
         lines = _attribute_lines(predictions, join, settings, talk)

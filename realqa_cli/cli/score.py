@@ -57,6 +57,7 @@ def score(
     per_frame: o.PerFrame = False,
     dataset: d.DatasetOption = None,
     split: d.Split = None,
+    subset: d.Subset = None,
     columns: d.Columns = None,
     limit: o.Limit = None,
     output: o.Output = None,
@@ -72,7 +73,7 @@ def score(
     from realqa_cli.cli.delivery import OutputOptions, run_step
     from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
-    chosen = d.selection(dataset, split, columns)
+    chosen = d.selection(dataset, split, columns, subset)
     wanted = OutputOptions(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
     settings = o.asking_of(context, ScoreSettings)
     talk = Reporter(quiet or bool(context.obj))

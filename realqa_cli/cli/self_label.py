@@ -45,6 +45,7 @@ def self_label(
     fps: o.Fps = None,
     dataset: d.DatasetOption = None,
     split: d.Split = None,
+    subset: d.Subset = None,
     columns: d.Columns = None,
     limit: o.Limit = None,
     output: o.Output = None,
@@ -56,7 +57,7 @@ def self_label(
     from realqa_cli.cli.delivery import OutputOptions, run_step
     from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
 
-    chosen = d.selection(dataset, split, columns)
+    chosen = d.selection(dataset, split, columns, subset)
     wanted = OutputOptions(output, not no_resume, overwrite, sources=sources, dataset=chosen)
     settings = o.asking_of(context, LabelSettings)
     talk = Reporter(quiet or bool(context.obj))

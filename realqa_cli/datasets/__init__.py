@@ -1,8 +1,8 @@
-"""Public data sets, read as their authors publish them: a folder in, one entry a photo or video out.
+"""Public data sets, read as their authors publish them: a folder in, one entry for each photo or video out.
 
-One module a data set, chosen by name and imported on demand. A module knows its tables, columns, folders and
-scale, and nothing of models; `contents` is what all of them give, `layout` and `tables` how they look for it.
-Scores stay on the data set's own scale, which `mos_range` tells.
+There is one module for each data set, chosen by name and imported on demand. It knows the data set's tables,
+columns, folders and range of scores. `contents` holds what all of them return, `layout` how they find files. Scores
+keep the range of their data set, which `mos_range` states.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,17 +35,19 @@ FILES = ("csv", "realqa")
 
 @dataclass(frozen=True)
 class DatasetSelection:
-    """What `--dataset`, `--split` and `--columns` ask for.
+    """The values of `--dataset`, `--split`, `--columns` and `--subset`.
 
     columns: for csv, which column is which; `mos_range` may also be a range, such as ``0-100``.
+    subset: for realqa, which set of the release.
     """
 
     name: str
     split: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    subset: str | None = None
 
     def check(self) -> None:
-        """Raises `UsageError` for an unknown data set, and for columns of one that has its own."""
+        """Raises `UsageError` for an unknown data set, and for columns or a subset that it does not have."""
         if self.name not in DATASETS:
             raise UsageError(
                 f"unknown data set {self.name!r}",
@@ -53,12 +55,16 @@ class DatasetSelection:
                 remedy=f"use one of: {', '.join(DATASETS)}",
             )
         if self.columns and self.name != "csv":
-            raise UsageError(f"is for --dataset csv: {self.name} has its own", where="--columns", remedy="leave it out")
+            what = f"applies to --dataset csv: {self.name} has columns of its own"
+            raise UsageError(what, where="--columns", remedy="leave it out")
+        if self.subset is not None and self.name != "realqa":
+            what = f"applies to --dataset realqa: {self.name} is one set"
+            raise UsageError(what, where="--subset", remedy="leave it out")
 
     def open(self, sources: Sequence[str]) -> "Dataset":
-        """The data set in the one folder that is given, its tables read, or the wanted split of it.
+        """Reads the tables of the data set in the one folder that is given, and selects the split.
 
-        Raises `UsageError` that says what was looked for, and where.
+        Raises `UsageError` that states what was looked for, and where.
         """
         self.check()
         if len(sources) != 1:
@@ -70,5 +76,6 @@ class DatasetSelection:
             raise UsageError(what, where=sources[0], remedy=f"give the folder of the {self.name} data set")
         module, _, function = DATASETS[self.name].partition(":")
         read = getattr(import_module(module), function)
-        dataset: Dataset = read(place, self.columns) if self.name == "csv" else read(place)
+        more = {"csv": (self.columns,), "realqa": (self.subset,)}.get(self.name, ())
+        dataset: Dataset = read(place, *more)
         return dataset if self.split is None else dataset.only(self.split)

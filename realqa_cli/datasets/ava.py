@@ -1,8 +1,8 @@
-"""AVA: 255,530 photos and the counts of people's ratings of their aesthetics, 1 to 10; MOS is their mean.
+"""AVA: 255,530 photos with the counts of ratings of their aesthetics from 1 to 10; the MOS is the mean rating.
 
 `AVA.txt` has 15 columns without a header: index, id, ten counts, two tags, challenge. The photos of
 `aesthetics_image_lists/generic_test.jpgl` are the test split and all others the training split; without the
-list there is no split. Some photos have gone from the web since; they are missing files like any other.
+list there is no split. Some photos no longer exist on the web; they count as missing files.
 """
 
 from pathlib import Path
@@ -23,27 +23,27 @@ _RATINGS = range(1, 11)
 def read(place: Path) -> Dataset:
     """All photos of the table. Raises `UsageError`."""
     file = find_table(place, "AVA", TABLE, f"AVA_dataset/{TABLE}")
-    listed = next((f for f in (file.parent / TEST_LIST, place / "generic_test.jpgl") if f.is_file()), None)
-    test = None if listed is None else _test_ids(listed)
+    test_list = next((f for f in (file.parent / TEST_LIST, place / "generic_test.jpgl") if f.is_file()), None)
+    test = None if test_list is None else _test_ids(test_list)
     rows = [_row(line, f"{file}:{number}") for number, line in _lines(file)]
     if not rows:
         raise UsageError("the table is empty", where=str(file), remedy="download it again")
-    shelf = find_media_folder(file.parent, FOLDERS, (f"{photo}.jpg" for photo, _, _ in rows))
+    media_folder = find_media_folder(file.parent, FOLDERS, (f"{photo}.jpg" for photo, _, _ in rows))
     entries = []
     for photo, mos, where in rows:
         name = f"{photo}.jpg"
         fields: dict[str, object] = {"mos": mos, "mos_range": RANGE}
         if test is not None:
             fields["split"] = "test" if photo in test else "train"
-        entries.append(DatasetEntry(shelf.path(name), where, fields, present=shelf.has(name)))
+        entries.append(DatasetEntry(media_folder.path(name), where, fields, present=media_folder.has(name)))
     return Dataset(
         "ava",
         str(place),
         entries,
-        shelf.looked_in,
-        shelf.found,
+        media_folder.looked_in,
+        media_folder.found,
         notes=_unknown(test, rows),
-        no_split=f"{TEST_LIST} is not there: put it beside {TABLE}",
+        no_split=f"download {TEST_LIST} into the folder of {TABLE}",
     )
 
 
@@ -71,11 +71,11 @@ def _row(line: str, where: str) -> tuple[str, float, str]:
 
 
 def _test_ids(file: Path) -> frozenset[str]:
-    """Raises `UsageError` for what is no list of ids."""
+    """Raises `UsageError` for a line that is not an id."""
     ids = [(number, line.strip()) for number, line in _lines(file)]
     for number, photo in ids:
         if not photo.isdecimal():
-            what, remedy = f"{photo[:80]!r} is no id of a photo", "use the list as published"
+            what, remedy = f"{photo[:80]!r} is not the id of a photo", "use the list as published"
             raise UsageError(what, where=f"{file}:{number}", remedy=remedy)
     return frozenset(photo for _, photo in ids)
 

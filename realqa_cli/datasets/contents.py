@@ -1,4 +1,4 @@
-"""What every data set gives: entries in the order of its table, and what a person should know of them."""
+"""The result of every reader of a data set: entries in the order of its table, and notes for the user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,19 +13,19 @@ _ALIKE = (
     frozenset({"val", "valid", "validation"}),
     frozenset({"test", "testing"}),
 )
-"""Words for the same split; a data set keeps its own, and `--split` takes any of them."""
+"""Words for the same split; a data set keeps its own, and `--split` accepts any of them."""
 
-_EXAMPLES = 3  # missing files that the summary names
+_EXAMPLES = 3
+"""How many missing files the summary names."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetEntry:
     """One row of a data set's table.
 
-    name: the path of the photo or video as it opens from the current folder.  where: the row's place,
-    ``file:line``.  fields: `mos`, `mos_range`, `split`, as far as the data set has them, and more.
-    attributes: true values of the ten attributes.  present: whether there is such a file.
-    also: other names that the same file goes by.
+    name: the path of the photo or video, relative to the current folder.  where: the place of the row, ``file:line``.
+    fields: `mos`, `mos_range`, `split`, as far as the data set has them, and others.  present: whether the file
+    exists.  attributes: true values of the ten attributes.  also: other names of the same file.
     """
 
     name: str
@@ -41,9 +41,9 @@ class DatasetEntry:
 class Dataset:
     """A data set, or one split of it.
 
-    name: as `--dataset` has it.  place: the folder as it was given.  looked_in: where the photos were
-    looked for, in words, and `found`, whether there is such a folder.  notes: lines for stderr.
-    no_split: what to do for a split where there is none.  others: the entries of other splits.
+    name: the value of `--dataset`.  place: the folder as given.  looked_in: the folders in which the photos were
+    looked for, in words.  found: whether one of them exists.  notes: lines for stderr.  no_split: the remedy of the
+    error for `--split` where the data set has no splits.  others: the entries of the other splits.
     """
 
     name: str
@@ -59,32 +59,32 @@ class Dataset:
         return len(self.entries)
 
     def only(self, split: str) -> "Dataset":
-        """The entries of one split; "all" are all. Raises `UsageError` for one that there is not."""
+        """The entries of one split, or of all for "all". Raises `UsageError` for an unknown split."""
         known = dict.fromkeys(str(e.fields["split"]) for e in self.entries if "split" in e.fields)
-        asked = split.strip().casefold()
-        if asked == "all":
+        name = split.strip().casefold()
+        if name == "all":
             return self
-        alike = next((words for words in _ALIKE if asked in words), frozenset({asked}))
-        wanted = {own for own in known if own.casefold() in alike}
+        alike = next((words for words in _ALIKE if name in words), frozenset({name}))
+        chosen = {own for own in known if own.casefold() in alike}
         if not known:
             raise UsageError(f"{self.name} has no split here", where="--split", remedy=self.no_split)
-        if not wanted:
+        if not chosen:
             remedy = f"use one of: {', '.join(sorted(known))}, all"
             raise UsageError(f"{self.name} has no split {split!r}", where="--split", remedy=remedy)
         inside, outside = list[DatasetEntry](), list[DatasetEntry]()
         for entry in self.entries:
-            (inside if entry.fields.get("split") in wanted else outside).append(entry)
+            (inside if entry.fields.get("split") in chosen else outside).append(entry)
         return replace(self, entries=inside, others=outside)
 
     def require_files(self) -> None:
-        """Raises `UsageError` where not one photo is there, nor a folder for them."""
+        """Raises `UsageError` where none of the photos exists, nor a folder for them."""
         if not self.found and not any(entry.present for entry in self.entries):
             kinds = {entry.kind for entry in self.entries}
             raise UsageError(
-                f"none of its {len(self)} {'/'.join(sorted(kinds))}s is there: looked for"
+                f"none of its {len(self)} {'/'.join(sorted(kinds))}s exists: looked for"
                 f" {self.entries[0].name.rpartition('/')[2]} and the others in {self.looked_in}",
                 where=self.place,
-                remedy="download them beside the table, or check the folder",
+                remedy="download them into the folder of the table, or check the folder",
             )
 
     def notes_on(self, limit: int | None = None) -> list[str]:

@@ -1,4 +1,4 @@
-"""A data set as the items of a run: one more way for SOURCES to become photos and videos to work on."""
+"""The entries of a data set as the items of a run."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -9,13 +9,13 @@ from realqa_cli.errors import MediaError
 from realqa_cli.io.sources import Item
 
 TRUTH_FIELD = "labels"
-"""The field of a record that holds the true attributes, beside those that a model gives."""
+"""The field of a record that holds the true attributes; `attributes` holds those of the model."""
 
 
 def dataset_items(dataset: Dataset, *, limit: int | None = None) -> Iterator[Item]:
-    """The entries in order, at most `limit`; a missing file is an error in its place.
+    """The entries in order, at most `limit`; a missing file is an item with an error.
 
-    Raises `UsageError` at once where there is not one photo.
+    Raises `UsageError` at once where none of the photos exists.
     """
     dataset.require_files()
     return islice((_item(index, entry) for index, entry in enumerate(dataset.entries)), limit)

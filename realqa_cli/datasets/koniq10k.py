@@ -1,8 +1,8 @@
-"""KonIQ-10k: 10,073 photos with the quality that people saw. One of its two official tables is needed.
+"""KonIQ-10k: 10,073 photos with mean opinion scores of their quality, from one of its two official tables.
 
-Both tables have a column `MOS`, and mean different scales by it. `koniq10k_distributions_sets.csv`, told by
-its column `set`, has 0-100 and the official split; `koniq10k_scores_and_distributions.csv`, told by
-`MOS_zscore`, has 1-5 and no split. Where both are there, the one with the split is read.
+Both tables have a column `MOS`, on different ranges. `koniq10k_distributions_sets.csv`, which has a column `set`,
+uses 0-100 and holds the official split; `koniq10k_scores_and_distributions.csv`, which has a column `MOS_zscore`,
+uses 1-5 and has no split. Where both exist, the one with the split is read.
 """
 
 from pathlib import Path
@@ -24,12 +24,12 @@ def read(place: Path) -> Dataset:
     columns = {name.casefold() for name in table.columns}
     five, split = "mos_zscore" in columns, "set" in columns
     if not five and not split:
-        what = "neither a column 'set' nor 'MOS_zscore' tells whether MOS is 0-100 or 1-5"
+        what = "without a column 'set' or 'MOS_zscore' it is unknown whether MOS is on 0-100 or 1-5"
         raise UsageError(what, where=str(file), remedy=f"use {SETS} or {SCORES} as published")
     mos_range = [1, 5] if five else [0, 100]
-    asked = ["image_name", "MOS", *(["MOS_zscore"] if five else []), *(["set"] if split else [])]
-    rows = list(table.rows(*asked))
-    shelf = find_media_folder(place, FOLDERS, (row.text("image_name") for row in rows))
+    needed = ["image_name", "MOS", *(["MOS_zscore"] if five else []), *(["set"] if split else [])]
+    rows = list(table.rows(*needed))
+    media_folder = find_media_folder(place, FOLDERS, (row.text("image_name") for row in rows))
     entries = []
     for row in rows:
         name = row.text("image_name")
@@ -38,6 +38,6 @@ def read(place: Path) -> Dataset:
             fields["split"] = row.text("set")
         if five:
             fields["mos_zscore"] = row.number("MOS_zscore")
-        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
+        entries.append(DatasetEntry(media_folder.path(name), row.where, fields, present=media_folder.has(name)))
     no_split = f"{file.name} has none; put {SETS} into the folder"
-    return Dataset("koniq10k", str(place), entries, shelf.looked_in, shelf.found, no_split=no_split)
+    return Dataset("koniq10k", str(place), entries, media_folder.looked_in, media_folder.found, no_split=no_split)

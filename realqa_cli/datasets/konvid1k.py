@@ -1,7 +1,7 @@
-"""KoNViD-1k: 1,200 videos with the quality that people saw, on 1-5. No split: the paper scores all.
+"""KoNViD-1k: 1,200 videos with mean opinion scores of their quality on 1-5. No split: the paper scores all.
 
-The videos are on disk as `<flickr_id>.mp4`, or under the longer name of the table's column `file_name`, or
-as `<flickr_id>_original_centercrop_960x540_8s.mp4`: whichever a download has is taken, and joins know all.
+Downloads name the videos `<flickr_id>.mp4`, or by the table's column `file_name`, or
+`<flickr_id>_original_centercrop_960x540_8s.mp4`. All three names are accepted, also in joins.
 """
 
 from pathlib import Path
@@ -20,22 +20,22 @@ def read(place: Path) -> Dataset:
     file = find_table(place, "KoNViD-1k", TABLE, f"KoNViD_1k_metadata/{TABLE}")
     rows = list(Table.open(file).rows("flickr_id", "file_name", "MOS"))
     known = [_names(row) for row in rows]
-    shelf = find_media_folder(place, FOLDERS, (name for names in known for name in names))
+    media_folder = find_media_folder(place, FOLDERS, (name for names in known for name in names))
     entries = []
     for row, names in zip(rows, known, strict=True):
-        there = next((name for name in names if shelf.has(name)), None)
-        name = there or names[0]
+        existing = next((name for name in names if media_folder.has(name)), None)
+        name = existing or names[0]
         entries.append(
             DatasetEntry(
-                shelf.path(name),
+                media_folder.path(name),
                 row.where,
                 {"mos": row.number("MOS", *RANGE), "mos_range": RANGE},
                 kind="video",
-                present=there is not None,
+                present=existing is not None,
                 also=tuple(each for each in names if each != name),
             )
         )
-    return Dataset("konvid1k", str(place), entries, shelf.looked_in, shelf.found)
+    return Dataset("konvid1k", str(place), entries, media_folder.looked_in, media_folder.found)
 
 
 def _names(row: TableRow) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Labels from a file or from a data set, to be joined to other rows by image."""
+"""Labels from a file or a data set, for joins by image."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from realqa_cli.io.labels import LabelIndex, LabelRow, read_label_rows
 
 
 def dataset_rows(entries: Iterable[DatasetEntry]) -> Iterator[LabelRow]:
-    """The entries of a data set as rows of a file of labels; whether the photos are there does not matter."""
+    """The entries of a data set as rows of a file of labels, whether or not the photos exist."""
     for entry in entries:
         record: dict[str, Any] = {entry.kind: entry.name, **entry.fields}
         if entry.attributes:
@@ -18,7 +18,7 @@ def dataset_rows(entries: Iterable[DatasetEntry]) -> Iterator[LabelRow]:
 
 
 def read_labels(source: str, selection: DatasetSelection | None = None) -> LabelIndex:
-    """What a file, or a data set's folder, knows of each photo. Raises `UsageError`."""
+    """The rows of a file, or of the folder of a data set, by photo. Raises `UsageError`."""
     if selection is None:
         return LabelIndex(read_label_rows(source), name=source)
     dataset = selection.open([source])

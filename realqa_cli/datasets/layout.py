@@ -1,4 +1,4 @@
-"""Where the parts of a data set lie below its folder: tables by official names, photos by their folders."""
+"""Finds the parts of a data set below its folder: tables by their official names, photos by their folders."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from realqa_cli.errors import UsageError
 class MediaFolder:
     """The folder that holds a data set's photos or videos.
 
-    files: the names in it.  looked_in: the folders that were tried, in words.  found: whether one was there.
+    files: the names in it.  looked_in: the folders that were tried, in words.  found: whether one of them exists.
     """
 
     folder: Path
@@ -21,18 +21,18 @@ class MediaFolder:
     found: bool
 
     def has(self, name: str) -> bool:
-        """Whether the file is there; upper and lower case differ."""
+        """Whether the file exists; upper and lower case differ."""
         return name in self.files or ("/" in name and os.path.isfile(os.path.join(self.folder, name)))
 
     def path(self, name: str) -> str:
-        """The file's path as it opens from the current folder."""
+        """The path of the file, relative to the current folder."""
         return str(self.folder / name)
 
 
 def find_table(place: Path, title: str, *names: str) -> Path:
-    """The first of the `names`, paths below `place`, that is there.
+    """The first of the `names`, paths below `place`, that exists.
 
-    Raises `UsageError` that lists them, and names a folder one level down that has one.
+    Raises `UsageError` that lists them, and names a folder one level down that has one of them.
     """
     for name in names:
         if (place / name).is_file():
@@ -48,22 +48,24 @@ def find_table(place: Path, title: str, *names: str) -> Path:
 def find_media_folder(place: Path, folders: Sequence[str], names: Iterable[str]) -> MediaFolder:
     """The first of the `folders` below `place`, and `place` itself, with any of the files `names`.
 
-    Photos are never gathered from several folders, which may hold other versions of them. Where no folder
-    has any, it is the first that exists.
+    Photos are never taken from several folders, which may hold other versions of them. Where no folder has any,
+    the result is the first folder that exists.
     """
-    wanted = frozenset(names)
+    expected = frozenset(names)
     tried = [place / folder for folder in folders] + [place]
     looked_in = ", ".join([*(f"{folder}/" for folder in folders if folder != "."), f"{place} itself"])
     for folder in tried:
-        shelf = MediaFolder(folder, _listed(folder), looked_in, True)
-        if not wanted.isdisjoint(shelf.files) or any("/" in name and shelf.has(name) for name in wanted):
-            return shelf
-    there = next((folder for folder in tried if folder.is_dir() and folder != place), None)
-    return MediaFolder(there or tried[0], frozenset(), looked_in, there is not None)
+        media_folder = MediaFolder(folder, _listed(folder), looked_in, True)
+        if not expected.isdisjoint(media_folder.files) or any(
+            "/" in name and media_folder.has(name) for name in expected
+        ):
+            return media_folder
+    first = next((folder for folder in tried if folder.is_dir() and folder != place), None)
+    return MediaFolder(first or tried[0], frozenset(), looked_in, first is not None)
 
 
 def _listed(folder: Path) -> frozenset[str]:
-    """The names in a folder; none where it is not there. Raises `UsageError` where it cannot be read."""
+    """The names in a folder; none where it does not exist. Raises `UsageError` where it cannot be read."""
     try:
         return frozenset(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,7 @@
 """LIVE In the Wild Image Quality Challenge: 1,162 photos with authentic distortions, MOS on 0-100.
 
 Three .mat files hold 1,169 names, scores and deviations in the same order. The first seven, `t1.bmp` to
-`t7.bmp`, trained the people who rated and are no part of the set. There is no official split.
+`t7.bmp`, were shown to train the raters and do not belong to the set. There is no official split.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 from realqa_cli.datasets.contents import Dataset, DatasetEntry
 from realqa_cli.datasets.layout import find_media_folder, find_table
-from realqa_cli.errors import UsageError
+from realqa_cli.errors import UsageError, one_line
 from realqa_cli.io.tables import TableRow
 
 IMAGES, MOS, DEVIATION = "AllImages_release.mat", "AllMOS_release.mat", "AllStdDev_release.mat"
@@ -29,21 +29,23 @@ def read(place: Path) -> Dataset:
     if not len(names) == len(scores) == len(deviations) or not names:
         counts = f"{len(names)} names, {len(scores)} scores and {len(deviations)} deviations"
         remedy = f"use {IMAGES}, {MOS} and {DEVIATION} of one release"
-        raise UsageError(f"its .mat files do not go together: {counts}", where=str(place), remedy=remedy)
+        raise UsageError(f"its .mat files have different lengths: {counts}", where=str(place), remedy=remedy)
     rows = [
         TableRow(f"{files[1]}[{i}]", {"name": name, "MOS": mos, "StdDev": deviation})
         for i, (name, mos, deviation) in enumerate(zip(names, scores, deviations, strict=True), 1)
     ]
     rows = [row for row in rows if not _TRAINING.fullmatch(row.text("name"))]
     if not rows:
-        raise UsageError("holds no photos but t1.bmp to t7.bmp", where=str(place), remedy="download it again")
-    shelf = find_media_folder(place, FOLDERS, (row.text("name") for row in rows))
+        raise UsageError(
+            "holds only the training photos t1.bmp to t7.bmp", where=str(place), remedy="download it again"
+        )
+    media_folder = find_media_folder(place, FOLDERS, (row.text("name") for row in rows))
     entries = []
     for row in rows:
         name, mos = row.text("name"), row.number("MOS", *RANGE)
         fields = {"mos": mos, "mos_range": RANGE, "mos_std": row.number("StdDev", 0)}
-        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
-    return Dataset("livec", str(place), entries, shelf.looked_in, shelf.found)
+        entries.append(DatasetEntry(media_folder.path(name), row.where, fields, present=media_folder.has(name)))
+    return Dataset("livec", str(place), entries, media_folder.looked_in, media_folder.found)
 
 
 def _values(file: Path) -> list[Any]:
@@ -57,10 +59,10 @@ def _values(file: Path) -> list[Any]:
         arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("__")}
         array = arrays.get(file.stem, next(iter(arrays.values()), None))
     except (*broken, MatReadError, EOFError, OverflowError, MemoryError) as error:
-        what = f"cannot be read as a MATLAB file ({' '.join(str(error).split())[:200]})"
+        what = f"cannot be read as a MATLAB file ({one_line(error, 200)})"
         raise UsageError(what, where=str(file), remedy="download it again") from error
     cells = [] if array is None else [np.ravel(cell) for cell in np.ravel(array)]
     if any(cell.size != 1 for cell in cells):
-        what = f"{file.stem} is no list of single values"
+        what = f"{file.stem} is not a list of single values"
         raise UsageError(what, where=str(file), remedy="download it again")
     return [cell[0] for cell in cells]

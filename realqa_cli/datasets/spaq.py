@@ -1,6 +1,6 @@
-"""SPAQ: 11,125 photos by smartphones, with the quality and five attributes that people saw, all on 0-100.
+"""SPAQ: 11,125 photos by smartphones, with mean opinion scores of quality and five attributes, all on 0-100.
 
-The attributes are not those of this project: they are `attribute_mos` by name. There is no official split.
+The attributes are not those of this project: they are kept in the field `attribute_mos`. There is no official split.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def read(place: Path) -> Dataset:
     """All photos of the table. Raises `UsageError`."""
     file = find_table(place, "SPAQ", f"Annotations/{SCORES}", SCORES)
     rows = list(Table.open(file).rows("Image name", "MOS", *ATTRIBUTES))
-    shelf = find_media_folder(place, FOLDERS, (row.text("Image name") for row in rows))
+    media_folder = find_media_folder(place, FOLDERS, (row.text("Image name") for row in rows))
     entries = []
     for row in rows:
         name = row.text("Image name")
@@ -28,5 +28,5 @@ def read(place: Path) -> Dataset:
             "mos_range": RANGE,
             "attribute_mos": {each.lower(): row.number(each, *RANGE) for each in ATTRIBUTES},
         }
-        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
-    return Dataset("spaq", str(place), entries, shelf.looked_in, shelf.found)
+        entries.append(DatasetEntry(media_folder.path(name), row.where, fields, present=media_folder.has(name)))
+    return Dataset("spaq", str(place), entries, media_folder.looked_in, media_folder.found)

@@ -1,4 +1,4 @@
-"""TAD66K: 66,327 photos with the aesthetics that people saw, on 1-10, in the official split of two tables.
+"""TAD66K: 66,327 photos with mean opinion scores of aesthetics on 1-10, in the official split of two tables.
 
 The tables are `train.csv` and `test.csv` of the folder `merge`; those by theme (`unmerge`) do not match them.
 """
@@ -16,21 +16,23 @@ RANGE = [1, 10]
 
 
 def read(place: Path) -> Dataset:
-    """All photos of the tables that are there. Raises `UsageError`."""
+    """All photos of the tables that exist. Raises `UsageError`."""
     names = [str(Path(folder, f"{split}.csv")) for folder in PLACES for split in SPLITS]
-    home = find_table(place, "TAD66K", *names).parent
-    files = {split: home / f"{split}.csv" for split in SPLITS}
+    folder = find_table(place, "TAD66K", *names).parent
+    files = {split: folder / f"{split}.csv" for split in SPLITS}
     rows = [
         (split, row)
         for split, file in files.items()
         if file.is_file()
         for row in Table.open(file).rows("image", "score")
     ]
-    shelf = find_media_folder(place, FOLDERS, (row.text("image") for _, row in rows))
+    media_folder = find_media_folder(place, FOLDERS, (row.text("image") for _, row in rows))
     entries = []
     for split, row in rows:
         name = row.text("image")
         fields = {"mos": row.number("score", *RANGE), "mos_range": RANGE, "split": split}
-        entries.append(DatasetEntry(shelf.path(name), row.where, fields, present=shelf.has(name)))
-    notes = tuple(f"tad66k: {file} is not there" for file in files.values() if not file.is_file())
-    return Dataset("tad66k", str(place), entries, shelf.looked_in, shelf.found, notes)
+        entries.append(DatasetEntry(media_folder.path(name), row.where, fields, present=media_folder.has(name)))
+    notes = tuple(
+        f"tad66k: {file} does not exist, so its split is left out" for file in files.values() if not file.is_file()
+    )
+    return Dataset("tad66k", str(place), entries, media_folder.looked_in, media_folder.found, notes)

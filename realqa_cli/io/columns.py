@@ -57,6 +57,8 @@ class ColumnMap:
             fields["mos_range"] = list(self.fixed)
         elif self._filled(row, "mos_range"):
             fields["mos_range"] = read_range(row.text(self.names["mos_range"]), row.where)
+            if "mos" in fields:
+                row.number(self.names["mos"], *fields["mos_range"])
         if self._filled(row, "split"):
             fields["split"] = row.text(self.names["split"])
         taken = {*self.names.values(), *COLUMNS, "error", ""}

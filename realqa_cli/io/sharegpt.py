@@ -14,6 +14,7 @@ from realqa_cli.io.jsonl import read_lines
 
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # the last three bytes are a BOM
 _ANSWERERS = frozenset({"assistant", "gpt"})
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
 def read_sharegpt(file: Path) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
@@ -46,6 +47,18 @@ def answers(record: Mapping[str, Any]) -> list[str]:
         if isinstance(turns, list):
             said = [turn for turn in turns if isinstance(turn, Mapping) and turn.get(role) in _ANSWERERS]
             return [turn[text] for turn in said if isinstance(turn.get(text), str)]
+    return []
+
+
+def messages(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The turns of a conversation in either dialect, as `role` and `content`; [] for any other record."""
+    for turns, role, text in (
+        (record.get("messages"), "role", "content"),
+        (record.get("conversations"), "from", "value"),
+    ):
+        if isinstance(turns, list):
+            known = [turn for turn in turns if isinstance(turn, Mapping) and turn.get(role) in _ROLES]
+            return [{"role": _ROLES[turn[role]], "content": str(turn.get(text, ""))} for turn in known]
     return []
 
 

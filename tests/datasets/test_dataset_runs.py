@@ -213,7 +213,12 @@ def test_the_release_is_labelled_and_measured_against_its_own_attributes(realqa:
         ),
         (
             ["build-cot", "p", "--dataset", "ava"],
-            "--dataset: there is no folder or table that it applies to; name it by --scores",
+            "p: no such folder; give the folder of the ava data set",
+        ),
+        (["score", "k", "--subset", "koniq"], "--subset: applies to data sets; add --dataset NAME"),
+        (
+            ["score", "k", "--dataset", "ava", "--subset", "koniq"],
+            "--subset: applies to --dataset realqa: ava is one set",
         ),
     ],
 )

@@ -109,10 +109,12 @@ def test_avas_mos_is_the_mean_of_its_ratings_and_its_list_the_test_split(tmp_pat
     first, second = lines(dataset)
     assert first == {"image": "images/953619.jpg", "mos": mean, "mos_range": [1, 10], "split": "test"}
     assert second["split"] == "train"
-    assert dataset.told() == ["ava: 1 photos of aesthetics_image_lists/generic_test.jpgl are not in AVA.txt"]
+    assert dataset.notes_on() == ["ava: 1 photos of aesthetics_image_lists/generic_test.jpgl are not in AVA.txt"]
     unsplit = made.ava(tmp_path / "unlisted", listed=False)
     assert "split" not in lines(read("ava", unsplit))[0]
-    assert "generic_test.jpgl is not there" in refusal("ava", unsplit, "test")
+    assert "download aesthetics_image_lists/generic_test.jpgl into the folder of AVA.txt" in refusal(
+        "ava", unsplit, "test"
+    )
 
 
 def test_tad66k_is_split_as_its_files_are(tmp_path: Path) -> None:
@@ -124,7 +126,9 @@ def test_tad66k_is_split_as_its_files_are(tmp_path: Path) -> None:
     ]
     assert {tuple(line["mos_range"]) for line in found} == {(1, 10)}
     (tmp_path / "merge" / "train.csv").unlink()
-    assert read("tad66k", tmp_path).told() == [f"tad66k: {tmp_path / 'merge' / 'train.csv'} is not there"]
+    assert read("tad66k", tmp_path).notes_on() == [
+        f"tad66k: {tmp_path / 'merge' / 'train.csv'} does not exist, so its split is left out"
+    ]
 
 
 def test_konvids_videos_are_found_under_each_of_their_names(tmp_path: Path) -> None:
@@ -159,8 +163,96 @@ def test_the_release_gives_one_entry_a_photo_with_all_that_its_conversations_say
     }
     assert (found["images/b.jpg"]["mos"], found["images/c.jpg"]["split"]) == (3.1, "test")
     assert len(found) == 3
-    assert "taken as 1-10" in dataset.told()[0]
+    assert "taken as 1-10" in dataset.notes_on()[0]
     assert len(read("realqa", tmp_path / "realqa_test.jsonl")) == 1
+
+
+def sets_of_the_release(folder: Path) -> Path:
+    """The authors' `data` folder: one list for each set, with scores on the set's own range."""
+
+    def direct(name: str, score: float) -> dict[str, Any]:
+        made.photo(folder / "images" / name)
+        turns = [
+            {"role": "user", "content": "<image>Rate the aesthetics and quality of this image briefly."},
+            {"role": "assistant", "content": f"The score of this image is {score:.2f}."},
+        ]
+        return {"messages": turns, "images": [f"images/{name}"]}
+
+    data = folder / "data"
+    data.mkdir(parents=True)
+    for file, prefix, scores in (
+        ("aesthetic_decimal2", "r", (6.59, 3.1)),
+        ("koniq10k_training_decimal2", "k", (0.39, 7.2, 8.84)),
+        ("koniq10k_test", "kt", (55.25, 71.0)),
+        ("koniq10k", "kk", (44.0,)),
+        ("spaq_test", "s", (96.0, 2.0)),
+        ("ava_test", "a", (1.5, 8.2)),
+    ):
+        records = [direct(f"{prefix}{i}.jpg", score) for i, score in enumerate(scores)]
+        (data / f"{file}.json").write_text(json.dumps(records))
+    (data / "dataset_info.json").write_text(json.dumps({"spaq": {"file_name": "spaq_test.json"}}))
+    return folder
+
+
+def subset(folder: Path, name: str | None, split: str | None = None) -> Dataset:
+    return DatasetSelection("realqa", split, subset=name).open([str(folder)])
+
+
+def test_the_sets_of_the_release_are_listed_and_read_one_at_a_time(tmp_path: Path) -> None:
+    folder = sets_of_the_release(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        subset(folder, None)
+    assert "choose one by --subset: aesthetic_decimal2, ava, koniq10k, koniq10k_decimal2, spaq" in str(caught.value)
+    with pytest.raises(UsageError, match="--subset: there is no set 'livec'; choose one of: aesthetic_decimal2"):
+        subset(folder, "livec")
+    for name, count, bounds in (
+        ("aesthetic_decimal2", 2, [1, 10]),
+        ("koniq10k_decimal2", 3, [0, 10]),
+        ("koniq10k_training_decimal2", 3, [0, 10]),
+        ("KonIQ10k", 3, [0, 100]),
+        ("koniq10k_test", 2, [0, 100]),
+        ("spaq", 2, [0, 100]),
+        ("ava", 2, [1, 10]),
+    ):
+        entries = subset(folder, name).entries
+        assert len(entries) == count, name
+        assert {tuple(entry.fields["mos_range"]) for entry in entries} == {tuple(bounds)}, name
+        assert all(entry.present for entry in entries)
+
+
+def test_a_training_file_without_the_word_in_its_name_is_not_dropped(tmp_path: Path) -> None:
+    folder = sets_of_the_release(tmp_path)
+    assert [entry.fields["mos"] for entry in subset(folder, "koniq10k", "train").entries] == [44.0]
+    assert [entry.fields["mos"] for entry in subset(folder, "koniq10k", "test").entries] == [55.25, 71.0]
+    with pytest.raises(UsageError, match="realqa has no split here; leave it out"):
+        subset(folder, "aesthetic_decimal2", "train")
+
+
+def test_a_score_outside_the_range_of_its_set_stops_the_reader_with_its_place(tmp_path: Path) -> None:
+    folder = sets_of_the_release(tmp_path)
+    file = folder / "data" / "ava_test.json"
+    records = json.loads(file.read_text())
+    answer = {"role": "assistant", "content": "The score of this image is 55.25."}
+    odd = {**records[0], "messages": [records[0]["messages"][0], answer], "images": ["images/odd.jpg"]}
+    good = [{**records[0], "images": [f"images/a{i}.jpg"]} for i in range(40)]
+    file.write_text(json.dumps([*good, odd]))
+    with pytest.raises(
+        UsageError, match=r"ava_test\.json:41: the score 55\.25 is outside 1-10, which nearly all other"
+    ):
+        subset(folder, "ava")
+    file.write_text(json.dumps([*good, {**records[0], "mos": 6, "mos_range": [1, 5]}]))
+    with pytest.raises(UsageError, match=r"ava_test\.json:41: the score 6 is outside 1-5; correct the record"):
+        subset(folder, "ava")
+
+
+def test_scores_of_a_photo_that_contradict_each_other_are_counted(tmp_path: Path) -> None:
+    folder = sets_of_the_release(tmp_path)
+    file = folder / "data" / "ava_test.json"
+    records = json.loads(file.read_text())
+    file.write_text(json.dumps([*records, {**records[1], "images": records[0]["images"]}]))
+    dataset = subset(folder, "ava")
+    assert dataset.entries[0].fields["mos"] == 1.5
+    assert any("state different scores, of which the first counts: 1" in note for note in dataset.notes_on())
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".jsonl"])
@@ -275,9 +367,9 @@ def test_a_missing_photo_is_an_error_in_its_place_and_counted(tmp_path: Path) ->
     dataset = read("koniq10k", made.koniq(tmp_path, missing=[1, 4]))
     assert [line.get("error") for line in lines(dataset)] == [None, "missing", None, None, "missing", None]
     first, second = (str(tmp_path / "1024x768" / f"{i}.jpg") for i in (1, 4))
-    assert dataset.told() == [f"koniq10k: 2 of 6 files are missing: {first}, {second}"]
-    assert dataset.told(limit=3) == [f"koniq10k: 1 of 3 files are missing: {first}"]
-    assert dataset.told(limit=1) == []
+    assert dataset.notes_on() == [f"koniq10k: 2 of 6 files are missing: {first}, {second}"]
+    assert dataset.notes_on(limit=3) == [f"koniq10k: 1 of 3 files are missing: {first}"]
+    assert dataset.notes_on(limit=1) == []
     (error,) = [item.error for item in dataset_items(dataset, limit=2) if item.error]
     assert str(error) == f"{first}: no such file; {tmp_path / 'koniq10k_distributions_sets.csv'}:3 names it"
 
@@ -306,7 +398,7 @@ ROW = "0.jpg,0,0,0,0,1,100,{mos},0.5,test\n"
         (f"{HEADER}\n", "the table has no rows; check that it is the right one"),
         (
             "image_name,MOS\na.jpg,3\n",
-            "neither a column 'set' nor 'MOS_zscore' tells whether MOS is 0-100 or 1-5",
+            "without a column 'set' or 'MOS_zscore' it is unknown whether MOS is on 0-100 or 1-5",
         ),
         (
             "image,MOS,set\na.jpg,3,test\n",
@@ -360,9 +452,9 @@ def test_an_excel_file_that_is_not_the_official_one_is_refused_by_line(
 
 def test_matlab_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     made.livec(tmp_path, scores=[1, 2])
-    assert "do not go together: 10 names, 2 scores and 2 deviations" in refusal("livec", tmp_path)
+    assert "have different lengths: 10 names, 2 scores and 2 deviations" in refusal("livec", tmp_path)
     made.livec(tmp_path, ["t1.bmp"])
-    assert "holds no photos but t1.bmp to t7.bmp" in refusal("livec", tmp_path)
+    assert "holds only the training photos t1.bmp to t7.bmp" in refusal("livec", tmp_path)
     made.livec(tmp_path, scores=[*range(9), 200])
     assert "AllMOS_release.mat[10]: MOS: 200 is outside 0-100" in refusal("livec", tmp_path)
     file = tmp_path / "Data" / "AllMOS_release.mat"
@@ -392,7 +484,7 @@ def test_a_bad_line_of_ava_is_refused(tmp_path: Path, line: str, words: str) -> 
 def test_a_test_list_of_something_else_is_refused(tmp_path: Path) -> None:
     made.ava(tmp_path)
     (tmp_path / "aesthetics_image_lists" / "generic_test.jpgl").write_text("953619\nphoto.jpg\n")
-    assert "generic_test.jpgl:2: 'photo.jpg' is no id of a photo" in refusal("ava", tmp_path)
+    assert "generic_test.jpgl:2: 'photo.jpg' is not the id of a photo" in refusal("ava", tmp_path)
 
 
 def test_a_release_with_a_bad_record_among_conversations_is_refused(tmp_path: Path) -> None:
@@ -431,7 +523,7 @@ def test_a_table_that_says_nothing_of_scores_or_names_asks_for_them(tmp_path: Pa
     assert "there is no column 'mos'; name it by --columns mos=COLUMN" in refusal("csv", file, image="photo")
     made.table(tmp_path / "u.csv", ("image", "mos"), ["a.jpg", 3])
     assert "expected one table here, found 2 (t.csv, u.csv)" in refusal("csv", tmp_path)
-    with pytest.raises(UsageError, match="--columns: is for --dataset csv: ava has its own"):
+    with pytest.raises(UsageError, match="--columns: applies to --dataset csv: ava has columns of its own"):
         DatasetSelection("ava", columns={"mos": "x"}).check()
 
 

@@ -299,7 +299,7 @@ def test_the_command_writes_conversations_to_stdout_and_talk_to_stderr(realqa: R
     assert {line["images"][0] for line in ran.records} == {"photos/a.jpg", "photos/b.jpg"}
     assert ran.said == [
         "realqa: records of items that failed in an earlier step, left out: 1",
-        "realqa: 3 labels: 6 conversations (2 direct, 2 cot, 2 cot-regular)",
+        "realqa: 3 records: 6 conversations (2 direct, 2 cot, 2 cot-regular)",
     ]
 
 

@@ -61,6 +61,29 @@ def test_an_official_table_given_as_labels_says_that_its_photos_are_not_there(re
     assert any("give its folder and --dataset NAME" in line for line in ran.said)
 
 
+def test_stage_one_of_the_release_is_its_own_conversations(realqa: Realqa, tmp_path: Path) -> None:
+    folder = made_datasets.release(tmp_path / "RealQA")
+    train = json.loads((folder / "realqa_train.json").read_text())
+    asked = [("Is it sharp?", "Image Clarity: very clear."), ("And the light?", "It is 3.1 Exposure: overexposed.")]
+    for question, answer in [*asked, ("What is there?", "A bed in a hotel room.")]:
+        turns = [{"from": "human", "value": f"<image>{question}"}, {"from": "gpt", "value": answer}]
+        train.append({"conversations": turns, "images": ["/home/author/RealQA/images/b.jpg"]})
+    train.append({**train[-1], "images": ["images/gone.jpg"]})
+    (folder / "realqa_train.json").write_text(json.dumps(train))
+    given = ("RealQA", "--dataset", "realqa", "--split", "train", "--stage", "attributes")
+    ran = realqa("build-cot", *given, "-o", "cold-start.jsonl", cwd=tmp_path)
+    assert ran.code == 1
+    *lines, failed = lines_of(tmp_path / "cold-start.jsonl")
+    assert [(line["messages"][0], line["messages"][1]["content"], line["format"]) for line in lines] == [
+        ({"role": "user", "content": "<image>Is it sharp?"}, "Image Clarity: very clear.", "attributes"),
+        ({"role": "user", "content": "<image>And the light?"}, "It is 3.1 Exposure: overexposed.", "attributes"),
+        ({"role": "user", "content": "<image>What is there?"}, "A bed in a hotel room.", "attributes"),
+    ]
+    assert all((tmp_path / line["images"][0]).is_file() for line in lines)
+    assert failed["error"]["type"] == "missing"
+    assert "realqa: conversations that state a score, which belong to --stage score: 3" in ran.said
+
+
 def test_scale_and_digits_can_be_those_of_the_model_that_training_starts_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -206,7 +206,7 @@ def test_the_command_rewords_says_how_much_and_goes_on_without_paying_twice(here
         ran = here(*given, "--rewrite-server", server.url, "--concurrency", 1)
         assert (ran.code, ran.out) == (0, "")
         assert ran.said == [
-            "realqa: 5 labels: 15 conversations (5 direct, 5 cot, 5 cot-regular)",
+            "realqa: 5 records: 15 conversations (5 direct, 5 cot, 5 cot-regular)",
             "realqa: 4 of 5 reworded by tiny; kept as composed: 1 lost a value",
         ]
         whole = (labels / "train.jsonl").read_text()
