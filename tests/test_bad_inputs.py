@@ -1,8 +1,8 @@
-"""Over a thousand hostile or odd files through the decoder: each is a photo or an error, and nothing leaks.
+"""Over a thousand hostile or odd files through the decoder: each is a photo or an error, and nothing is printed.
 
-The files are not part of the repository; where they are absent the tests are skipped. All go through one
-process of their own (seconds in all; a bitmap of 100 megapixels takes a third of it), so that a crash, a hang
-or a word of a C library on stderr is seen.
+The files are not part of the repository; the tests are skipped without them. One separate process decodes all of
+them (in seconds; a bitmap of 100 megapixels takes a third of the time), so that a crash, a hang or output of a C
+library on stderr is noticed.
 """
 
 import json
@@ -18,7 +18,7 @@ from realqa_cli.media.photo import ErrorType
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "bad_inputs"
 
-pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of bad inputs is not here")
+pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of bad inputs is not available")
 
 SCRIPT = """
     import json, sys
@@ -91,7 +91,7 @@ def test_every_message_is_one_line_that_names_the_file(outcomes: dict[str, list[
         ("ok.webm", "video"),
     ],
 )
-def test_well_known_cases_come_out_as_they_should(
+def test_well_known_cases_have_the_expected_outcome(
     outcomes: dict[str, list[str | int]], name: str, expected: str
 ) -> None:
     assert outcomes[f"synthetic/{name}"][0] == expected

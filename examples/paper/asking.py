@@ -22,8 +22,9 @@ from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import open_items, run_batches
+from realqa_cli.inference.inputs import open_items
 from realqa_cli.inference.model_settings import ModelSettings
+from realqa_cli.inference.pipeline import run_batches
 from realqa_cli.io.sources import read_sources
 from realqa_cli.steps.self_label.self_label import attributes_of
 

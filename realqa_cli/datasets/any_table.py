@@ -17,7 +17,7 @@ from realqa_cli.errors import UsageError
 from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.locate import locate
 from realqa_cli.io.tables import SUFFIXES, Table
-from realqa_cli.media.photo import VIDEO_SUFFIXES
+from realqa_cli.media.formats import VIDEO_SUFFIXES
 
 FOLDERS = (".", "images", "videos")
 

@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar
 from realqa_cli.backends.base import Backend
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import OpenedItem, run_batches
+from realqa_cli.inference.inputs import OpenedItem
 from realqa_cli.inference.model_settings import ModelSettings
+from realqa_cli.inference.pipeline import run_batches
 from realqa_cli.media.video import VisualInput
 from realqa_cli.models import ModelSource
 from realqa_cli.models.realqa_json import ScorerConfig

@@ -6,6 +6,7 @@ from realqa_cli import models
 from realqa_cli.backends import base as backends
 from realqa_cli.backends.base import Backend, LoadOptions
 from realqa_cli.errors import UsageError
+from realqa_cli.media.photo import DecodeOptions
 from realqa_cli.models import ModelSource
 
 
@@ -62,16 +63,16 @@ class ModelSettings:
         )
 
 
-def draft_pixels(settings: ModelSettings, backend: Backend) -> int | None:
-    """The pixels of which a JPEG may be decoded, at least; None where all are wanted. Raises UsageError."""
+def decode_options(settings: ModelSettings, backend: Backend) -> DecodeOptions:
+    """How photos are decoded for the model. Raises UsageError for `--jpeg-draft` without pixel bounds."""
     if not settings.jpeg_draft:
-        return None
-    enough = backend.settings().get("max_pixels")
-    if enough is None:
+        return DecodeOptions()
+    max_pixels = backend.settings().get("max_pixels")
+    if max_pixels is None:
         raise UsageError("needs a model with pixel bounds", where="--jpeg-draft", remedy="leave it out")
-    return int(enough)
+    return DecodeOptions(draft_pixels=int(max_pixels))
 
 
-def draft_setting(settings: ModelSettings) -> dict[str, bool]:
-    """For a manifest: that JPEGs were not decoded whole."""
+def decode_setting(settings: ModelSettings) -> dict[str, bool]:
+    """For a manifest: the decode options that differ from the defaults."""
     return {"jpeg_draft": True} if settings.jpeg_draft else {}

@@ -1,163 +1,197 @@
-"""Things on their way through a model: opened ahead in threads, batched by size, and out in their order.
+"""Bounded pipeline: open items ahead of time in threads, batch them by size, run the model, keep the input order.
 
-The caller's thread draws from the source and hands out; two threads open what comes next, and the crew's
-threads run the model. All is bounded: how many things are under way, and how much of them is held open.
+The caller's thread reads the source and yields the outputs; `OPENERS` threads open the next items, and the
+threads of the `ThreadPlan` run the model. The number of items under way and their pixels are bounded.
 
-Knows nothing of photos and of models.
+One bad item never stops the others: it keeps its place with an `ItemError`. A batch on which the model fails
+is halved until the failing item is alone. A batch for which the memory is too small is halved too, and later
+batches are small from the start.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Generic, TypeVar
 
-from realqa_cli.backends.base import ThreadPlan
+from realqa_cli.backends.base import SINGLE_THREAD, ThreadPlan
+from realqa_cli.errors import ItemError, one_line
+from realqa_cli.inference.inputs import OpenedItem
+from realqa_cli.media.video import VisualInput
 
-Raw = TypeVar("Raw")
-Thing = TypeVar("Thing")
-Outcome = TypeVar("Outcome")
+Output = TypeVar("Output")
+ModelCall = Callable[[Sequence[VisualInput]], Sequence[Output]]
+"""The outputs of a model for some visual inputs, in their order."""
 
 OPENERS = 2
-"""Threads that open."""
+"""Threads that open items."""
+BATCHES_AHEAD = 8
+"""Batches that are read ahead, so that items of similar size can share a batch."""
+HELD_PIXELS = 48_000_000
+"""Most pixels of opened items that wait, beyond one batch: 144 MB."""
 
 
-@dataclass(frozen=True)
-class Stages(Generic[Raw, Thing, Outcome]):
-    """What becomes of each thing. None of these may raise for a thing.
+def run_batches(
+    items: Iterable[OpenedItem],
+    batch_size: int,
+    call: ModelCall[Output],
+    thread_plan: ThreadPlan = SINGLE_THREAD,
+) -> Iterator[tuple[OpenedItem, Output | ItemError]]:
+    """Each item with its output or its error, in order; a call gets at most `batch_size` items.
 
-    live: whether the source may keep one waiting after this, so that nothing may wait for what comes next.
-    open: makes a thing of what the source gives; called in threads.
-    weigh: how much of it is held; alike things go together. None for a thing that is not asked about.
-    ask: the outcomes of some things, in their order; called in the crew's threads.
-    batch: most things in a call of the model at the moment.
+    Items are opened ahead of time, and items of similar size share a batch; an item from standard input waits
+    for one batch at most. `call` runs in threads, as many at the same time as the thread plan has.
     """
-
-    live: Callable[[Raw], bool]
-    open: Callable[[Raw], Thing]
-    weigh: Callable[[Thing], float | None]
-    ask: Callable[[list[Thing]], list[Outcome]]
-    batch: Callable[[], int]
+    return _Pipeline(_Batcher(call, batch_size), thread_plan).run(items)
 
 
 @dataclass
-class _Place(Generic[Thing, Outcome]):
-    """A thing's place in the line. weight: None while it is being opened.  index: its own in its batch."""
+class _Batcher(Generic[Output]):
+    """Calls the model on batches; `size`, the largest batch, falls if the memory is too small for it."""
 
-    opening: "Future[Thing]"
-    weight: float | None = None
-    asked: "Future[list[Outcome]] | None" = None
+    call: ModelCall[Output]
+    size: int
+
+    def outputs(self, items: Sequence[OpenedItem]) -> list[Output | ItemError]:
+        """An output or an error for each item."""
+        try:
+            return [*self.call([item.image for item in items if item.image is not None])]
+        except (RuntimeError, ValueError, MemoryError) as error:  # out of memory is a RuntimeError in torch
+            if len(items) == 1:
+                what = f"the model failed on this item: {one_line(error)}"
+                return [ItemError(what, type="model", where=items[0].item.name)]
+            if _is_out_of_memory(error):
+                self.size = min(self.size, len(items) // 2)
+        half = len(items) // 2  # outside of the handler, which would keep alive what the failed call had allocated
+        return self.outputs(items[:half]) + self.outputs(items[half:])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether the error reports a lack of memory, whichever library raised it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "allocate" in str(error) or "out of memory" in str(error)
+
+
+@dataclass
+class _Slot(Generic[Output]):
+    """An item under way.
+
+    pixels: None while the item is being opened.  call: the model call that includes the item, once submitted.
+    index: the item's position in that call.  skipped: whether the item needs no model call.
+    """
+
+    opening: "Future[OpenedItem]"
+    pixels: int | None = None
+    call: "Future[list[Output | ItemError]] | None" = None
     index: int = 0
-    needs_nothing: bool = False
+    skipped: bool = False
 
     @property
     def done(self) -> bool:
-        return self.needs_nothing or (self.asked is not None and self.asked.done())
+        return self.skipped or (self.call is not None and self.call.done())
 
     @property
-    def outcome(self) -> Outcome | None:
-        return None if self.asked is None else self.asked.result()[self.index]
+    def waiting(self) -> bool:
+        """Whether the item still needs a model call."""
+        return self.call is None and not self.skipped
 
-    @property
-    def waits(self) -> bool:
-        """For the model."""
-        return self.asked is None and not self.needs_nothing
+    def result(self) -> tuple[OpenedItem, Output | ItemError]:
+        opened = self.opening.result()
+        output = opened.error if self.call is None else self.call.result()[self.index]
+        assert output is not None, "an item without a model call has an error"
+        return opened, output
 
 
-class Pipeline(Generic[Raw, Thing, Outcome]):
-    """One run of things through a model.
+class _Pipeline(Generic[Output]):
+    """One run of items through a model."""
 
-    ahead: most things under way.  held: most of what the opened ones weigh together, beyond one batch.
-    """
+    def __init__(self, batcher: _Batcher[Output], thread_plan: ThreadPlan) -> None:
+        self._batcher, self._plan = batcher, thread_plan
+        self._most_items = BATCHES_AHEAD * batcher.size
+        self._slots: deque[_Slot[Output]] = deque()
+        self._exhausted = self._live = False
 
-    def __init__(self, way: Stages[Raw, Thing, Outcome], crew: ThreadPlan, *, ahead: int, held: float) -> None:
-        self._way, self._crew, self._ahead, self._held = way, crew, ahead, held
-        self._line: deque[_Place[Thing, Outcome]] = deque()
-        self._ended = self._live = False
-
-    def run(self, source: Iterable[Raw]) -> Iterator[tuple[Thing, Outcome | None]]:
-        """Each thing with its outcome, None where it was not asked about, in the source's order."""
-        drawn = iter(source)
+    def run(self, items: Iterable[OpenedItem]) -> Iterator[tuple[OpenedItem, Output | ItemError]]:
+        source = iter(items)
         openers = ThreadPoolExecutor(OPENERS, "realqa-open")
-        models = ThreadPoolExecutor(self._crew.size, "realqa-model")
+        models = ThreadPoolExecutor(self._plan.size, "realqa-model")
         try:
-            while self._line or not self._ended:
-                self._draw(drawn, openers)
+            while self._slots or not self._exhausted:
+                self._read_ahead(source, openers)
                 self._note_opened()
-                self._hand_out(models)
-                while self._line and self._line[0].done:
-                    place = self._line.popleft()
-                    yield place.opening.result(), place.outcome
-                if not self._may_draw():
+                self._submit_batches(models)
+                while self._slots and self._slots[0].done:
+                    yield self._slots.popleft().result()
+                if not self._may_read():
                     wait(self._pending(), return_when=FIRST_COMPLETED)
-        finally:  # also when the consumer goes away, or a person interrupts
+        finally:  # also when the consumer stops early, or the user interrupts
             for pool in (openers, models):
                 pool.shutdown(wait=True, cancel_futures=True)
-            self._crew.end()
+            self._plan.end()
 
-    def _draw(self, drawn: Iterator[Raw], openers: ThreadPoolExecutor) -> None:
-        """Takes from the source what may be under way."""
-        while self._may_draw():
+    def _read_ahead(self, source: Iterator[OpenedItem], openers: ThreadPoolExecutor) -> None:
+        while self._may_read():
             try:
-                raw = next(drawn)
+                item = next(source)
             except StopIteration:
-                self._ended = True
+                self._exhausted = True
                 return
-            self._live = self._way.live(raw)
-            self._line.append(_Place(openers.submit(self._way.open, raw)))
+            self._live = item.item.live
+            self._slots.append(_Slot(openers.submit(item.opened)))
 
-    def _may_draw(self) -> bool:
-        if self._ended or (self._line and self._line[0].done):
+    def _may_read(self) -> bool:
+        if self._exhausted or (self._slots and self._slots[0].done):
             return False
-        batch = self._way.batch()
-        if len(self._line) < batch:
+        size = self._batcher.size
+        if len(self._slots) < size:
             return True
-        opening = sum(place.weight is None for place in self._line)
-        held = sum(place.weight or 0 for place in self._line)
-        most = batch if self._live else self._ahead
-        return len(self._line) < most and opening < 2 * OPENERS and held < self._held
+        opening = sum(slot.pixels is None for slot in self._slots)
+        held = sum(slot.pixels or 0 for slot in self._slots)
+        most = size if self._live else self._most_items  # the next line of standard input may take long to come
+        return len(self._slots) < most and opening < 2 * OPENERS and held < HELD_PIXELS
 
     def _note_opened(self) -> None:
-        for place in self._line:
-            if place.weight is None and place.opening.done():
-                weight = self._way.weigh(place.opening.result())
-                place.weight, place.needs_nothing = weight or 0.0, weight is None
+        for slot in self._slots:
+            if slot.pixels is None and slot.opening.done():
+                pixels = slot.opening.result().pixels
+                slot.pixels, slot.skipped = pixels or 0, pixels is None
 
-    def _hand_out(self, models: ThreadPoolExecutor) -> None:
-        """Gives the crew batches while one of it is free and there is a batch to give."""
+    def _submit_batches(self, models: ThreadPoolExecutor) -> None:
+        """Submits batches while a model thread is free and a batch is complete."""
         while True:
-            busy = {id(p.asked) for p in self._line if p.asked is not None and not p.asked.done()}
-            batch = self._batch() if len(busy) < self._crew.size else []
+            busy = {id(slot.call) for slot in self._slots if slot.call is not None and not slot.call.done()}
+            batch = self._next_batch() if len(busy) < self._plan.size else []
             if not batch:
                 return
-            left = sum(place.waits for place in self._line) > len(batch)
-            shares = self._crew.size if busy or left or not self._ended else 1
-            asked = models.submit(self._call, [place.opening.result() for place in batch], shares)
-            for index, place in enumerate(batch):
-                place.index, place.asked = index, asked
+            more = sum(slot.waiting for slot in self._slots) > len(batch)
+            shares = self._plan.size if busy or more or not self._exhausted else 1
+            call = models.submit(self._run_batch, [slot.opening.result() for slot in batch], shares)
+            for index, slot in enumerate(batch):
+                slot.index, slot.call = index, call
 
-    def _batch(self) -> list[_Place[Thing, Outcome]]:
-        """The oldest thing that waits, and those most like it; [] while there are more to come for it."""
-        waiting = [place for place in self._line if place.waits]
-        ready = [place for place in waiting if place.weight is not None]
+    def _next_batch(self) -> list[_Slot[Output]]:
+        """The oldest waiting item and those closest to it in size; [] while more items may join the batch."""
+        waiting = [slot for slot in self._slots if slot.waiting]
+        ready = [slot for slot in waiting if slot.pixels is not None]
         if not ready or ready[0] is not waiting[0]:
             return []
-        size = self._way.batch()
-        if self._ended:  # what is left is divided evenly
-            size = min(size, ceil(len(waiting) / self._crew.size))
-        if len(ready) < size and (len(ready) < len(waiting) or self._may_draw()):
+        size = self._batcher.size
+        if self._exhausted:  # the remaining items are divided evenly among the threads
+            size = min(size, ceil(len(waiting) / self._plan.size))
+        if len(ready) < size and (len(ready) < len(waiting) or self._may_read()):
             return []
-        weight = ready[0].weight or 0.0
-        alike = sorted(range(len(ready)), key=lambda i: (i > 0, abs((ready[i].weight or 0.0) - weight)))
-        return [ready[i] for i in sorted(alike[:size])]
+        pixels = ready[0].pixels or 0
+        by_size = sorted(range(len(ready)), key=lambda i: (i > 0, abs((ready[i].pixels or 0) - pixels)))
+        return [ready[i] for i in sorted(by_size[:size])]
 
-    def _call(self, things: list[Thing], shares: int) -> list[Outcome]:
-        self._crew.share(shares)
-        return self._way.ask(things)
+    def _run_batch(self, items: Sequence[OpenedItem], shares: int) -> list[Output | ItemError]:
+        self._plan.share(shares)
+        return self._batcher.outputs(items)
 
     def _pending(self) -> list["Future[Any]"]:
-        """What the line waits for; the first one's answer also where it has come in the meantime."""
-        found: list[Future[Any]] = [place.opening if place.asked is None else place.asked for place in self._line]
-        first = self._line[0].asked if self._line else None
-        return [future for future in found if future is first or not future.done()]
+        """The futures to wait for; the first item's call is included even if it has ended in the meantime."""
+        futures: list[Future[Any]] = [slot.opening if slot.call is None else slot.call for slot in self._slots]
+        first = self._slots[0].call if self._slots else None
+        return [future for future in futures if future is first or not future.done()]

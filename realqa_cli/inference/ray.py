@@ -1,8 +1,8 @@
 """The engine `ray`: one loaded model per GPU of a Ray cluster.
 
-Each worker loads a record source of its own and returns the records that it would return anywhere. This process
-reads the items, sends them out in batches, puts the records in order and passes them to the caller, so that
-files, resume and exit codes are those of a run without Ray. Workers open the photos themselves: all machines
+Each worker loads its own record source, which returns the same records as in a single process. This process
+reads the items, sends them to the workers in batches and yields the records in order, so that files, resume
+and exit codes are those of a run without Ray. Workers open the photos themselves: all machines
 need the photos and the model folder under the same paths.
 """
 
@@ -15,13 +15,13 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from realqa_cli.backends.server.request_pool import in_order
-from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.batches import IsDone, identify_items
+from realqa_cli.errors import ModelError, UsageError, one_line
+from realqa_cli.inference.inputs import IsDone, identify_items
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item
 
 CPUS = 4
-"""Processors of a worker on a cluster without GPUs."""
+"""CPU cores of a worker on a cluster without GPUs."""
 
 
 class RecordSource(Protocol):
@@ -42,12 +42,12 @@ class Worker:
     """A record source in another process, perhaps on another machine."""
 
     def __init__(self, load: Load, folder: str) -> None:
-        """Loads nothing yet. Relative paths are resolved against `folder`, the current folder of the command."""
+        """Does not load the model yet. Relative paths are resolved against `folder`, that of the command."""
         self._load, self._folder = load, folder
 
     def load(self) -> Manifest:
-        """What the records' `run` stands for, when the model is loaded. Raises UsageError."""
-        with suppress(OSError):  # it is not on this machine: then paths have to be absolute
+        """Loads the model and returns the manifest of its records. Raises UsageError."""
+        with suppress(OSError):  # the folder does not exist on this machine: then paths have to be absolute
             os.chdir(self._folder)
         self._source = self._load()
         return self._source.manifest
@@ -60,26 +60,26 @@ class Worker:
 class RayEngine:
     """Workers on a cluster that turn items into records.
 
-    The cluster is the one that the environment variable `RAY_ADDRESS` names, or else this machine.
+    The cluster is that of the environment variable `RAY_ADDRESS`, or else this machine.
     """
 
     def __init__(self, load: Load, *, batch_size: int) -> None:
-        """Loads the models; `batch_size` items go to a worker at once. Raises UsageError if Ray is missing."""
+        """Loads the models. A worker gets `batch_size` items at a time. Raises UsageError if Ray is missing."""
         self.batch_size, self._ray = batch_size, _ray()
         if not self._ray.is_initialized():
             self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
-        has = self._ray.available_resources()  # others may use the rest of the cluster
-        gpus, cpus = int(has.get("GPU", 0)), int(has.get("CPU", 1))
-        needs = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": min(CPUS, cpus)}
+        available = self._ray.available_resources()  # others may use the rest of the cluster
+        gpus, cpus = int(available.get("GPU", 0)), int(available.get("CPU", 1))
+        resources = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": min(CPUS, cpus)}
         self.count = gpus or max(1, cpus // CPUS)
-        kind = self._ray.remote(**needs)(Worker)
-        self._workers = [kind.remote(load, os.getcwd()) for _ in range(self.count)]
+        remote_worker = self._ray.remote(**resources)(Worker)
+        self._workers = [remote_worker.remote(load, os.getcwd()) for _ in range(self.count)]
         loading = [worker.load.remote() for worker in self._workers]
-        manifests: list[Manifest] = [self._result(promise) for promise in loading]
+        manifests: list[Manifest] = [self._result(reference) for reference in loading]
         self.manifest = manifests[0]
 
     def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
-        """See `RecordSource.records`. Raises UsageError where a worker is lost."""
+        """See `RecordSource.records`. Raises ModelError if a worker is lost."""
         free: SimpleQueue[Any] = SimpleQueue()
         for worker in self._workers:
             free.put(worker)
@@ -87,27 +87,27 @@ class RayEngine:
         def work(batch: Sequence[Item]) -> list[dict[str, Any]]:
             worker = free.get()
             try:
-                found: list[dict[str, Any]] = self._result(worker.records.remote(batch))
-                return found
+                records: list[dict[str, Any]] = self._result(worker.records.remote(batch))
+                return records
             finally:
                 free.put(worker)
 
-        wanted = (photo.item for photo in identify_items(items, done))
-        batches = iter(lambda: tuple(islice(wanted, self.batch_size)), ())
+        left = (identified.item for identified in identify_items(items, done))
+        batches = iter(lambda: tuple(islice(left, self.batch_size)), ())
         for records in in_order(work, batches, self.count, ahead=self.count):
             yield from records
 
-    def _result(self, promise: Any) -> Any:
-        """What a worker gives, or the error that it raised. Raises ModelError where it is gone."""
+    def _result(self, reference: Any) -> Any:
+        """The result of a remote call. Raises the worker's own error, or ModelError if the worker is lost."""
         errors = import_module("ray.exceptions")
         try:
-            return self._ray.get(promise)
+            return self._ray.get(reference)
         except errors.RayTaskError as error:
             if isinstance(error.cause, Exception):
                 raise error.cause from None
             raise
         except errors.RayActorError as error:
-            what = f"a worker is lost ({' '.join(str(error).split())[:200]})"
+            what = f"a worker is lost ({one_line(error, 200)})"
             raise ModelError(what, where="--engine ray", remedy="run again; finished work is kept") from error
 
 

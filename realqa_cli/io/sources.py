@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from realqa_cli.errors import ItemError, MediaError, RecordError, UsageError
 from realqa_cli.io.jsonl import read_lines
-from realqa_cli.media.photo import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from realqa_cli.media.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 STDIN = "-"
 

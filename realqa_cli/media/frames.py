@@ -1,10 +1,10 @@
-"""Single frames out of a video file, by seeking: what PyAV is needed for.
+"""Single frames of a video file, found by seeking with PyAV.
 
-One pass over the packets, without decoding, tells the frames that there really are (headers lie about their
-number). A frame is then reached from the keyframe before it. AVI files keep no times for their frames and are
+One pass over the packets, without decoding, finds the frames that really exist (headers may state another
+number). A frame is then decoded from the keyframe before it. AVI files have no times for their frames and are
 decoded from the start.
 
-Knows nothing of which frames are wanted, or of models.
+Knows nothing of how frames are sampled, or of models.
 """
 
 import math
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from realqa_cli.errors import MediaError, RealqaError
-from realqa_cli.media import containers
-from realqa_cli.media import photo as media
+from realqa_cli.media.containers import container_format, expected_size
+from realqa_cli.media.files import open_file
+from realqa_cli.media.photo import MAX_PIXELS
 from realqa_cli.media.resize import check_ratio
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-# By the first four numbers of the display matrix: what a point's x and y count for its new x and its new y.
-_TURNS = {
+# By the first four numbers of the display matrix, which are (x to x, x to y, y to x, y to y).
+_TRANSPOSES = {
     (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
     (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
     (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,15 +41,15 @@ _TURNS = {
 
 
 @contextmanager
-def reading(path: Path, name: str) -> "Iterator[FrameReader]":
+def open_video(path: Path, name: str) -> "Iterator[FrameReader]":
     """A reader of the file's frames.
 
-    What goes wrong inside is a `MediaError`: missing, empty, unreadable, unsupported, broken or too-large.
+    Raises `MediaError`, also inside the `with` block: missing, empty, unreadable, unsupported, broken or too-large.
     """
-    with media.opened(path) as (file, size):
+    with open_file(path) as (file, size):
         try:
             with _open(file, size, name) as container:
-                yield _reader(container, _pictures(container, name), name)
+                yield _frame_reader(container, _video_stream(container, name), name)
         except RealqaError:
             raise
         except MemoryError as error:
@@ -61,10 +62,10 @@ def reading(path: Path, name: str) -> "Iterator[FrameReader]":
 
 @dataclass
 class FrameReader:
-    """Finds frames, in ascending order; others need a new reader.
+    """Decodes single frames, in ascending order; going back needs a new reader.
 
-    times: of all frames, in seconds from the first.  seconds: how long the video is.
-    decoded: how many frames had to be decoded so far.
+    times: of all frames, in seconds from the first.  seconds: the video's duration.
+    decoded: how many frames were decoded so far.
     stamps: the times in units of the stream.  keys: the stamps of the keyframes.
     """
 
@@ -76,58 +77,58 @@ class FrameReader:
     stamps: Sequence[int]
     keys: Sequence[int]
     decoded: int = 0
-    _flow: "Iterator[VideoFrame] | None" = None
-    _shown: "VideoFrame | None" = None  # the last one at or before the wanted time
-    _ahead: "VideoFrame | None" = None  # the one after it, where it had to be decoded
-    _reached: float = field(default=-math.inf)
+    _decoding: "Iterator[VideoFrame] | None" = None
+    _current: "VideoFrame | None" = None  # the last frame at or before the requested stamp
+    _next: "VideoFrame | None" = None  # the frame after it, if it had to be decoded
+    _reached: float = field(default=-math.inf)  # the stamp of the last request
 
     def frame(self, index: int) -> Image.Image:
-        """The frame on the screen at the time of the index-th, upright and RGB.
+        """The frame that is shown at the time of the index-th frame, upright and RGB.
 
-        Raises `MediaError` (broken) where it is missing or damaged.
+        Raises `MediaError` (broken) if it is missing or damaged.
         """
         stamp = self.stamps[index]
         key = self.keys[max(bisect_right(self.keys, stamp) - 1, 0)] if self.keys else self.stamps[0]
-        if self._flow is None or key > self._reached:
+        if self._decoding is None or key > self._reached:
             self._seek(key)
-        found = self._forward(stamp)
-        if found is None and key > self.stamps[0]:  # it landed too late: an odd index
+        frame = self._decode_until(stamp)
+        if frame is None and key > self.stamps[0]:  # the file's index led past the frame
             self._seek(self.stamps[0])
-            found = self._forward(stamp)
-        if found is None or found.is_corrupt:
-            state = "missing" if found is None else "damaged"
+            frame = self._decode_until(stamp)
+        if frame is None or frame.is_corrupt:
+            state = "missing" if frame is None else "damaged"
             raise _broken(f"the frame at {self.times[index]:.2f} s is {state}", self.name)
-        return _upright(found, self.name)
+        return _upright(frame, self.name)
 
     def _seek(self, stamp: int) -> None:
         self.container.seek(stamp, stream=self.stream)
-        self._flow, self._shown, self._ahead = self._decode(), None, None
+        self._decoding, self._current, self._next = self._decode(), None, None
 
     def _decode(self) -> "Iterator[VideoFrame]":
         for frame in self.container.decode(self.stream):
             self.decoded += 1
             yield frame
 
-    def _forward(self, stamp: int) -> "VideoFrame | None":
-        assert self._flow is not None
+    def _decode_until(self, stamp: int) -> "VideoFrame | None":
+        assert self._decoding is not None
         self._reached = stamp
-        while self._shown is None or self._time(self._shown) < stamp:
-            self._ahead = self._ahead or next(self._flow, None)
-            if self._ahead is None:
-                return None  # the end came before
-            if self._time(self._ahead) > stamp:
-                return self._shown
-            self._shown, self._ahead = self._ahead, None
-        return self._shown
+        while self._current is None or self._stamp(self._current) < stamp:
+            self._next = self._next or next(self._decoding, None)
+            if self._next is None:
+                return None  # the file ended before
+            if self._stamp(self._next) > stamp:
+                return self._current
+            self._current, self._next = self._next, None
+        return self._current
 
-    def _time(self, frame: "VideoFrame") -> int:
+    def _stamp(self, frame: "VideoFrame") -> int:
         if frame.pts is None:
-            raise _broken("its frames have no times", self.name)
+            raise _broken("its frames have no time stamps", self.name)
         return int(frame.pts)
 
 
 class _CountingReader(FrameReader):
-    """For containers without times: frames are counted from the start, and stamps are those counts."""
+    """For containers without time stamps: frames are counted from the start, and stamps are those counts."""
 
     def _seek(self, stamp: int) -> None:
         super()._seek(self.stream.start_time or 0)
@@ -140,52 +141,52 @@ class _CountingReader(FrameReader):
 
 @contextmanager
 def _open(file: BinaryIO, size: int, name: str) -> "Iterator[InputContainer]":
-    """The file's container, opened by its one demuxer, so that playlists and the like are never followed."""
+    """The file's container, opened by its own demuxer only, so that playlists and the like are never followed."""
     import av
 
-    container = containers.recognise(file)
+    container = container_format(file)
     if container is None:
         remedy = "realqa reads MP4, MOV, MKV, WebM and AVI"
         raise MediaError("not a video of a known format", type="unsupported", where=name, remedy=remedy)
-    if containers.promised_size(file, container, size) > size:
+    if expected_size(file, container, size) > size:
         raise _broken("the end of the file is missing", name)
     file.seek(0)
     with av.open(file, "r", format=container, metadata_errors="replace", buffer_size=2**18) as opened:
         yield opened
 
 
-def _pictures(container: "InputContainer", name: str) -> "VideoStream":
-    """The stream of moving pictures; the cover of a song is none."""
+def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
+    """The first video stream; the cover picture of a song does not count."""
     from av.stream import Disposition
 
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        what = "there are no pictures in this file" + (", only sound" if container.streams.audio else "")
+        what = "this file has no video stream" + (", only sound" if container.streams.audio else "")
         raise MediaError(what, type="unsupported", where=name, remedy="give videos or photos")
     codec: Any = streams[0].codec_context
     if codec is None:
         remedy = "convert it to H.264"
-        raise MediaError("its codec is not known", type="unsupported", where=name, remedy=remedy)
-    if codec.width * codec.height > media.MAX_PIXELS:
-        what = f"{codec.width} x {codec.height} pixels are over the limit of {media.MAX_PIXELS:,}"
+        raise MediaError("its codec is unknown", type="unsupported", where=name, remedy=remedy)
+    if codec.width * codec.height > MAX_PIXELS:
+        what = f"{codec.width} x {codec.height} pixels are over the limit of {MAX_PIXELS:,}"
         raise MediaError(what, type="too-large", where=name, remedy="scale it down")
     return streams[0]
 
 
-def _reader(container: "InputContainer", stream: "VideoStream", name: str) -> FrameReader:
-    """A reader that knows the times of all frames, from one pass over the packets."""
+def _frame_reader(container: "InputContainer", stream: "VideoStream", name: str) -> FrameReader:
+    """A reader with the times of all frames, from one pass over the packets."""
     stamps: list[int] = []
     keys: list[int] = []
     for packet in container.demux(stream):
         if packet.is_corrupt:
-            raise _broken("it is cut off or damaged", name)
+            raise _broken("the file is truncated or damaged", name)
         if packet.pts is None or packet.is_discard:
             continue
         stamps.append(packet.pts)
         if packet.is_keyframe:
             keys.append(packet.pts)
     if not stamps:
-        raise _broken("there are no frames in it", name)
+        raise _broken("it has no frames", name)
     if container.format.name == "avi":
         rate, counts = float(stream.average_rate or 25), range(len(stamps))
         times = [i / rate for i in counts]
@@ -198,15 +199,15 @@ def _reader(container: "InputContainer", stream: "VideoStream", name: str) -> Fr
 
 
 def _upright(frame: Any, name: str) -> Image.Image:
-    """The frame as an RGB image, turned as the container says."""
+    """The frame as an RGB image, with the rotation and mirroring that the container states."""
     check_ratio(frame.width, frame.height, name)
     image: Image.Image = frame.to_image()
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image
     a, b, _, c, d, *_ = (round(n / 65_536) for n in memoryview(matrix).cast("B").cast("i"))
-    turn = _TURNS.get((a, b, c, d))
-    return image if turn is None else image.transpose(turn)
+    transpose = _TRANSPOSES.get((a, b, c, d))
+    return image if transpose is None else image.transpose(transpose)
 
 
 def _broken(what: str, name: str) -> MediaError:

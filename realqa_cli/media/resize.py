@@ -1,6 +1,6 @@
-"""Pixel budgets: the size that a model sees, for photos and for the frames of a video.
+"""Pixel budgets: the size at which a model gets photos and the frames of a video.
 
-Areas and bounds are in pixels. Nothing here decodes.
+Areas and bounds are in pixels.
 """
 
 from math import ceil, floor, sqrt
@@ -12,11 +12,11 @@ from realqa_cli.errors import MediaError
 MAX_RATIO = 200  # long side : short side, Qwen2-VL's own limit
 
 VIDEO_TOKENS = 16_384
-"""Visual tokens of a whole video at most: what Qwen2-VL was trained with (its report, Sec. 2.1)."""
+"""Most visual tokens of a whole video: what Qwen2-VL was trained with (its report, Sec. 2.1)."""
 
 
 def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
-    """Qwen2-VL's rule: (height, width) in multiples of `factor`, area within the bounds, ratio nearly kept.
+    """Qwen2-VL's rule: (height, width) as multiples of `factor`, area within the bounds, aspect ratio nearly kept.
 
     The bounds are areas in pixels. Raises `MediaError` (unsupported) beyond a ratio of `MAX_RATIO`.
     """
@@ -42,9 +42,10 @@ def resize_within_bounds(image: Image.Image, *, factor: int, min_pixels: int, ma
 
 
 def frame_bounds(frames: int, *, factor: int, temporal: int, min_pixels: int, max_pixels: int) -> dict[str, int]:
-    """The bounds of one frame's area among `frames`: a photo's, and an even share of the video's tokens.
+    """The bounds of one frame's area in a video of `frames` frames, as keyword arguments.
 
-    factor: side in pixels of the square that becomes a token.  temporal: frames that share their tokens.
+    They are those of a photo, limited by the frame's equal share of `VIDEO_TOKENS`. factor: side in pixels of the
+    square that becomes a token.  temporal: frames that share their tokens.
     """
     share = VIDEO_TOKENS * factor**2 * temporal // frames
     high = max(min(max_pixels, share), factor**2)
@@ -52,7 +53,7 @@ def frame_bounds(frames: int, *, factor: int, temporal: int, min_pixels: int, ma
 
 
 def shrink_to_area(image: Image.Image, area: int, resample: Image.Resampling) -> Image.Image:
-    """The image, shrunk to at most `area` pixels if it has more; the ratio is kept."""
+    """The image, shrunk to at most `area` pixels if it has more; the aspect ratio is kept."""
     if image.width * image.height <= area:
         return image
     factor = sqrt(area / (image.width * image.height))
@@ -61,7 +62,7 @@ def shrink_to_area(image: Image.Image, area: int, resample: Image.Resampling) ->
 
 
 def check_ratio(width: int, height: int, name: str | None = None) -> None:
-    """Raises `MediaError` (unsupported) for a strip."""
+    """Raises `MediaError` (unsupported) if one side is over `MAX_RATIO` times the other."""
     if max(width, height) > MAX_RATIO * min(width, height):
         what = f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
         raise MediaError(what, type="unsupported", where=name, remedy="crop it")

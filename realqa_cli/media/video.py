@@ -1,8 +1,8 @@
-"""Videos: which frames are looked at, and those frames alone, upright and small, whatever the film's length.
+"""Videos: sample frames, decode those frames only, and reduce each at once, whatever the video's length.
 
-Each frame is made small as soon as it is decoded, so that one of full size is held at a time. A file that is
-shorter than it says, or a wanted frame that is damaged, is an error: decoders would conceal it. Frames keep
-their stored numbers as photos do: no tone mapping, no deinterlacing, pixels taken for square.
+Each frame is reduced as soon as it is decoded, so that one frame of full size is in memory at a time. A file
+that is shorter than its headers say, or a sampled frame that is damaged, is an error; decoders would conceal
+it. Frames keep their stored numbers: no tone mapping, no deinterlacing, and pixels are taken to be square.
 """
 
 import math
@@ -15,24 +15,25 @@ from typing import Any
 from PIL import Image
 
 from realqa_cli.errors import UsageError
-from realqa_cli.media.frames import reading
+from realqa_cli.media.frames import open_video
 
 FRAMES = 8
-"""How many frames are looked at where nobody says."""
+"""Frames that are sampled by default."""
 FRAMES_AT_A_RATE = 64
-"""How many at most with a rate, where nobody says; more would leave each fewer pixels than a photo."""
+"""Most frames that are sampled at a rate by default; more would leave each frame fewer pixels than a photo."""
 MAX_FRAMES = 768
 """Qwen2-VL's own limit."""
 
 FrameTransform = Callable[[Image.Image, int], Image.Image]
-"""What becomes of a frame, upright and RGB, as soon as it is decoded; the number counts the clip's frames."""
+"""`transform(frame, frames)`: applied to each frame, upright and RGB, as soon as it is decoded; `frames` is the
+number of frames in the clip."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The frames of a video that are looked at, all of one size.
+    """The sampled frames of a video, all of one size.
 
-    times: of each frame, in seconds from the video's first.  seconds: how long the video is.
+    times: of each frame, in seconds from the first frame of the video.  seconds: the video's duration.
     decoded: how many frames had to be decoded for these.
     """
 
@@ -43,7 +44,7 @@ class Clip:
 
     @property
     def pace(self) -> float:
-        """Seconds from one frame to the next, on average; the whole video's for a single frame."""
+        """Mean seconds from one frame to the next; the whole duration for a single frame."""
         count = len(self.times)
         return (self.times[-1] - self.times[0]) / (count - 1) if count > 1 else self.seconds
 
@@ -54,28 +55,31 @@ VisualInput = Image.Image | Clip
 
 @dataclass(frozen=True)
 class Sampling:
-    """How frames are chosen: evenly over the time from the first frame to the last, as Qwen2-VL does.
+    """How frames are sampled: evenly over the time from the first frame to the last, as Qwen2-VL does.
 
-    frames: how many; with a rate, how many at most.  fps: frames a second of the video, from its start.
-    Never more than the video has.
+    frames: how many; with a rate, the most.  fps: frames per second of the video, from its start.
+    There are never more than the video has.
     """
 
     frames: int | None = None
     fps: float | None = None
 
     def check(self) -> None:
-        """Raises UsageError for numbers that make no sense."""
+        """Raises UsageError for numbers out of range."""
         if self.frames is not None and not 1 <= self.frames <= MAX_FRAMES:
             raise UsageError(f"must be from 1 to {MAX_FRAMES}, not {self.frames}", where="--frames")
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise UsageError(f"must be above 0, not {self.fps:g}", where="--fps")
 
     def settings(self) -> dict[str, Any]:
-        """For a manifest: what decides which frames are looked at."""
+        """For a manifest: what decides which frames are sampled."""
         return {"frames": self.frames or (FRAMES_AT_A_RATE if self.fps else FRAMES), "fps": self.fps}
 
     def choose(self, times: Sequence[float]) -> list[int]:
-        """Which frames, by their ascending times in seconds; one that is shown for long may come twice."""
+        """Indices of the sampled frames, given the ascending times of all frames in seconds.
+
+        A frame that is shown for long may occur twice.
+        """
         first, span = times[0], times[-1] - times[0]
         most = min(self.settings()["frames"], len(times))
         if self.fps and (count := int(span * self.fps + 1e-6) + 1) <= most:
@@ -89,30 +93,30 @@ class Sampling:
         return [_nearest(times, instant) for instant in instants]
 
 
-def read_video(path: Path, sampling: Sampling, fit: FrameTransform, *, name: str | None = None) -> Clip:
-    """The chosen frames of a video, each as `fit` returns it.
+def read_video(path: Path, sampling: Sampling, transform: FrameTransform, *, name: str | None = None) -> Clip:
+    """The sampled frames of a video, each as `transform` returns it.
 
-    `name` stands in the error message (default: the path). Raises `MediaError`; UsageError for `sampling`.
+    `name` is used in error messages (default: the path). Raises `MediaError`; UsageError for `sampling`.
     """
     sampling.check()
     kept: dict[int, Image.Image] = {}
-    with reading(path, str(path) if name is None else name) as reader:
+    with open_video(path, str(path) if name is None else name) as reader:
         chosen = sampling.choose(reader.times)
         for index in sorted(set(chosen)):
-            image = fit(reader.frame(index), len(chosen))
+            image = transform(reader.frame(index), len(chosen))
             size = next(iter(kept.values()), image).size
-            kept[index] = image if image.size == size else image.resize(size)  # some change it on the way
+            kept[index] = image if image.size == size else image.resize(size)  # some videos change their size
         times = tuple(reader.times[index] for index in chosen)
         return Clip(tuple(kept[index] for index in chosen), times, reader.seconds, reader.decoded)
 
 
 def first_frame(path: Path) -> Image.Image:
     """A video's first frame, at its full size. Raises `MediaError`."""
-    with reading(path, str(path)) as reader:
+    with open_video(path, str(path)) as reader:
         return reader.frame(0)
 
 
 def _nearest(times: Sequence[float], instant: float) -> int:
-    """The frame whose time is closest; of two the earlier one."""
+    """Index of the frame whose time is closest to the instant; the earlier of two."""
     after = min(bisect_left(times, instant), len(times) - 1)
     return after - 1 if after and instant - times[after - 1] <= times[after] - instant else after

@@ -14,7 +14,7 @@ from realqa_cli import models
 from realqa_cli.backends.hf.fused_ops import fuse_operations
 from realqa_cli.backends.patches import Patcher
 from realqa_cli.domain.numerals import numerals
-from realqa_cli.media import photo as media
+from realqa_cli.media.photo import open_photo
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "realqa-tiny"])
@@ -27,7 +27,7 @@ def test_patches_are_the_image_processors_to_the_bit(family: str, tmp_path: Path
     bounds = {"min_pixels": 56 * 56, "max_pixels": 200_704}
     patcher = Patcher(images, **bounds)
     size = {"shortest_edge": bounds["min_pixels"], "longest_edge": bounds["max_pixels"]}
-    for photo in [media.open_photo(file) for file in photo_files[:3]] + photos()[:3]:
+    for photo in [open_photo(file) for file in photo_files[:3]] + photos()[:3]:
         made = images(images=[photo], size=size, return_tensors="np")
         patches, grid = patcher(photo)
         assert [*grid] == made["image_grid_thw"][0].tolist()

@@ -1,4 +1,4 @@
-"""Scoring on a Ray cluster: the records of a run without it, in their order. Starts Ray once, for real."""
+"""Scoring on a Ray cluster: the same records in the same order as without it. One test starts Ray for real."""
 
 import importlib.util
 import json
@@ -14,7 +14,8 @@ from realqa_cli.errors import UsageError
 from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
 TWO_WORKERS = (
-    "import sys; from realqa_cli import cli, ray_engine; ray_engine.CPUS = 1; sys.exit(cli.main(sys.argv[1:]))"
+    "import sys; from realqa_cli import cli; from realqa_cli.inference import ray; ray.CPUS = 1;"
+    " sys.exit(cli.main(sys.argv[1:]))"
 )
 
 
@@ -22,7 +23,7 @@ TWO_WORKERS = (
 def test_a_cluster_gives_the_records_of_this_process(bundled: Ran, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     local = bundled.records
-    out.write_text("".join(json.dumps(record) + "\n" for record in local[:1]))  # done before, by a run without Ray
+    out.write_text("".join(json.dumps(record) + "\n" for record in local[:1]))  # scored before, by a run without Ray
     (tmp_path / "out.jsonl.run.json").write_text(json.dumps({"runs": {local[0]["run"]: manifest_of(bundled)}}))
     command = ["score", photos, tmp_path / "missing.jpg", "--distribution", "--engine", "ray", "-o", out]
     ran = subprocess.run(
@@ -65,6 +66,6 @@ def test_without_ray_there_is_one_clear_line(photos: Path, realqa: Realqa, tmp_p
         (ScoreSettings(engine="ray", server=ServerSettings("http://x/v1")), "distributes models, not requests"),
     ],
 )
-def test_engines_that_make_no_sense_are_refused(settings: ScoreSettings, words: str) -> None:
+def test_unknown_engines_and_ray_with_a_server_are_refused(settings: ScoreSettings, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         open_scorer(settings)

@@ -1,18 +1,18 @@
-"""Containers: known by their first bytes, and as long as their own headers say."""
+"""Containers: recognized by their first bytes, and as long as their own headers say."""
 
 import io
 
 import pytest
 
-from realqa_cli.media.containers import promised_size, recognise
+from realqa_cli.media.containers import container_format, expected_size
 
 
 def box(kind: bytes, body: bytes = b"", *, length: int | None = None) -> bytes:
     return (8 + len(body) if length is None else length).to_bytes(4, "big") + kind + body
 
 
-def promised(data: bytes, container: str) -> int:
-    return promised_size(io.BytesIO(data), container, len(data))
+def expected(data: bytes, container: str) -> int:
+    return expected_size(io.BytesIO(data), container, len(data))
 
 
 @pytest.mark.parametrize(
@@ -28,32 +28,32 @@ def promised(data: bytes, container: str) -> int:
         (b"\0", None),
     ],
 )
-def test_a_container_is_known_by_its_content(data: bytes, container: str | None) -> None:
-    assert recognise(io.BytesIO(data)) == container
+def test_a_container_is_recognized_by_its_content(data: bytes, container: str | None) -> None:
+    assert container_format(io.BytesIO(data)) == container
 
 
 def test_the_boxes_of_an_mp4_add_up() -> None:
     data = box(b"ftyp", b"isom") + box(b"mdat", b"x" * 50)
-    assert promised(data, "mov") == len(data)
-    assert promised(data[:-1], "mov") == len(data)
-    assert promised(data + b"junk that players pass over", "mov") == len(data)
+    assert expected(data, "mov") == len(data)
+    assert expected(data[:-1], "mov") == len(data)
+    assert expected(data + b"junk that players ignore", "mov") == len(data)
     large = box(b"ftyp", b"isom") + box(b"mdat", (16 + 50).to_bytes(8, "big") + b"x" * 50, length=1)
-    assert promised(large[:-9], "mov") == len(large)
+    assert expected(large[:-9], "mov") == len(large)
     open_end = box(b"ftyp", b"isom") + box(b"mdat", b"x" * 50, length=0)
-    assert promised(open_end, "mov") <= len(open_end)
+    assert expected(open_end, "mov") <= len(open_end)
 
 
 def test_a_matroska_file_says_how_long_its_segment_is() -> None:
     head = b"\x1a\x45\xdf\xa3\x84abcd"
     known = head + b"\x18\x53\x80\x67" + b"\x01\0\0\0\0\0\0\x40" + b"x" * 64
-    assert promised(known, "matroska") == len(known)
-    assert promised(known[:-30], "matroska") == len(known)
+    assert expected(known, "matroska") == len(known)
+    assert expected(known[:-30], "matroska") == len(known)
     live = head + b"\x18\x53\x80\x67" + b"\x01" + b"\xff" * 7 + b"x" * 64
-    assert promised(live, "matroska") <= len(live)
-    assert promised(b"\x1a\x45\xdf\xa3\0", "matroska") == 0
+    assert expected(live, "matroska") <= len(live)
+    assert expected(b"\x1a\x45\xdf\xa3\0", "matroska") == 0
 
 
 def test_an_avi_says_how_long_its_first_chunk_is() -> None:
     data = b"RIFF" + (54).to_bytes(4, "little") + b"AVI " + b"x" * 50
-    assert promised(data, "avi") == len(data)
-    assert promised(data[:20], "avi") == len(data)
+    assert expected(data, "avi") == len(data)
+    assert expected(data[:20], "avi") == len(data)

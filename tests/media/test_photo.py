@@ -1,4 +1,4 @@
-"""Photos: what comes out of the decoder, what is refused and why, and the size that a model sees."""
+"""Photos: what the decoder returns, and what is refused and why."""
 
 import io
 import os
@@ -16,10 +16,11 @@ import pytest
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from realqa_cli.errors import MediaError
-from realqa_cli.media import photo as media
-from realqa_cli.media.photo import content_id, open_photo, photo_area, read_bytes
+from realqa_cli.media import files
+from realqa_cli.media.files import content_id, read_bytes
+from realqa_cli.media.photo import DecodeOptions, open_photo, photo_area
 
-pillow_heif.register_heif_opener()  # to write HEIC here; the module registers it by itself for reading
+pillow_heif.register_heif_opener()  # to write HEIC here; the module registers it itself for reading
 
 ORIENTATION = 0x0112
 MODES = {
@@ -73,7 +74,7 @@ def test_a_photo_of_two_views_is_read_as_its_first() -> None:
 
 
 @pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
-def test_of_an_animation_the_first_frame_counts(image_format: str) -> None:
+def test_the_first_frame_of_an_animation_is_used(image_format: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     data = encode(frames[0], image_format, save_all=True, append_images=frames[1:])
     red, green, blue = open_photo(data).getpixel((8, 8))
@@ -93,7 +94,7 @@ def test_an_rgb_photo_with_a_colour_profile_keeps_its_stored_numbers() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_photos_come_out_upright_whatever_way_the_camera_was_held(image_format: str, orientation: int) -> None:
+def test_photos_are_turned_upright(image_format: str, orientation: int) -> None:
     undo: dict[int, Image.Transpose] = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -113,7 +114,7 @@ def test_photos_come_out_upright_whatever_way_the_camera_was_held(image_format: 
     assert photo.getexif().get(ORIENTATION) is None
 
 
-def test_garbled_metadata_does_not_cost_the_photo() -> None:
+def test_damaged_metadata_does_not_fail_the_photo() -> None:
     data = encode(gradient(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff garbage")
     assert open_photo(data).size == (64, 48)
 
@@ -184,7 +185,7 @@ def test_a_tiff_of_12_bits_is_white_at_4095() -> None:
         ([-3e38, 0.0, 3e38], [0, 128, 255]),
     ],
 )
-def test_floats_are_rescaled_by_the_rule_of_the_module(samples: list[float], expected: list[int]) -> None:
+def test_floats_are_rescaled_by_the_documented_rule(samples: list[float], expected: list[int]) -> None:
     assert levels(encode(Image.fromarray(np.array([samples], np.float32)), "TIFF")) == [expected]
 
 
@@ -205,7 +206,7 @@ def test_32_bit_integers_are_16_bit_ones_or_stretched(samples: list[int], expect
     assert levels(encode(Image.fromarray(np.array([samples], np.int32)), "TIFF")) == [expected]
 
 
-def test_more_rows_than_a_band_are_rescaled_alike() -> None:
+def test_all_bands_of_rows_are_rescaled_in_the_same_way() -> None:
     ramp = np.linspace(0, 1, 600).astype(np.float32)[:, np.newaxis].repeat(4, axis=1)
     photo = np.asarray(open_photo(encode(Image.fromarray(ramp), "TIFF")))
     assert np.array_equal(photo[:, 0, 0], np.rint(ramp[:, 0].astype(np.float64) * 255))
@@ -219,14 +220,14 @@ def test_one_bit_is_black_and_white() -> None:
 # Colours
 
 
-def test_transparency_is_laid_on_white() -> None:
+def test_transparency_is_composited_on_white() -> None:
     pixels = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 128]]], np.uint8)
     assert np.asarray(open_photo(encode(Image.fromarray(pixels), "PNG"))).tolist() == [
         [[255, 0, 0], [255, 255, 255], [127, 127, 127]]
     ]
 
 
-def test_grey_with_transparency_is_laid_on_white() -> None:
+def test_grey_with_transparency_is_composited_on_white() -> None:
     image = Image.merge("LA", [Image.new("L", (2, 1), 40), Image.fromarray(np.array([[255, 0]], np.uint8))])
     assert levels(encode(image, "PNG")) == [[40, 255]]
 
@@ -317,7 +318,7 @@ def test_a_file_without_permission_is_unreadable(tmp_path: Path, monkeypatch: py
 def test_a_file_over_the_size_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encode(gradient(), "PNG"))
-    monkeypatch.setattr(media, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 10)
     assert refusal(path).type == "too-large"
 
 
@@ -329,12 +330,12 @@ def test_a_file_over_the_size_limit_is_not_read(tmp_path: Path, monkeypatch: pyt
         b"<!DOCTYPE html><title>404</title>",
         b"P6 2 2 255\n" + bytes(12),
         b"\0\0\1\0" + bytes(64),
-        b"a text, under the name of a photo",
+        b"a text with the name of a photo",
         b"\xff",
     ],
     ids=["eps", "svg", "html", "ppm", "ico", "text", "one byte"],
 )
-def test_other_files_are_no_photos(data: bytes) -> None:
+def test_other_files_are_unsupported(data: bytes) -> None:
     error = refusal(data, name="photo.jpg")
     assert error.type == "unsupported"
     assert "photo.jpg" in str(error)
@@ -360,13 +361,13 @@ def test_an_eps_file_starts_no_program() -> None:
 @pytest.mark.parametrize(
     "head", [b"\0\0\0\x20ftypisom", b"\0\0\0\x14ftypqt  ", b"\x1a\x45\xdf\xa3", b"RIFF\0\0\0\0AVI LIST"]
 )
-def test_a_video_is_called_a_video(head: bytes) -> None:
+def test_a_video_has_the_error_type_video(head: bytes) -> None:
     assert refusal(head + bytes(100)).type == "video"
 
 
 @pytest.mark.parametrize("image_format", MODES)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_truncated_photos_are_broken_not_half_grey(image_format: str, share: float) -> None:
+def test_truncated_photos_are_broken_and_not_half_grey(image_format: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)  # so that the end holds pixels
     data = encode(Image.fromarray(noise), image_format)
     error = refusal(data[: int(len(data) * share)], name="cut.jpg")
@@ -374,12 +375,12 @@ def test_truncated_photos_are_broken_not_half_grey(image_format: str, share: flo
     assert "cut.jpg" in str(error)
 
 
-def test_truncated_photos_are_never_filled_up() -> None:
+def test_truncated_photos_are_never_filled() -> None:
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size, with hardly any pixels behind it."""
+    """A PNG with this size in its header and hardly any pixels."""
     buffer = io.BytesIO(b"")
     buffer.write(b"\x89PNG\r\n\x1a\n")
     size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
@@ -395,11 +396,11 @@ def test_decompression_bombs_are_refused_from_their_header(side: int) -> None:
 
 
 def test_a_photo_of_200_megapixels_is_not_a_bomb() -> None:
-    assert refusal(png_header(16_320, 12_240)).type == "broken"  # it is tried: there are no pixels in it
+    assert refusal(png_header(16_320, 12_240)).type == "broken"  # the decoder runs: there are no pixels in it
 
 
 @pytest.mark.parametrize(("size", "refused"), [((200, 1), False), ((201, 1), True), ((1, 201), True)])
-def test_strips_that_no_model_takes_are_refused(size: tuple[int, int], refused: bool) -> None:
+def test_strips_beyond_the_aspect_ratio_are_refused(size: tuple[int, int], refused: bool) -> None:
     data = encode(Image.new("RGB", size), "PNG")
     if refused:
         assert refusal(data).type == "unsupported"
@@ -420,9 +421,7 @@ def test_strips_that_no_model_takes_are_refused(size: tuple[int, int], refused: 
         RecursionError,
     ],
 )
-def test_whatever_a_decoder_raises_becomes_a_media_error(
-    raised: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_error_of_a_decoder_becomes_a_media_error(raised: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Image.Image) -> None:
         raise raised("odd")
 
@@ -431,7 +430,7 @@ def test_whatever_a_decoder_raises_becomes_a_media_error(
     assert refusal(data, name="a.png").type == "broken"
 
 
-def test_a_decoder_without_memory_says_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_error_becomes_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Image.Image) -> None:
         raise MemoryError
 
@@ -465,25 +464,25 @@ def test_importing_the_module_loads_neither_torch_nor_the_heif_library() -> None
     assert ran.stdout == "[]\n"
 
 
-def test_a_photos_area_is_told_by_its_header_and_by_no_other_decoder(tmp_path: Path) -> None:
+def test_the_area_of_a_photo_comes_from_the_header_of_allowed_formats_only(tmp_path: Path) -> None:
     photo, other, broken = (tmp_path / name for name in ("a.png", "a.ppm", "b.jpg"))
     Image.new("RGB", (31, 17)).save(photo)
-    Image.new("RGB", (31, 17)).save(other)  # Pillow reads it, realqa does not
+    Image.new("RGB", (31, 17)).save(other)  # Pillow reads this format, realqa does not
     broken.write_bytes(b"\xff\xd8\xff" + bytes(40))
     assert [photo_area(path) for path in (photo, other, broken, tmp_path / "none.jpg")] == [31 * 17, 0, 0, 0]
 
 
-def test_a_jpeg_may_be_decoded_at_a_fraction_that_leaves_enough() -> None:
+def test_a_jpeg_may_be_decoded_at_a_fraction_that_leaves_enough_pixels() -> None:
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8))
     data = io.BytesIO()
     photo.save(data, "JPEG")
-    assert open_photo(data.getvalue(), enough=401_408).size == (960, 540)
-    assert open_photo(data.getvalue(), enough=100_352).size == (480, 270)
-    assert open_photo(data.getvalue(), enough=10**9).size == (1920, 1080)
+    assert open_photo(data.getvalue(), options=DecodeOptions(draft_pixels=401_408)).size == (960, 540)
+    assert open_photo(data.getvalue(), options=DecodeOptions(draft_pixels=100_352)).size == (480, 270)
+    assert open_photo(data.getvalue(), options=DecodeOptions(draft_pixels=10**9)).size == (1920, 1080)
     assert open_photo(data.getvalue()).size == (1920, 1080)
 
 
-def test_other_formats_are_decoded_whole_all_the_same() -> None:
+def test_other_formats_are_always_decoded_at_full_size() -> None:
     data = io.BytesIO()
     Image.new("RGB", (640, 480), "red").save(data, "PNG")
-    assert open_photo(data.getvalue(), enough=100).size == (640, 480)
+    assert open_photo(data.getvalue(), options=DecodeOptions(draft_pixels=100)).size == (640, 480)

@@ -1,4 +1,4 @@
-"""Sizes: Qwen2-VL's own rule, and what is left of a photo's budget for each frame of a video."""
+"""Sizes: Qwen2-VL's own rule, and the share of a photo's budget for each frame of a video."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ def reference() -> Callable[..., tuple[int, int]]:
 
 
 @given(height=sides, width=sides, factor=factors, low=st.integers(1, 300_000), more=st.integers(0, 900_000))
-def test_smart_resize_is_transformers_own(
+def test_smart_resize_equals_that_of_transformers(
     reference: Callable[..., tuple[int, int]], height: int, width: int, factor: int, low: int, more: int
 ) -> None:
     bounds = {"factor": factor, "min_pixels": low, "max_pixels": low + more}
@@ -57,14 +57,14 @@ def test_sizes_are_multiples_of_the_factor_within_the_bounds(height: int, width:
     assert 200_704 <= rows * columns <= 401_408
 
 
-def test_fit_resizes_bicubically_to_that_size() -> None:
+def test_resize_within_bounds_is_bicubic() -> None:
     photo = resize_within_bounds(gradient(640, 480), factor=28, min_pixels=56 * 56, max_pixels=100_352)
     assert photo.size == (364, 252)
     expected = gradient(640, 480).resize((364, 252), Image.Resampling.BICUBIC)
     assert np.array_equal(np.asarray(photo), np.asarray(expected))
 
 
-def test_the_image_processor_would_not_resize_again_what_fit_returns(
+def test_the_image_processor_does_not_resize_the_result_again(
     reference: Callable[..., tuple[int, int]],
 ) -> None:
     bounds = {"factor": 28, "min_pixels": 200_704, "max_pixels": 401_408}
@@ -76,7 +76,7 @@ BOUNDS = {"factor": 28, "temporal": 2, "min_pixels": 200_704, "max_pixels": 401_
 
 
 @pytest.mark.parametrize("frames", [1, 2, 8, 64])
-def test_up_to_64_frames_have_a_photos_bounds_each(frames: int) -> None:
+def test_up_to_64_frames_have_the_bounds_of_a_photo(frames: int) -> None:
     assert frame_bounds(frames, **BOUNDS) == {"min_pixels": 200_704, "max_pixels": 401_408}
 
 

@@ -1,4 +1,4 @@
-"""Videos: which frames are looked at, that they are the right ones, and what a bad file leads to."""
+"""Videos: which frames are sampled, that the right ones are decoded, and how bad files are reported."""
 
 import gc
 import random
@@ -15,7 +15,7 @@ from made_videos import SIZE, all_frames, pan, picture, write, write_sound
 from PIL import Image
 
 from realqa_cli.errors import MediaError, UsageError
-from realqa_cli.media.photo import content_id, content_id_of
+from realqa_cli.media.files import content_id, content_id_of
 from realqa_cli.media.video import FRAMES_AT_A_RATE, Clip, Sampling, first_frame, read_video
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "bad_inputs"
@@ -38,7 +38,7 @@ def refusal(path: Path) -> MediaError:
 
 
 def outcome(path: Path) -> str:
-    """What it leads to: "frames", or the type of the error."""
+    """Returns "frames" or the type of the error."""
     try:
         return "frames" if read(path, 3).frames else "nothing"
     except MediaError as error:
@@ -62,21 +62,21 @@ def test_frames_are_spread_evenly_from_the_first_to_the_last() -> None:
     assert len(Sampling().choose(times)) == 8
 
 
-def test_a_rate_takes_so_many_a_second_from_the_start() -> None:
+def test_a_rate_samples_frames_per_second_from_the_start() -> None:
     times = [i / 25 for i in range(101)]
     assert Sampling(fps=1).choose(times) == [0, 25, 50, 75, 100]
     assert Sampling(fps=0.4).choose(times) == [0, 62, 100][:2]
     assert Sampling(fps=0.01).choose(times) == [0]
 
 
-def test_a_rate_that_asks_for_too_many_is_thinned_out() -> None:
+def test_a_rate_that_gives_too_many_frames_is_thinned_out() -> None:
     film = [float(second) for second in range(7200)]
     chosen = Sampling(fps=1).choose(film)
     assert (len(chosen), chosen[0], chosen[-1]) == (FRAMES_AT_A_RATE, 0, 7199)
     assert len(Sampling(frames=10, fps=1).choose(film)) == 10
 
 
-def test_time_counts_and_not_the_number_of_the_frame() -> None:
+def test_frames_are_spread_by_time_and_not_by_number() -> None:
     times = [0.0, 0.1, 0.2, 0.3, 0.4, 10.0, 20.0]  # the rate of phones falls in the dark
     assert Sampling(3).choose(times) == [0, 5, 6]
 
@@ -86,7 +86,7 @@ def test_time_counts_and_not_the_number_of_the_frame() -> None:
     st.integers(1, 768) | st.none(),
     st.floats(0.001, 1000) | st.none(),
 )
-def test_any_choice_is_in_order_and_never_more_than_there_is(
+def test_any_choice_is_in_order_and_never_more_than_the_video_has(
     times: list[float], frames: int | None, fps: float | None
 ) -> None:
     chosen = Sampling(frames, fps).choose(times)
@@ -96,7 +96,7 @@ def test_any_choice_is_in_order_and_never_more_than_there_is(
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 0}, {"frames": 769}, {"fps": 0}, {"fps": float("inf")}], ids=str)
-def test_numbers_that_make_no_sense_are_wrong_usage(wrong: dict[str, Any]) -> None:
+def test_numbers_out_of_range_are_wrong_usage(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--f"):
         Sampling(**wrong).check()
 
@@ -106,7 +106,7 @@ def test_numbers_that_make_no_sense_are_wrong_usage(wrong: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.m4v", "a.mkv", "a.avi"])
 @pytest.mark.parametrize("frames", [1, 4, 50])
-def test_frames_that_were_sought_are_those_of_a_player(tmp_path: Path, name: str, frames: int) -> None:
+def test_frames_found_by_seeking_equal_those_of_sequential_decoding(tmp_path: Path, name: str, frames: int) -> None:
     path = write(tmp_path / name)
     clip = read(path, frames)
     expected = all_frames(path)
@@ -129,13 +129,13 @@ def test_frames_that_were_sought_are_those_of_a_player(tmp_path: Path, name: str
         ("all_keyframes.mp4", {"gop": 1}),
     ],
 )
-def test_so_they_are_in_every_container(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+def test_seeking_is_exact_in_every_container(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     path = write(tmp_path / name, pan(30), **options)
     expected = all_frames(path)
     assert_same(read(path, 7).frames, [expected[i] for i in Sampling(7).choose(range(30))])
 
 
-def test_a_rate_that_varies_is_followed_in_time(tmp_path: Path) -> None:
+def test_a_variable_frame_rate_is_sampled_by_time(tmp_path: Path) -> None:
     times = [*range(0, 1000, 50), *range(1000, 5001, 400)]
     path = write(tmp_path / "a.mp4", pan(len(times)), times=times)
     clip = read(path, 6)
@@ -146,26 +146,28 @@ def test_a_rate_that_varies_is_followed_in_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, -90])
 @pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True)])
-def test_frames_come_out_as_the_camera_was_held(tmp_path: Path, degrees: int, flips: tuple[bool, bool]) -> None:
+def test_frames_are_rotated_and_mirrored_as_the_container_states(
+    tmp_path: Path, degrees: int, flips: tuple[bool, bool]
+) -> None:
     stored = pan(3)
     path = write(tmp_path / "a.mp4", stored, rotation=(degrees, *flips))
     frame = read(path, 1).frames[0]
-    expected = stored[1].rotate(degrees, expand=True)  # as FFmpeg's own words have it: turned, then flipped
+    expected = stored[1].rotate(degrees, expand=True)  # as in FFmpeg's documentation: rotated, then mirrored
     for flip, way in zip(flips, (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM), strict=True):
         expected = expected.transpose(way) if flip else expected
     assert frame.size == (SIZE if degrees in (0, 180) else SIZE[::-1])
     difference = np.abs(np.asarray(frame).astype(int) - np.asarray(expected)).mean()
-    assert difference < 12, "upright, up to what compression does"
+    assert difference < 12, "upright, up to compression artefacts"
     assert first_frame(path).size == frame.size
 
 
-def test_a_video_of_one_frame_is_one(tmp_path: Path) -> None:
+def test_a_video_may_have_one_frame(tmp_path: Path) -> None:
     clip = read(write(tmp_path / "a.mp4", pan(1)))
     assert (len(clip.frames), clip.times, clip.decoded) == (1, (0.0,), 1)
     assert clip.seconds == pytest.approx(0.04)
 
 
-def test_frames_are_of_one_size_where_the_fit_would_change_it(tmp_path: Path) -> None:
+def test_frames_have_one_size_even_if_the_transform_changes_it(tmp_path: Path) -> None:
     sizes = iter([(60, 40), (30, 20), (60, 40)])
     clip = read_video(write(tmp_path / "a.mp4"), Sampling(3), lambda frame, frames: frame.resize(next(sizes)))
     assert {frame.size for frame in clip.frames} == {(60, 40)}
@@ -176,7 +178,7 @@ def test_the_content_id_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert content_id_of(path) == content_id(path.read_bytes())
 
 
-# What a long film costs
+# The cost of a long video
 
 
 @pytest.fixture(scope="module")
@@ -187,18 +189,18 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("film") / "film.mp4", frames, times=times, gop=50)
 
 
-def test_of_a_long_film_only_what_leads_to_the_wanted_frames_is_decoded(film: Path) -> None:
+def test_only_frames_after_the_nearest_keyframe_are_decoded_in_a_long_video(film: Path) -> None:
     clip = read(film, 8)
     assert clip.seconds == pytest.approx(7200, abs=4.1)
     assert len(clip.frames) == 8
     assert clip.decoded <= 8 * 52
 
 
-def test_frames_side_by_side_are_decoded_once(film: Path) -> None:
+def test_adjacent_frames_are_decoded_once(film: Path) -> None:
     assert read(film, 768).decoded <= 1800
 
 
-def test_one_frame_of_full_size_is_held_at_a_time(film: Path) -> None:
+def test_one_frame_of_full_size_is_in_memory_at_a_time(film: Path) -> None:
     alive: list[Callable[[], Any]] = []
     most = 0
 
@@ -209,39 +211,39 @@ def test_one_frame_of_full_size_is_held_at_a_time(film: Path) -> None:
         most = max(most, sum(ref() is not None for ref in alive))
         return frame.resize((12, 8))
 
-    gc.disable()  # frames are to go by themselves
+    gc.disable()  # frames must be freed without it
     try:
         clip = read_video(film, Sampling(64), small)
     finally:
         gc.enable()
-    assert most <= 2  # this one, and the last one that is about to go
+    assert most <= 2  # the current frame, and the previous one that is about to be freed
     assert {frame.size for frame in clip.frames} == {(12, 8)}
 
 
 # Bad files
 
 
-def test_a_file_that_is_missing_empty_or_a_folder_says_so(tmp_path: Path) -> None:
+def test_missing_and_empty_files_and_folders_are_reported(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "folder.mp4").mkdir()
     names = ("missing.mp4", "empty.mp4", "folder.mp4")
     assert [refusal(tmp_path / name).type for name in names] == ["missing", "empty", "unreadable"]
 
 
-def test_sound_only_is_no_video(tmp_path: Path) -> None:
+def test_a_file_with_sound_only_is_unsupported(tmp_path: Path) -> None:
     error = refusal(write_sound(tmp_path / "song.mp4"))
     assert error.type == "unsupported"
     assert "only sound" in str(error)
 
 
-@pytest.mark.parametrize("data", [b"no video at all", b"#EXTM3U\nfile:///etc/passwd\n", b"\xff\xd8\xff\xe0photo"])
-def test_what_is_no_container_of_the_list_is_never_opened(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"not a video at all", b"#EXTM3U\nfile:///etc/passwd\n", b"\xff\xd8\xff\xe0photo"])
+def test_only_listed_containers_are_opened(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(data)
     assert refusal(tmp_path / "a.mp4").type == "unsupported"
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "faststart.mp4", "fragments.mp4", "a.mkv", "a.webm", "a.avi"])
-def test_a_file_that_was_cut_off_anywhere_is_broken(tmp_path: Path, name: str) -> None:
+def test_a_file_truncated_anywhere_is_broken(tmp_path: Path, name: str) -> None:
     flags = {"faststart.mp4": "faststart", "fragments.mp4": "frag_keyframe+empty_moov"}
     muxer = {"movflags": flags[name]} if name in flags else {}
     codec = "libvpx-vp9" if name == "a.webm" else "libx264"
@@ -251,7 +253,7 @@ def test_a_file_that_was_cut_off_anywhere_is_broken(tmp_path: Path, name: str) -
         assert refusal(tmp_path / name).type == "broken", share
 
 
-def test_a_damaged_frame_is_an_error_where_it_is_looked_at(tmp_path: Path) -> None:
+def test_a_damaged_frame_that_is_sampled_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", pan(40), gop=10)
     data = bytearray(path.read_bytes())
     middle = len(data) * 2 // 5
@@ -260,7 +262,7 @@ def test_a_damaged_frame_is_an_error_where_it_is_looked_at(tmp_path: Path) -> No
     assert refusal(path).type == "broken"
 
 
-def test_garbled_files_are_read_or_refused_and_never_more(tmp_path: Path) -> None:
+def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
     chance = random.Random(1)
     for name in ("a.mp4", "a.mkv", "a.avi"):
         data = write(tmp_path / name, pan(10)).read_bytes()
@@ -272,7 +274,7 @@ def test_garbled_files_are_read_or_refused_and_never_more(tmp_path: Path) -> Non
             assert outcome(tmp_path / "garbled") in {"frames", "broken", "unsupported", "too-large"}
 
 
-def test_a_mistake_in_the_fit_is_no_fault_of_the_file(tmp_path: Path) -> None:
+def test_an_error_of_the_transform_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     def wrong(frame: Image.Image, frames: int) -> Image.Image:
         raise UsageError("no such size")
 
@@ -280,7 +282,7 @@ def test_a_mistake_in_the_fit_is_no_fault_of_the_file(tmp_path: Path) -> None:
         read_video(write(tmp_path / "a.mp4", pan(2)), Sampling(), wrong)
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of bad inputs is not here")
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of bad inputs is not available")
 def test_hostile_files_of_others_are_read_or_refused() -> None:
     files = sorted({*CORPUS.rglob("*.mp4"), *CORPUS.rglob("*.avif"), *CORPUS.rglob("*.mkv")})
     outcomes = {path.name: outcome(path) for path in files}
@@ -289,5 +291,5 @@ def test_hostile_files_of_others_are_read_or_refused() -> None:
     assert outcomes["hevc_white_frame.mp4"] == outcomes["minimal.mp4"] == outcomes["ok.mkv"] == "frames"
 
 
-def test_the_picture_of_the_tests_is_one() -> None:
+def test_the_test_picture_is_not_flat() -> None:
     assert np.asarray(picture()).std() > 20

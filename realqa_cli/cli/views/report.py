@@ -19,7 +19,7 @@ from jinja2 import Environment, StrictUndefined
 
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import MediaError
-from realqa_cli.media import photo as media
+from realqa_cli.media.photo import open_photo
 from realqa_cli.media.video import first_frame
 
 SHOWN = 500
@@ -55,7 +55,7 @@ class _Card:
         if self.path is None:
             return None
         try:
-            photo = first_frame(self.path) if self.kind == "video" else media.open_photo(self.path)
+            photo = first_frame(self.path) if self.kind == "video" else open_photo(self.path)
         except MediaError:
             return None
         photo.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -16,7 +16,7 @@ from realqa_cli.backends.hf.processor import Processor, load_processor
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import MediaError, UsageError
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
-from realqa_cli.media import photo as media
+from realqa_cli.media.photo import open_photo, photo_area
 from realqa_cli.models import ModelSource
 
 
@@ -80,12 +80,12 @@ def visual_tokens(prepares: Processor, photos: Sequence[Path]) -> int:
     if not images or not bounds.get("max_pixels"):
         return 0
     low, high = int(bounds["min_pixels"]), int(bounds["max_pixels"])
-    area = sum(min(max(media.photo_area(photo), low), high) for photo in photos)
+    area = sum(min(max(photo_area(photo), low), high) for photo in photos)
     return int(area // (images.patch_size * images.merge_size) ** 2)
 
 
 def _open(conversation: Conversation) -> list[Image]:
     try:
-        return [media.open_photo(path) for path in conversation.images]
+        return [open_photo(path) for path in conversation.images]
     except MediaError as error:
         raise UsageError(str(error), where=conversation.where) from error

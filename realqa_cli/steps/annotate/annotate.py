@@ -17,7 +17,7 @@ from realqa_cli import __version__
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import IsDone
+from realqa_cli.inference.inputs import IsDone
 from realqa_cli.io.manifest import Manifest, versions
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from realqa_cli.io.sources import Item
-from realqa_cli.media import photo as media
+from realqa_cli.media.photo import photo_area
 from realqa_cli.steps.annotate.calls import REPLY
 from realqa_cli.steps.annotate.photos import HashedPhoto, estimate_tokens, hash_photo
 from realqa_cli.steps.annotate.prices import Price, shape
@@ -55,7 +55,7 @@ def estimate_cost(
     seen: set[str] = set()
     tokens = before = failed = 0
     for known in map(hash_photo, items):
-        area = 0 if known.error or known.item.path is None else media.photo_area(known.item.path)
+        area = 0 if known.error or known.item.path is None else photo_area(known.item.path)
         if known.content is None or not area:
             failed += 1
         elif done(known) or known.content in seen:

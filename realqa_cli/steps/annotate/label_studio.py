@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from realqa_cli.errors import ItemError, OutputError, UsageError
 from realqa_cli.io.jsonl import dump_line, write_atomic
-from realqa_cli.media.photo import content_id_of
+from realqa_cli.media.files import content_id_of
 from realqa_cli.steps.annotate.controls import IMAGE, configuration, results
 from realqa_cli.steps.annotate.gathering import PhotoKey, collect_annotations
 

@@ -32,7 +32,7 @@ class RequestSpec:
     parameters: Mapping[str, Any]
 
     def key(self, content: str) -> str:
-        """The key of a photo's replies, 57 characters; `content` is `media.content_id`."""
+        """The key of a photo's replies, 57 characters; `content` is `media.files.content_id`."""
         told = json.dumps([content, self.model, self.prompt, self.parameters], sort_keys=True)
         photo = content.removeprefix("sha256:")[:40]
         return f"{photo}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"

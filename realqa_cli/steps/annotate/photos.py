@@ -14,7 +14,8 @@ from realqa_cli.backends.server.text import data_uri
 from realqa_cli.domain import prompts
 from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.io.sources import Item
-from realqa_cli.media import photo as media
+from realqa_cli.media.files import content_id_of
+from realqa_cli.media.photo import open_photo
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.steps.annotate.prices import ImageTokens
 from realqa_cli.steps.annotate.settings import AnnotateSettings
@@ -25,7 +26,7 @@ OVERHEAD = 20  # tokens around a conversation
 
 @dataclass(frozen=True)
 class HashedPhoto:
-    """An item and the id of its bytes, as `media.content_id`; None with the `error`."""
+    """An item and the id of its bytes, as `media.files.content_id`; None with the `error`."""
 
     item: Item
     content: str | None = None
@@ -40,7 +41,7 @@ def hash_photo(item: Item) -> HashedPhoto:
         what, remedy = "only photos are annotated", "leave videos out"
         return HashedPhoto(item, error=MediaError(what, type="video", where=item.name, remedy=remedy))
     try:
-        return HashedPhoto(item, media.content_id_of(item.path))
+        return HashedPhoto(item, content_id_of(item.path))
     except MediaError as error:
         return HashedPhoto(item, error=error)
 
@@ -54,7 +55,7 @@ class Request:
     @cached_property
     def _photo(self) -> Image.Image:
         assert self.known.item.path is not None
-        photo = media.open_photo(self.known.item.path, name=self.known.item.name)
+        photo = open_photo(self.known.item.path, name=self.known.item.name)
         return shrink_to_area(photo, self.settings.max_pixels, Image.Resampling.LANCZOS)
 
     @cached_property

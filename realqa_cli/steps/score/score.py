@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from realqa_cli import __version__
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.inference.batches import IsDone, OpenedItem, OpenOptions, identify_item, identify_items
+from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_item, identify_items
 from realqa_cli.inference.model_handle import InferenceSettings
-from realqa_cli.inference.model_settings import draft_pixels, draft_setting
+from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
 from realqa_cli.io.sources import Item, kind_by_suffix
-from realqa_cli.media.photo import content_id
+from realqa_cli.media.files import content_id
 from realqa_cli.steps.score.method import METHODS, MethodContext, make_method
 from realqa_cli.steps.score.videos import InputScorer
 
@@ -90,7 +90,7 @@ class Scorer:
             per_frame=self.settings.per_frame,
             batch_size=self.settings.batch_size,
             photo_transform=self._backend.photo_transform(),
-            enough=draft_pixels(self.settings, self._backend),
+            decode_options=decode_options(self.settings, self._backend),
         )
         self.manifest = self._manifest()
 
@@ -142,7 +142,7 @@ class Scorer:
             "video": self._viewer.settings(),
             **self.readout.settings(),
             **self._backend.settings(),
-            **draft_setting(self.settings),
+            **decode_setting(self.settings),
         }
         environment = {**self._asked.environment(self._backend), "realqa": __version__}
         return Manifest("score", settings, environment)
@@ -181,4 +181,4 @@ def _given(index: int, source: "str | Path | Image", opening: OpenOptions) -> Op
         return identify_item(Item(index, str(source), Path(source), kind=kind_by_suffix(str(source))), opening)
     image = source.convert("RGB")
     content = content_id(f"{image.size}".encode() + image.tobytes())
-    return OpenedItem(Item(index, f"image-{index}", None), content, look=lambda: opening.made(image))
+    return OpenedItem(Item(index, f"image-{index}", None), content, load=lambda: opening.transformed(image))

@@ -1,16 +1,17 @@
 """How scoring looks at videos: which frames, in which size, and each by itself where that is asked for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL.Image import Image, Resampling
 
 from realqa_cli.backends.base import PhotoTransform
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import OpenOptions, VideoReader, video_reader
+from realqa_cli.inference.inputs import OpenOptions, VideoReader, video_reader
 from realqa_cli.inference.readout import Readout
 from realqa_cli.io.records import ScoreRecord
+from realqa_cli.media.photo import DecodeOptions
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput
 from realqa_cli.steps.score.method import Method, Prediction
@@ -26,7 +27,7 @@ class InputScorer:
     per_frame: whether each frame of a video is scored too, as a photo; where the model takes no videos, a
     video's score is then the mean of its frames', and what else a record tells of a score is null.
     batch_size: frames in one forward pass.  photo_fit: what the backend makes of a photo, if it tells.
-    enough: pixels that a JPEG may be decoded at, at least (`batches.Opening`).
+    decode_options: how photos are decoded.
     """
 
     method: Method
@@ -36,11 +37,11 @@ class InputScorer:
     per_frame: bool
     batch_size: int
     photo_transform: PhotoTransform | None = None
-    enough: int | None = None
+    decode_options: DecodeOptions = field(default_factory=DecodeOptions)
 
     def opening(self) -> OpenOptions:
         """How photos and videos are opened: in the size in which they are seen."""
-        return OpenOptions(self.watcher(), self.prepared, self.enough)
+        return OpenOptions(self.watcher(), self.prepared, self.decode_options)
 
     def prepared(self, photo: Image) -> Image:
         """The photo as the backend is asked about it."""

@@ -18,9 +18,9 @@ from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.batches import IsDone, OpenedItem, OpenOptions, identify_items, video_reader
+from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_items, video_reader
 from realqa_cli.inference.model_handle import InferenceSettings
-from realqa_cli.inference.model_settings import draft_pixels, draft_setting
+from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item
@@ -61,14 +61,14 @@ class SelfLabeler:
         )
         self.decode = self._backend.decode_mode("exact")
         watch = video_reader(sampling, self._backend.frame_transform(), remedy="use a model of the Qwen-VL families")
-        self._opening = OpenOptions(watch, self._backend.photo_transform(), draft_pixels(settings, self._backend))
+        self._opening = OpenOptions(watch, self._backend.photo_transform(), decode_options(settings, self._backend))
         self.manifest = Manifest(
             "self-label",
             {
                 "prompt": {"question": prompts.MIX_QUESTION, "form": list(self.form)},
                 "video": sampling.settings(),
                 **self._backend.settings(),
-                **draft_setting(settings),
+                **decode_setting(settings),
             },
             {**self._asked.environment(self._backend), "realqa": __version__},
         )

@@ -17,7 +17,7 @@ from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import AnswerLogits, NumeralSpan, answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.number_loss import SIGMA, _expected, number_loss
-from realqa_cli.media import photo as media
+from realqa_cli.media.photo import open_photo
 
 SCALE = Scale(1.0, 5.0)
 
@@ -35,7 +35,7 @@ def run(backend: HFBackend, data: Path) -> tuple[list[conversations.Conversation
 
 
 def ask(conversation: conversations.Conversation, more: str = "") -> Prompt:
-    return Prompt(DIRECT_QUESTION, (media.open_photo(conversation.images[0]),), DIRECT_PREFIX + more)
+    return Prompt(DIRECT_QUESTION, (open_photo(conversation.images[0]),), DIRECT_PREFIX + more)
 
 
 def gaussian(label: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from made_labels import SAID, annotate, content, export_of, label, write_export
 
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.errors import OutputError, UsageError
-from realqa_cli.media.photo import content_id_of
+from realqa_cli.media.files import content_id_of
 from realqa_cli.steps.annotate.controls import results, told
 from realqa_cli.steps.annotate.label_studio import config_path, read_export, write_tasks
 from realqa_cli.steps.annotate.refinements import changes

@@ -124,9 +124,9 @@ def held_to(backend: HFBackend, prompt: str, image: Any, paths: list[tuple[int, 
 
 
 def conversation_photo(conversation: conversations.Conversation) -> Any:
-    from realqa_cli.media import photo as media
+    from realqa_cli.media.photo import open_photo
 
-    return media.open_photo(conversation.images[0])
+    return open_photo(conversation.images[0])
 
 
 def test_a_uniform_predictor_has_the_figures_that_tell_the_papers_variant() -> None:

@@ -1,0 +1,126 @@
+"""Items as inputs of a model: identified by their content, then opened as a photo or as frames of a video.
+
+What is wrong with one item becomes its `error` and is never raised, so that it cannot stop the other items.
+Knows nothing of models, batches or threads.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from PIL.Image import Image
+
+from realqa_cli.errors import ItemError, MediaError
+from realqa_cli.io.sources import Item
+from realqa_cli.media.files import content_id, content_id_of, read_bytes
+from realqa_cli.media.photo import DecodeOptions, open_photo
+from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
+
+IsDone = Callable[[str, str], bool]
+"""`done(name, content)`: whether an item is finished already, by its name and the id of its bytes."""
+VideoReader = Callable[[Path, str], Clip]
+"""`read(path, name)`: the sampled frames of a video. Raises `MediaError`."""
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How items are opened.
+
+    read_video: reads videos; without it they are refused.
+    transform: applied to a photo as soon as it is decoded, so that no more of it is kept in memory.
+    decode: how photos are decoded.
+    """
+
+    read_video: VideoReader | None = None
+    transform: Callable[[Image], Image] | None = None
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+
+    def photo(self, data: bytes, name: str) -> Image:
+        """Decodes and transforms the photo. Raises `MediaError`."""
+        return self.transformed(open_photo(data, name=name, options=self.decode))
+
+    def transformed(self, image: Image) -> Image:
+        """Applies the transform to a decoded photo. Raises `MediaError`."""
+        return image if self.transform is None else self.transform(image)
+
+
+@dataclass(frozen=True)
+class OpenedItem:
+    """An item with its visual input: an upright RGB photo, a clip of such frames, or None and the `error`.
+
+    content: id of the file's bytes ("sha256:..."), None if they could not be read.
+    load: opens the item; None once it is opened.
+    """
+
+    item: Item
+    content: str | None = None
+    image: VisualInput | None = None
+    error: ItemError | None = None
+    load: Callable[[], VisualInput] | None = None
+
+    def opened(self) -> "OpenedItem":
+        """The item with its visual input or its error; the bytes that were read are released."""
+        try:
+            return self if self.load is None else replace(self, image=self.load(), load=None)
+        except MediaError as error:
+            return replace(self, error=error, load=None)
+
+    @property
+    def pixels(self) -> int | None:
+        """Pixels of the photo, or of all frames of the video; None if there is nothing for a model."""
+        if self.error is not None or self.image is None:
+            return None
+        frames = self.image.frames if isinstance(self.image, Clip) else (self.image,)
+        return sum(frame.width * frame.height for frame in frames)
+
+
+def open_item(item: Item, options: OpenOptions = OpenOptions()) -> OpenedItem:
+    """The item with its photo or video decoded. Never raises for the item."""
+    return identify_item(item, options).opened()
+
+
+def open_items(
+    items: Iterable[Item], done: IsDone | None = None, options: OpenOptions = OpenOptions()
+) -> Iterator[OpenedItem]:
+    """The items that are not done, in order, decoded."""
+    return (opened.opened() for opened in identify_items(items, done, options))
+
+
+def identify_items(
+    items: Iterable[Item], done: IsDone | None = None, options: OpenOptions = OpenOptions()
+) -> Iterator[OpenedItem]:
+    """The items that are not done, in order, read but not decoded: `run_batches` decodes them ahead of time."""
+    for item in items:
+        identified = identify_item(item, options)
+        if done is None or identified.content is None or not done(item.name, identified.content):
+            yield identified
+
+
+def identify_item(item: Item, options: OpenOptions) -> OpenedItem:
+    """The item with the id of its bytes, not decoded yet. Never raises for the item."""
+    if item.error is not None or item.path is None:
+        return OpenedItem(item, error=item.error or ItemError("names no file", where=item.name))
+    try:
+        if item.kind == "video":
+            read_clip = partial(options.read_video or _refuse_video, item.path, item.name)
+            return OpenedItem(item, content_id_of(item.path), load=read_clip)
+        data = read_bytes(item.path)
+        return OpenedItem(item, content_id(data), load=partial(options.photo, data, item.name))
+    except MediaError as error:
+        return OpenedItem(item, error=error)
+
+
+def _refuse_video(path: Path, name: str) -> Clip:
+    raise MediaError("this command takes photos only", type="video", where=name, remedy="leave videos out")
+
+
+def video_reader(sampling: Sampling, transform: FrameTransform | None, *, remedy: str) -> VideoReader:
+    """A reader of videos for a model. Without `transform`, for a model of photos, it refuses each video."""
+
+    def read(path: Path, name: str) -> Clip:
+        if transform is None:
+            raise MediaError("the model takes no videos", type="video", where=name, remedy=remedy)
+        return read_video(path, sampling, transform, name=name)
+
+    return read
