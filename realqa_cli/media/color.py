@@ -1,38 +1,92 @@
-"""From any mode that Pillow decodes to 8-bit RGB.
+"""From any mode that Pillow decodes to 8-bit sRGB.
 
+- An embedded ICC profile is applied: colors are converted to sRGB (relative colorimetric). If the profile is that
+  of sRGB, the stored numbers are kept. A profile that is damaged, or does not fit the image, is ignored with a
+  warning. Without color management the stored numbers of RGB and grey images are kept.
+- CMYK is converted by its profile if it has one that works, Lab always.
 - Transparency is composited on white, as a browser shows it: the colors under it are arbitrary.
 - 16-bit grey keeps its tones (white is 65,535; 4,095 in a TIFF of 12 bits), where Pillow clips at 255.
 - 32-bit integers that fit 16 bits are read as such; others are stretched from their minimum to their maximum.
 - Floats: white is the smallest of 1, 255 and 65,535 that no value exceeds; with negative or larger values
   they are stretched likewise. NaN and -inf become the darkest value, +inf the brightest.
-- CMYK and Lab are converted to sRGB, CMYK by the embedded profile if it has one that works.
-
-RGB and grey files with a color profile keep their stored numbers.
 """
 
 import io
+import logging
+from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+log = logging.getLogger("realqa")
+
+MAX_PROFILE_BYTES = 2**24
+"""Larger profiles are ignored; those of printers take up to 4 MB."""
+
 _BITS_PER_SAMPLE = 258  # a TIFF tag
 _BAND_ROWS = 256  # rows that are converted at once: 250 megapixels of float64 would take 2 GB
+_SAME_LEVELS = 2  # of 255; profiles of sRGB differ by 1 from each other, those of other spaces by 6 and more
+_CACHED_PROFILES = 64
+_GREY_MODES = ("1", "L", "LA", "La")
+
+_Transform = Any  # ImageCms.ImageCmsTransform: imported only for images with a profile
+_transforms: dict[bytes, "_Transform | str | None"] = {}
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, name: str | None = None, *, color_management: bool = True) -> Image.Image:
     """The image in mode RGB, 8 bits, by the rules of this module. Raises ValueError without a finite sample."""
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_eight_bits(image)
-    elif image.mode in ("CMYK", "LAB"):
-        image = _to_srgb(image)
-    elif image.has_transparency_data:
+    return RgbConverter(image, name, color_management=color_management).whole()
+
+
+class RgbConverter:
+    """Converts one decoded image to RGB, as a whole or in bands of rows.
+
+    `name` is used in the warning about a profile that is ignored.
+    """
+
+    def __init__(self, image: Image.Image, name: str | None = None, *, color_management: bool = True) -> None:
+        """Raises ValueError without a finite sample."""
+        profile = image.info.get("icc_profile")
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _to_eight_bits(image)
+        self.image, self.transform = image, None
+        if image.mode == "LAB" or (profile and (image.mode == "CMYK" or color_management)):
+            transform = _transform_for(image.mode, profile)
+            if isinstance(transform, str):
+                log.warning("%s: its color profile is ignored: %s", name or "photo", transform)
+            else:
+                self.transform = transform
+
+    def whole(self) -> Image.Image:
+        """The RGB image."""
+        return self._convert(self.image)
+
+    def bands(self) -> Iterator[bytes]:
+        """The bytes of the RGB image, three a pixel, some rows at a time."""
+        width, height = self.image.size
+        for top in range(0, height, _BAND_ROWS):
+            yield self._convert(self.image.crop((0, top, width, min(top + _BAND_ROWS, height)))).tobytes()
+
+    def _convert(self, image: Image.Image) -> Image.Image:
+        if image.mode in ("CMYK", "LAB") or not image.has_transparency_data:
+            return self._opaque(image)
         straight = {"RGBa": "RGBA", "La": "LA"}.get(image.mode, image.mode)  # from premultiplied alpha
-        layer = image.convert(straight).convert("RGBA")
-        image = Image.new("RGB", layer.size, "white")
-        image.paste(layer, mask=layer.getchannel("A"))
-    return image.convert("RGB")
+        layer = image.convert(straight) if image.mode != straight else image
+        layer = layer.convert("RGBA") if layer.mode != "RGBA" else layer
+        rgb = Image.new("RGB", layer.size, "white")
+        rgb.paste(self._opaque(layer), mask=layer.getchannel("A"))
+        return rgb
+
+    def _opaque(self, image: Image.Image) -> Image.Image:
+        if self.transform is None:
+            return image.convert("RGB")
+        from PIL import ImageCms
+
+        expected: str = self.transform.input_mode
+        return ImageCms.applyTransform(image if image.mode == expected else image.convert(expected), self.transform)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -54,15 +108,50 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    from PIL import ImageCms  # few files need it: do not pay for it at start-up
+def _transform_for(mode: str, profile: Any) -> "_Transform | str | None":
+    """The transform to sRGB; None if there is nothing to convert; or the reason why the profile is ignored."""
+    if mode == "LAB":
+        profile = b""
+    elif not isinstance(profile, bytes):
+        return "it is not a profile"
+    elif len(profile) > MAX_PROFILE_BYTES:
+        return f"it is over {MAX_PROFILE_BYTES:,} bytes"
+    kind = mode if mode in ("CMYK", "LAB") else "L" if mode in _GREY_MODES else "RGB"
+    key = sha256(profile).digest() + kind.encode()
+    if key not in _transforms:
+        if len(_transforms) >= _CACHED_PROFILES:
+            _transforms.clear()
+        _transforms[key] = _build_transform(kind, profile)
+    return _transforms[key]
 
-    embedded = image.info.get("icc_profile")
-    if image.mode == "CMYK" and not embedded:
-        return image  # without a profile, Pillow's plain inversion is as good a guess as any
+
+def _build_transform(kind: str, profile: bytes) -> "_Transform | str | None":
+    from PIL import ImageCms  # only images with a profile need it: others do not pay for it
+
     try:
-        source = ImageCms.createProfile("LAB") if image.mode == "LAB" else io.BytesIO(embedded or b"")
+        source = ImageCms.createProfile("LAB") if kind == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = str(getattr(source, "profile", source).xcolor_space).strip()
+        if kind == "L" and space == "RGB":
+            kind = "RGB"  # grey photos of cameras have the profile of their color photos
+        if space != {"L": "GRAY", "LAB": "Lab"}.get(kind, kind):
+            return f"it is for {space}"
+        intent = ImageCms.Intent.PERCEPTUAL if kind in ("CMYK", "LAB") else ImageCms.Intent.RELATIVE_COLORIMETRIC
+        # Threads share the transform: without the cache of the last color it has no state.
+        flags = ImageCms.Flags.NONE if kind in ("CMYK", "LAB") else ImageCms.Flags.NOCACHE
         srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB") or image
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image  # a profile that is damaged or for another color space
+        transform = ImageCms.buildTransform(source, srgb, kind, "RGB", intent, flags)
+        return None if kind in ("L", "RGB") and _is_identity(transform, kind) else transform
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        return f"it is damaged ({error})"
+
+
+def _is_identity(transform: "_Transform", mode: str) -> bool:
+    """Whether the transform keeps 729 colors, or 256 greys, within `_SAME_LEVELS`."""
+    from PIL import ImageCms
+
+    axis = np.linspace(0, 255, 9)
+    grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3)
+    colors = Image.fromarray(grid.round().astype(np.uint8)) if mode == "RGB" else Image.linear_gradient("L")
+    before = np.asarray(colors.convert("RGB")).astype(int)
+    after = np.asarray(ImageCms.applyTransform(colors, transform)).astype(int)
+    return int(np.abs(after - before).max()) <= _SAME_LEVELS
