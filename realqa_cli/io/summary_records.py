@@ -116,9 +116,9 @@ class SortProbeRecord(SummaryRecord):
     """Given numbers that the answer contains. Unit: 0 to 1. Present: always."""
     hallucination: float | None
     """Answered numbers that were not given. Unit: 0 to 1. Present: always."""
-    recall_multiset: float | None = None
+    recall_multiset: float | None
     """Recall where a number that was given twice must be answered twice. Unit: 0 to 1. Present: always."""
-    hallucination_multiset: float | None = None
+    hallucination_multiset: float | None
     """Hallucination where further copies of a given number count. Unit: 0 to 1. Present: always."""
     trials: int
     """Lists that were to be sorted. Present: always."""

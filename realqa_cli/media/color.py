@@ -86,7 +86,10 @@ class RgbConverter:
         from PIL import ImageCms
 
         expected: str = self.transform.input_mode
-        return ImageCms.applyTransform(image if image.mode == expected else image.convert(expected), self.transform)
+        source = image if image.mode == expected else image.convert(expected)
+        converted = ImageCms.applyTransform(source, self.transform)
+        assert converted is not None, "only a transform in place returns nothing"
+        return converted
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -130,7 +133,8 @@ def _build_transform(kind: str, profile: bytes) -> "_Transform | str | None":
 
     try:
         source = ImageCms.createProfile("LAB") if kind == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = str(getattr(source, "profile", source).xcolor_space).strip()
+        description: Any = getattr(source, "profile", source)
+        space = str(description.xcolor_space).strip()
         if kind == "L" and space == "RGB":
             kind = "RGB"  # grey photos of cameras have the profile of their color photos
         if space != {"L": "GRAY", "LAB": "Lab"}.get(kind, kind):

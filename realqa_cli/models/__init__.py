@@ -27,6 +27,27 @@ SHORT_NAMES = {
 }
 """The paper's models (Tab. 3) by short name, with their hub ids."""
 
+NEEDS_SERVER = {
+    "internvl2": "its code on the hub is for transformers 4.37; no revision of it is known to run under version 5",
+    "minicpm-v2.5": "its code on the hub is for transformers 4.40; no revision of it is known to run under version 5",
+    "mplug-owl2": "its architecture is in no release of transformers, and its hub repository brings no code",
+}
+"""The paper's models that do not run in this process, and why. The others (Qwen2-VL, LLaVA) run as they are, at any
+revision, since transformers has their architectures."""
+
+_VLLM = ("internvl2", "minicpm-v2.5")  # vLLM has these architectures itself
+
+
+def serving_steps(name: str, command: str) -> str:
+    """What to do, step by step, to use a model of `NEEDS_SERVER`: serve it, then run `command` on the server."""
+    hub_id, use = SHORT_NAMES[name], f"{command} --server http://localhost:8000/v1"
+    if name in _VLLM:
+        steps = f"1) pip install vllm, on a machine with a GPU; 2) vllm serve {hub_id} --trust-remote-code; 3) {use}"
+        return f"{steps}. Or try its code here by --trust-remote-code --revision COMMIT"
+    serve = "serve it by its authors' code (github.com/X-PLUG/mPLUG-Owl) behind an OpenAI-compatible endpoint"
+    return f"1) {serve}; 2) {use}"
+
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model", "*.tiktoken"]
 

@@ -1,4 +1,4 @@
-"""How well models sort, on a terminal: the paper's Tab. 3."""
+"""The terminal table of `realqa sort-probe`, like the paper's Tab. 3."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +12,18 @@ _BEST = {"accuracy": max, "recall": max, "hallucination": min}
 
 
 class SortingTable:
-    """Takes the records of `realqa sort-probe`; `close` prints them."""
+    """A sink for the records of `realqa sort-probe`; `close` prints them."""
 
     def __init__(self, clear: Callable[[], None]) -> None:
         self._clear = clear
         self.records: list[Mapping[str, Any]] = []
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Holds the record."""
+        """Keeps the record."""
         self.records.append(record)
 
     def close(self) -> None:
-        """Prints the table, if there is one to print."""
+        """Prints the table, if there are records."""
         if self.records:
             self._clear()
             Console(file=sys.stdout).print(_table(self.records))
@@ -43,7 +43,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _best_of(name: str, records: Sequence[Mapping[str, Any]]) -> float | None:
-    """The best of several; nothing is best where there is only one."""
+    """The best value; None where there is only one."""
     values = [record[name] for record in records if record[name] is not None]
     return _BEST[name](values) if len(values) > 1 else None
 
