@@ -31,6 +31,8 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_records.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "the site is in site/index.html"
 
 picture: $(READY)
 	$(BIN)/python docs/make_picture.py

@@ -1,17 +1,24 @@
 """The documentation: generated pages are up to date, and they name every field that the commands write."""
 
 import json
+import os
+import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from process import ROOT, Realqa
 from pydantic import BaseModel
 
+from realqa_cli.cli.app import app
 from realqa_cli.io import records, summary_records
 
 DOCS = ROOT / "docs"
+PAGES = sorted({*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "examples").rglob("*.md")})
 
 
 @pytest.mark.parametrize("name", ["commands", "records"])
@@ -57,3 +64,37 @@ def test_every_field_that_commands_write_is_documented(realqa_here: Realqa, phot
         (summary_records.MetricRecord, measured),
     ):
         assert undocumented(model, lines, passed) == set(), model.__name__
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        loaded = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]+", page.read_text(encoding="utf-8"))
+        assert [tag for tag in loaded if re.search(r"(?:src|href)=\"?https?://", tag)] == [], page
+    assert "<math" in (tmp_path / "site" / "method" / "index.html").read_text(encoding="utf-8")
+
+
+def options_of(words: list[str]) -> set[str]:
+    """The options of the command that a command line begins with."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        if word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]
+    return {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_the_documents_have_only_options_that_exist(page: Path) -> None:
+    if "experiments" in page.parts:
+        return  # they quote what was run at that date
+    for block in re.findall(r"```(?:sh|text)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            for call in re.findall(r"(?:^|[|$;] *)realqa ([^|#;]*)", line):
+                used = set(re.findall(r"(?<!\S)--?[a-zA-Z][\w-]*", call))
+                assert used <= options_of(call.split()), line

@@ -15,6 +15,8 @@ class CompositeRecord(LabelRecord):
 
     composite: float
     """Intercept plus the sum of weight times code. Unit: that of the feedback. Present: always."""
+    composite_range: Pair
+    """Lowest and highest composite that the weights can give. Unit: that of the feedback. Present: always."""
     composite_weights: str
     """Id of the weights, 16 hex digits. Present: always."""
     composite_imputed: list[str] | None = None
