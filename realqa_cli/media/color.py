@@ -132,7 +132,7 @@ def _build_transform(kind: str, profile: bytes) -> "_Transform | str | None":
     from PIL import ImageCms  # only images with a profile need it: others do not pay for it
 
     try:
-        source = ImageCms.createProfile("LAB") if kind == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        source: Any = ImageCms.createProfile("LAB") if kind == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
         description: Any = getattr(source, "profile", source)
         space = str(description.xcolor_space).strip()
         if kind == "L" and space == "RGB":
