@@ -116,7 +116,7 @@ class DataSpec:
         prepares = processor_on_cpu(models.find(str(folder)), LoadOptions(min_pixels=12_544), model)
         told = Told((1.0, 5.0), 3, None, {})
         self._objective = NextTokenObjective(
-            ObjectiveSetup(processor=prepares, lessons=told, max_length=4096, takes_mask=True, number_loss=1.0)
+            ObjectiveSetup(processor=prepares, spec=told, max_length=4096, takes_mask=True, number_loss=1.0)
         )
 
     def draw(self, rng: np.random.Generator) -> Batch:
@@ -131,7 +131,7 @@ class DataSpec:
         """Scalar: of the words, and of direct scores the number-aware one."""
         lost = self._objective.loss(model, self._objective.collate(batch.content))
         words: torch.Tensor = lost.total / (len(batch.content) * FORMATS[batch.kind][1])
-        return words if lost.more is None else words + lost.more
+        return words if lost.batch_loss is None else words + lost.batch_loss
 
 
 class Batches:

@@ -1,7 +1,4 @@
-"""The door of `realqa ncm`: the numerical continuity metric of a model, or of a training run's log.
-
-Run it as `realqa ncm test.jsonl --model my-scorer` or `realqa ncm --log my-scorer --plot ncm.png`.
-"""
+"""CLI for `realqa ncm`: the numerical continuity metric of a model, or of the log of a training run."""
 
 import sys
 from collections.abc import Sequence
@@ -26,8 +23,8 @@ realqa ncm --log from-scratch --log lora --plot figure-4.png
 LOGS = "Logs"
 _TITLES = {"ncm": "NCM", "ncm_star": "NCM*", "ncm_star_release": "NCM* (release)", "loss": "loss"}
 
-_FILES = "Conversations of `realqa build-cot` with direct answers, as JSON Lines."
-_LOG = "The log of a training run, or its folder, instead of a model; may be given several times."
+_FILES = "Conversations with direct answers, written by `realqa build-cot` (JSON Lines)."
+_LOG = "The log of a training run or its folder, instead of a model. Can be repeated."
 _PLOT = "Draw the curves of the logs: loss, NCM, NCM* (.png, .pdf or .svg)."
 
 
@@ -52,66 +49,66 @@ def ncm(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
-    """Measure how well a model understands its numbers as a whole, or how that grew during training."""
-    talk = Reporter(quiet or bool(context.obj))
+    """Measure how well a model understands numbers as a whole, or how this changes during training."""
+    reporter = Reporter(quiet or bool(context.obj))
     if bool(conversations) == bool(log):
-        raise UsageError("give conversations for a model, or --log for a training run", where="realqa ncm")
+        raise UsageError("needs either conversations or --log", where="realqa ncm", remedy="see realqa ncm --help")
     if plot is not None and not log:
-        raise UsageError("draws logs", where="--plot", remedy="add --log RUN/log.jsonl")
-    lines = _of_logs(log, plot, talk) if log else [_of_model(conversations or [], context, talk)]
-    _deliver(lines, json=json)
+        raise UsageError("plots the logs of training runs", where="--plot", remedy="add --log RUN/log.jsonl")
+    records = _summarize_logs(log, plot, reporter) if log else [_measure_model(conversations or [], context, reporter)]
+    _write(records, json=json)
     return 0
 
 
-def _of_logs(log: Sequence[Path], plot: Path | None, talk: Reporter) -> list[dict[str, Any]]:
+def _summarize_logs(log_paths: Sequence[Path], plot: Path | None, reporter: Reporter) -> list[dict[str, Any]]:
     from realqa_cli.cli.views import scatter
-    from realqa_cli.steps.ncm import log as ncm_log
+    from realqa_cli.steps.ncm.run_log import WINDOW, RunLog, plot_logs
 
     if plot is not None:
         scatter.check_plot_path(plot)
-    logs = [ncm_log.RunLog.read(path) for path in log]
-    for one in logs:
-        if one.window < ncm_log.WINDOW:
-            talk.say(f"{one.name}: {len(one.steps)} steps are logged, so its two halves are compared")
+    logs = [RunLog.read(path) for path in log_paths]
+    for log in logs:
+        if log.window < WINDOW:
+            reporter.say(f"{log.name}: the log has {len(log.steps)} steps, so its two halves are compared")
     if plot is not None:
-        ncm_log.plot(logs, plot)
-    return [row for one in logs for row in one.rows()]
+        plot_logs(logs, plot)
+    return [row for log in logs for row in log.rows()]
 
 
-def _of_model(files: Sequence[Path], context: typer.Context, talk: Reporter) -> dict[str, Any]:
-    from realqa_cli.inference.teacher_forcing import conversations
-    from realqa_cli.steps.ncm import ncm as step
+def _measure_model(files: Sequence[Path], context: typer.Context, reporter: Reporter) -> dict[str, Any]:
+    from realqa_cli.inference.teacher_forcing.conversations import read_conversations
+    from realqa_cli.steps.ncm.ncm import NcmSettings, measure_ncm
 
-    settings = o.settings_of(context, step.NcmSettings)
-    data = conversations.read_conversations(files)
-    with talk.bar("measuring", len(data)) as bar:
-        return step.measure_ncm(data, settings, advance=bar.advance)
+    settings = o.settings_of(context, NcmSettings)
+    conversations = read_conversations(files)
+    with reporter.bar("measuring", len(conversations)) as bar:
+        return measure_ncm(conversations, settings, advance=bar.advance)
 
 
-def _deliver(lines: Sequence[dict[str, Any]], *, json: bool) -> None:
+def _write(records: Sequence[dict[str, Any]], *, json: bool) -> None:
     from realqa_cli.cli.sinks import JsonLines
 
     if json or not sys.stdout.isatty():
         sink = JsonLines(lambda: None)
-        for line in lines:
-            sink.write(line)
+        for record in records:
+            sink.write(record)
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in [] if "n" in lines[0] else ["run", "steps"]:
+    for name in [] if "n" in records[0] else ["run", "steps"]:
         table.add_column(name, no_wrap=True)
-    for title in (*_TITLES.values(), *(["n"] if "n" in lines[0] else [])):
+    for title in (*_TITLES.values(), *(["n"] if "n" in records[0] else [])):
         table.add_column(title, justify="right", no_wrap=True)
-    for line in lines:
-        cells = [_cell(line[name], ratio=line.get("part") == "ratio") for name in _TITLES]
-        if "n" in line:
-            table.add_row(*cells, str(line["n"]))
+    for record in records:
+        cells = [_cell(record[name], ratio=record.get("part") == "ratio") for name in _TITLES]
+        if "n" in record:
+            table.add_row(*cells, str(record["n"]))
             continue
-        steps = f"{line['part']} ({line['steps'][0]}–{line['steps'][1]})" if line["steps"] else "ratio"
-        style, last = ("bold", True) if line["part"] == "ratio" else ("", False)
-        table.add_row(line["run"] if line["part"] == "first" else "", steps, *cells, style=style, end_section=last)
+        steps = f"{record['part']} ({record['steps'][0]}–{record['steps'][1]})" if record["steps"] else "ratio"
+        style, last = ("bold", True) if record["part"] == "ratio" else ("", False)
+        table.add_row(record["run"] if record["part"] == "first" else "", steps, *cells, style=style, end_section=last)
     Console(file=sys.stdout).print(table)
 
 

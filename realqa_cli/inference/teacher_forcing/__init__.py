@@ -1,1 +1,1 @@
-"""One forward pass over true answers: conversations, tokens, batches, cross-entropy and NCM."""
+"""Forward passes over given answers: conversations, tokens, batches, cross-entropy and NCM."""

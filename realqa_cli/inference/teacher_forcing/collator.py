@@ -1,9 +1,8 @@
-"""From conversations to batches of tensors: prompts masked, numerals located.
+"""Collates conversations into batches of tensors on the CPU: questions masked, numerals located.
 
-Direct answers get a `NumeralSpan`, by which the metric and the number-aware loss find their digits. Nodes of the
-numeral trie that these need and that are not part of the answer follow the row, seen by their own line only.
-
-Knows the preparer of a model family; knows no model. Batches are made on the CPU.
+Each direct answer gets a `NumeralSpan` that the metric and the number-aware loss use to find its digits. Trie nodes
+that they need and that are not part of the answer are appended to the row; each attends only to the prompt and its
+own ancestors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,99 +27,99 @@ from realqa_cli.inference.teacher_forcing.rows import RowBuilder
 
 
 class Collator:
-    """Makes batches; callable as `torch.utils.data.DataLoader` wants it.
+    """Makes batches; callable as `torch.utils.data.DataLoader` expects.
 
-    digits: M of the direct answers.  max_length: of a row, in tokens.  takes_mask: whether the model's
-    attention takes a mask of our own.  scale: given where the number-aware loss is wanted.
+    digits: M of the direct answers.  max_length: tokens per row.  takes_mask: whether the model's attention takes
+    a custom mask.  scale: of the scores, if the number-aware loss is used, else None.
     """
 
     def __init__(
         self,
-        prepares: Processor,
+        processor: Processor,
         *,
         digits: int,
         max_length: int,
         takes_mask: bool,
         scale: Scale | None = None,
     ) -> None:
-        self.rows, self.takes_mask, self.scale = RowBuilder(prepares, max_length), takes_mask, scale
-        self.encoder = ConversationTokenizer(prepares, digits)
-        self._targets = lru_cache(maxsize=64)(NumberTargets)
+        self.rows, self.takes_mask, self.scale = RowBuilder(processor, max_length), takes_mask, scale
+        self.tokenizer = ConversationTokenizer(processor, digits)
+        self._number_targets = lru_cache(maxsize=64)(NumberTargets)
 
     def check(self, conversations: Sequence[Conversation]) -> list[int]:
-        """Encodes everything once: what cannot be trained is found before training, not hours into it.
+        """Validate conversations and return the tokens of each, counting every photo as one token.
 
-        Returns how many tokens each has, photos counted once. Photos are opened only where a row could be
-        too long. Raises UsageError with file and line.
+        Photos are opened only if a row could be too long. Raises UsageError with file and line.
         """
         lengths = []
         for conversation in conversations:
-            encoded = self.encoder.encode(conversation)
-            self.rows.check(conversation, encoded.text, encoded.length)
-            lengths.append(encoded.length)
+            row = self.tokenizer.encode(conversation)
+            self.rows.check(conversation, row.text, row.length)
+            lengths.append(row.length)
         return lengths
 
     def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
-        """The model's inputs with `labels` (B, T), `window` and `spots`; see answer_logits.py.
+        """The model's inputs with `labels` (B, T), `window` and `spans`; see answer_logits.py.
 
         Raises UsageError, with file and line, for a photo that cannot be opened or a row that is too long.
         """
-        encoded = [self.encoder.encode(conversation) for conversation in conversations]
-        prompt = self.rows.batch(conversations, [one.text for one in encoded])
-        labels_B_T = _labels(prompt.ids_B_T, encoded)
-        spots: list[NumeralSpan] = []
-        beside: list[dict[Prefix, int]] = []
-        for row, (conversation, one) in enumerate(zip(conversations, encoded, strict=True)):
-            nodes: dict[Prefix, int] = {}
-            if conversation.numeral is not None and one.digits is not None:
+        rows = [self.tokenizer.encode(conversation) for conversation in conversations]
+        prompt = self.rows.batch(conversations, [row.text for row in rows])
+        labels_B_T = _labels(prompt.ids_B_T, rows)
+        spans: list[NumeralSpan] = []
+        extra_nodes: list[dict[Prefix, int]] = []
+        for index, (conversation, row) in enumerate(zip(conversations, rows, strict=True)):
+            roots: dict[Prefix, int] = {}
+            if conversation.numeral is not None and row.digits is not None:
                 width = prompt.ids_B_T.shape[1]
-                spot, places = self._spot(row, conversation, conversation.numeral, one.digits, one, width)
-                spots.append(spot)
-                nodes = dict.fromkeys(places, spot.columns[0] - 1)
-            beside.append(nodes)
-        batch = _with_nodes(prompt, beside) if any(beside) else prompt.forward_inputs()
-        more = batch["input_ids"].shape[1] - labels_B_T.shape[1]
+                span, nodes = self._span(index, conversation, conversation.numeral, row.digits, row, width)
+                spans.append(span)
+                roots = dict.fromkeys(nodes, span.columns[0] - 1)
+            extra_nodes.append(roots)
+        batch = _append_nodes(prompt, extra_nodes) if any(extra_nodes) else prompt.forward_inputs()
+        added = batch["input_ids"].shape[1] - labels_B_T.shape[1]
         return batch | {
-            "labels": torch.nn.functional.pad(labels_B_T, (0, more), value=IGNORED),
-            "window": max(len(one.tail) for one in encoded) + 1 + more,
-            "spots": spots,
+            "labels": torch.nn.functional.pad(labels_B_T, (0, added), value=IGNORED),
+            "window": max(len(row.tail) for row in rows) + 1 + added,
+            "spans": spans,
         }
 
-    def _spot(
+    def _span(
         self,
-        row: int,
+        index: int,
         conversation: Conversation,
         text: str,
         digits: NumeralDigits,
-        encoded: TokenizedConversation,
+        row: TokenizedConversation,
         width: int,
     ) -> tuple[NumeralSpan, list[Prefix]]:
-        """A direct answer's place, and the nodes that it needs beside the answer."""
-        reading, path = digits.reading(text), digits.tokens(text)
-        root = width - encoded.after_root - 1
-        wanted = [*reading.branches.nodes]
+        """The span of a direct answer's numeral, and the trie nodes that have to be appended to its row."""
+        digit_branches, path = digits.branches_of(text), digits.tokens(text)
+        root = width - row.after_root - 1
+        needed = [*digit_branches.branches.nodes]
         target = None
         if self.scale is not None:
-            target = self._targets(digits, self.scale).target(text, on_scale(conversation, text, self.scale))
-            wanted += target.plan.branches.nodes
-        beside: list[Prefix] = []
+            label = label_on_scale(conversation, text, self.scale)
+            target = self._number_targets(digits, self.scale).target(text, label)
+            needed += target.plan.branches.nodes
+        appended: list[Prefix] = []
         if self.takes_mask:
-            beside = sorted({n for n in wanted if n != path[: len(n)]}, key=lambda n: (len(n), n))
+            appended = sorted({n for n in needed if n != path[: len(n)]}, key=lambda n: (len(n), n))
         columns = {path[:n]: root + n for n in range(len(path))}
-        columns |= {prefix: width + i for i, prefix in enumerate(beside)}
-        spot = NumeralSpan(
-            row=row,
+        columns |= {prefix: width + i for i, prefix in enumerate(appended)}
+        span = NumeralSpan(
+            row=index,
             columns=(root + 1, root + 1 + len(path)),
-            reading=reading,
-            ncm=_look(reading.branches, columns),
+            digit_branches=digit_branches,
+            ncm_columns=_branch_columns(digit_branches.branches, columns),
             target=target,
-            look=_look(target.plan.branches, columns) if target else None,
+            loss_columns=_branch_columns(target.plan.branches, columns) if target else None,
         )
-        return spot, beside
+        return span, appended
 
 
-def on_scale(conversation: Conversation, text: str, scale: Scale) -> float:
-    """The exact label on the model's scale; the written number where the line has no label that fits it."""
+def label_on_scale(conversation: Conversation, text: str, scale: Scale) -> float:
+    """The exact label on the model's scale; the written number if the line has no label that agrees with it."""
     written, unit = float(text), 10.0 ** (1 - len(text.replace(".", "")))
     if conversation.mos is None:
         return written
@@ -130,47 +129,47 @@ def on_scale(conversation: Conversation, text: str, scale: Scale) -> float:
     return next((label for label in labels if abs(label - written) <= 1.01 * unit), written)
 
 
-def _look(seen: TrieBranches, columns: Mapping[Prefix, int]) -> BranchColumns | None:
-    """None where a node of the branches has no column."""
-    if not all(node in columns for node in seen.nodes):
+def _branch_columns(branches: TrieBranches, columns: Mapping[Prefix, int]) -> BranchColumns | None:
+    """None if a node of the branches has no column."""
+    if not all(node in columns for node in branches.nodes):
         return None
-    return BranchColumns(seen, np.array([columns[node] for node in seen.nodes]))
+    return BranchColumns(branches, np.array([columns[node] for node in branches.nodes]))
 
 
-def _labels(ids_B_T: Tensor, encoded: Sequence[TokenizedConversation]) -> Tensor:
+def _labels(ids_B_T: Tensor, rows: Sequence[TokenizedConversation]) -> Tensor:
     """(B, T) the token ids that are trained, IGNORED elsewhere."""
     labels_B_T = torch.full_like(ids_B_T, IGNORED)
-    for row, one in enumerate(encoded):
-        tail = torch.tensor(one.tail)
-        own = ids_B_T[row, -len(tail) :]
-        if not torch.equal(own, tail):
+    for index, row in enumerate(rows):
+        tail = torch.tensor(row.tail)
+        ids = ids_B_T[index, -len(tail) :]
+        if not torch.equal(ids, tail):
             raise ModelError("the processor changes the answer's tokens: this model family cannot be trained")
-        labels_B_T[row, -len(tail) :] = torch.where(torch.tensor(one.trained), own, IGNORED)
+        labels_B_T[index, -len(tail) :] = torch.where(torch.tensor(row.trained), ids, IGNORED)
     return labels_B_T
 
 
-def _with_nodes(prompt: PromptBatch, beside: Sequence[Mapping[Prefix, int]]) -> dict[str, Any]:
-    """The rows with N nodes after each, whose positions are their depth; a node sees its own line only."""
+def _append_nodes(prompt: PromptBatch, extra_nodes: Sequence[Mapping[Prefix, int]]) -> dict[str, Any]:
+    """The model's inputs with N trie nodes appended to each row.
+
+    A node's position is its depth below its root; it attends to the prompt up to the root and to its ancestors.
+    """
     batch, (rows, width) = prompt.forward_inputs(), prompt.ids_B_T.shape
-    count = max(map(len, beside))
+    count = max(map(len, extra_nodes))
     total = width + count
     ids_B_N = torch.zeros(rows, count, dtype=torch.long)
     depths_B_N, roots_B = torch.zeros(rows, count, dtype=torch.long), torch.zeros(rows, dtype=torch.long)
     mask = torch.zeros(rows, total, total, dtype=torch.bool)
     mask[:, :width, :width] = torch.ones(width, width, dtype=torch.bool).tril() & prompt.mask_B_T[:, None]
-    mask |= torch.eye(total, dtype=torch.bool)  # padding sees itself, so that no softmax is empty
-    for row, nodes in enumerate(beside):
-        places = {prefix: width + i for i, prefix in enumerate(nodes)}
+    mask |= torch.eye(total, dtype=torch.bool)  # padding attends to itself, so that no softmax is empty
+    for row, nodes in enumerate(extra_nodes):
+        columns = {prefix: width + i for i, prefix in enumerate(nodes)}
         for prefix, root in nodes.items():
-            own = places[prefix]
-            ids_B_N[row, own - width], depths_B_N[row, own - width], roots_B[row] = (
-                prefix[-1],
-                len(prefix),
-                root,
-            )
-            mask[row, own, : root + 1] = prompt.mask_B_T[row, : root + 1]
-            for n in range(1, len(prefix)):  # those before it on its line: beside the answer, or in it
-                mask[row, own, places.get(prefix[:n], root + n)] = True
+            column = columns[prefix]
+            ids_B_N[row, column - width], depths_B_N[row, column - width] = prefix[-1], len(prefix)
+            roots_B[row] = root
+            mask[row, column, : root + 1] = prompt.mask_B_T[row, : root + 1]
+            for n in range(1, len(prefix)):  # its ancestors, appended or in the answer
+                mask[row, column, columns.get(prefix[:n], root + n)] = True
     start = prompt.positions[..., torch.arange(rows), roots_B]  # (B,) or (axes, B)
     batch["input_ids"] = torch.cat([prompt.ids_B_T, ids_B_N], dim=1)
     batch["attention_mask"] = mask[:, None]

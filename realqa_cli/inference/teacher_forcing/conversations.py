@@ -1,11 +1,11 @@
-"""Conversations to learn from: sharegpt JSON Lines as `realqa build-cot` writes them, checked line by line.
+"""Reads training conversations: sharegpt JSON Lines as written by `realqa build-cot`, checked line by line.
 
-One JSON list of them, as other releases have it, is read as well; its items count as lines.
+A single JSON list, the form of other releases, is read as well; its items are numbered as lines. Both common
+dialects are accepted: `messages` of `role` and `content`, and `conversations` of `from` and `value`.
 
-Both common dialects are read: `messages` of `role` and `content`, and `conversations` of `from` and `value`.
-Image paths are seen from the file's folder, or, if nothing is there, from the current folder. Photos are
-named here and opened elsewhere. Whatever is wrong with a line is a `UsageError` that names file and line:
-training on a part of the data without saying so would be worse than not training.
+Image paths are relative to the file's folder or, if the file is not there, to the current folder. Photos are not
+opened here. Every defect of a line raises `UsageError` with file and line: training must never silently use only a
+part of the data.
 """
 
 import re
@@ -37,11 +37,11 @@ _COT = re.compile(rf"<\s*{_NUMERAL}\s*>")
 
 @dataclass(frozen=True)
 class Conversation:
-    """One line.
+    """One line of a file of conversations.
 
-    turns: (role, text) in order, the last one the assistant's; `MARK` in a user's text is a photo.
-    images: the photos in order.  where: "file:line".  format: as `build-cot` names it.
-    mos, mos_range: the label and its scale, where the line has them.  scale: that of the written number.
+    turns: (role, text) in order, the last by the assistant; `MARK` in a user's text is the place of a photo.
+    images: the photos in order.  where: "file:line".  format: of `build-cot --formats`.
+    mos, mos_range: the label and its range, if the line has them.  scale: of the number in the answer.
     """
 
     turns: tuple[tuple[str, str], ...]
@@ -54,28 +54,28 @@ class Conversation:
 
     @cached_property
     def numeral(self) -> str | None:
-        """The score that a direct answer writes ("3.98"); None where the last answer is no direct one."""
-        found = _DIRECT.fullmatch(self.turns[-1][1].strip())
-        return next(filter(None, found.groups())) if found else None
+        """The score in a direct answer ("3.98"); None if the last answer is of another format."""
+        match = _DIRECT.fullmatch(self.turns[-1][1].strip())
+        return next(filter(None, match.groups())) if match else None
 
     @cached_property
     def stated(self) -> str | None:
-        """The score that the last answer states, directly or after a chain of thought."""
+        """The score that the last answer states, in a direct answer or after a chain of thought."""
         if self.numeral is not None or self.format not in (None, *COT_FORMATS):
             return self.numeral
-        found = _COT.findall(self.turns[-1][1])
-        return found[-1] if found else None
+        numbers = _COT.findall(self.turns[-1][1])
+        return numbers[-1] if numbers else None
 
 
 def read_conversations(files: Sequence[Path]) -> list[Conversation]:
-    """All conversations of the files, in order. Raises UsageError for the first thing that is wrong."""
-    found: list[Conversation] = []
+    """All conversations of the files, in order. Raises UsageError for the first defect."""
+    conversations: list[Conversation] = []
     for file in files:
-        before = len(found)
-        found += _read_file(file)
-        if len(found) == before:
-            raise UsageError("holds no conversations", where=str(file), remedy="check the step that wrote it")
-    return found
+        before = len(conversations)
+        conversations += _read_file(file)
+        if len(conversations) == before:
+            raise UsageError("the file has no conversations", where=str(file), remedy="build it by realqa build-cot")
+    return conversations
 
 
 def _read_file(file: Path) -> Iterator[Conversation]:
@@ -92,16 +92,16 @@ def _read_file(file: Path) -> Iterator[Conversation]:
 def _conversation(line: Mapping[str, Any], folder: Path, where: str) -> Conversation:
     turns = _turns(line)
     if not turns or turns[-1][0] != "assistant" or not all(text.strip() for _, text in turns):
-        raise RecordError("a conversation ends with an answer, and none of its turns is empty")
+        raise RecordError("a conversation must end with an answer, and no turn may be empty")
     images = tuple(_find(name, folder) for name in _image_names(line))
     marks = sum(text.count(MARK) for role, text in turns if role == "user")
     if not images:
         raise RecordError("the conversation has no images", remedy='add them as "images": ["a.jpg"]')
     if marks != len(images):
-        raise RecordError(f"the conversation has {len(images)} images but {marks} times {MARK} in its questions")
+        raise RecordError(f"the conversation has {len(images)} images but {MARK} {marks} times in its questions")
     first_answer = next(i for i, (role, _) in enumerate(turns) if role == "assistant")
     if any(MARK in text for role, text in turns[first_answer:] if role == "user"):
-        raise RecordError(f"{MARK} stands after the first answer", remedy="move all images to the start")
+        raise RecordError(f"{MARK} occurs after the first answer", remedy="move all images to the start")
     return Conversation(
         turns,
         images,
@@ -122,7 +122,7 @@ def _turns(line: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     turns = [("system", line["system"])] if isinstance(line.get("system"), str) and line["system"] else []
     for turn in listed:
         if not isinstance(turn, Mapping) or not isinstance(turn.get(text_key), str):
-            raise RecordError(f'a turn is no object with "{role_key}" and "{text_key}"')
+            raise RecordError(f'a turn is not an object with "{role_key}" and "{text_key}"')
         if turn.get(role_key) not in _ROLES:
             raise RecordError(f"a turn's {role_key} is {turn.get(role_key)!r}, not one of {', '.join(_ROLES)}")
         turns.append((_ROLES[turn[role_key]], turn[text_key]))
@@ -131,11 +131,11 @@ def _turns(line: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _image_names(line: Mapping[str, Any]) -> list[str]:
     if line.get("videos") or line.get("video"):
-        raise RecordError("this version does not train on videos", remedy="leave the line out")
+        raise RecordError("training on videos is not supported", remedy="leave the line out")
     names = line.get("images", line.get("image", []))
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RecordError('"images" is no list of paths')
+        raise RecordError('"images" is not a list of paths')
     return names
 
 
@@ -143,15 +143,15 @@ def _find(name: str, folder: Path) -> Path:
     for path in (folder / name, Path(name)):
         if path.is_file():
             return path
-    if moved := sharegpt.locate_image(name, [folder]):
-        return Path(moved)
-    raise RecordError(f"there is no image {folder / name}", remedy="correct its path or leave the line out")
+    if located := sharegpt.locate_image(name, [folder]):
+        return Path(located)
+    raise RecordError(f"image not found: {folder / name}", remedy="correct its path or leave the line out")
 
 
 def _number(value: Any, name: str) -> float | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    raise RecordError(f"{name} is no number but {value!r}")
+    raise RecordError(f"{name} is not a number but {value!r}")
 
 
 def _range(line: Mapping[str, Any], name: str) -> Scale | None:
@@ -159,7 +159,7 @@ def _range(line: Mapping[str, Any], name: str) -> Scale | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 2 or None in [_number(v, name) for v in value]:
-        raise RecordError(f"{name} is no pair of numbers")
+        raise RecordError(f"{name} is not a pair of numbers")
     try:
         return Scale.of(value)
     except ValueError as error:

@@ -1,7 +1,6 @@
-"""What conversations teach about how a model is to be asked: scale, digits, the form of its chain of thought.
+"""The settings of a scorer that its conversations determine: scale, digits, and the form of its chain of thought.
 
-Settled once before training, checked against every answer, and written to `realqa.json`. Knows conversations
-and what a base model says of itself; knows no model.
+They are inferred once before training, checked against every answer, and written to `realqa.json`.
 """
 
 import logging
@@ -20,15 +19,14 @@ from realqa_cli.models.realqa_json import ScorerConfig
 
 log = logging.getLogger("realqa")
 
-DEFAULT = ScorerConfig()
-_T = TypeVar("_T", bound=Hashable)
+_Value = TypeVar("_Value", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class DataSpec:
     """scale, digits: of the scores.  form: slot keys of the regular form, or None.
 
-    formats: how many conversations there are of each.
+    formats: number of conversations by format.
     """
 
     scale: Scale
@@ -37,13 +35,13 @@ class DataSpec:
     formats: dict[str, int]
 
     @property
-    def cot(self) -> bool:
-        """Whether there are chains of thought: then it takes more epochs to learn them."""
+    def has_cot(self) -> bool:
+        """Whether there are chains of thought, which need more epochs."""
         return bool(COT_FORMATS & self.formats.keys())
 
     @property
-    def scores(self) -> bool:
-        """Whether scores are taught at all, rather than attributes alone."""
+    def has_scores(self) -> bool:
+        """Whether any answer states a score; otherwise the answers describe attributes only."""
         return bool(SCORE_FORMATS & self.formats.keys())
 
 
@@ -53,36 +51,36 @@ def infer_data_spec(
     scale: tuple[float, float] | None,
     digits: int | None,
 ) -> DataSpec:
-    """What they teach. `scale` and `digits` are the options; what the answers say wins over the base model.
+    """Infer the spec. `scale` and `digits` are the options; what the answers say overrides the base model's config.
 
-    Raises UsageError where answers disagree with each other, the options, or a scale that digits can write.
+    Raises UsageError if answers disagree with each other, with the options, or with a scale that the digits can
+    write.
     """
-    told = base or DEFAULT
-    digits = digits or _one_of(conversations, "numbers of digits", _digits) or told.digits
-    stated = _one_of(conversations, "scales", lambda c: c.scale)
-    if scale and stated and scale != stated:
+    config = base or ScorerConfig()
+    digits = digits or _only_value(conversations, "numbers of digits", _digits) or config.digits
+    stated = _only_value(conversations, "scales", lambda conversation: conversation.scale)
+    if scale and stated and Scale.of(scale) != stated:
         raise UsageError(f"the conversations were built for {stated}", where="--scale", remedy="leave it out")
-    assumed = not (scale or stated)
-    known_scale = stated or _one_of(conversations, "scales", _native) or (base.scale if base else PAPER_SCALE)
-    scale = Scale.of(scale or known_scale)
+    native = stated or _only_value(conversations, "scales", _native_scale)
+    chosen = Scale.of(scale or native or (base.scale if base else PAPER_SCALE))
     try:
-        known = set(numerals(digits, *scale))
+        known = set(numerals(digits, *chosen))
     except ValueError as error:
         raise UsageError(
             str(error), where="--scale/--digits", remedy="use a scale within 0-10 and 1 to 3 digits"
         ) from error
     for conversation in conversations:
         if conversation.stated is not None and conversation.stated not in known:
-            _refuse(conversation, conversation.stated, scale, digits)
-        if assumed:
-            _check_label(conversation, scale, digits)
-    _report_difference(base, scale, digits)
-    formats = Counter(_format(conversation) for conversation in conversations)
-    return DataSpec(scale, digits, _form(conversations) or told.form, dict(sorted(formats.items())))
+            raise _wrong_numeral(conversation, conversation.stated, chosen, digits)
+        if not (scale or stated):
+            _check_label(conversation, chosen, digits)
+    _report_difference(base, chosen, digits)
+    formats = Counter(map(_format, conversations))
+    return DataSpec(chosen, digits, _form(conversations) or config.form, dict(sorted(formats.items())))
 
 
 def _report_difference(base: ScorerConfig | None, scale: Scale, digits: int) -> None:
-    """Logs one line where the conversations would change the scale or digits of the starting model."""
+    """Log one line if the conversations change the scale or the digits of the starting model."""
     if base is not None and base.objective == "ntp" and (tuple(base.scale), base.digits) != (tuple(scale), digits):
         log.warning(
             "the conversations state scores on %s with %d digits, the starting model on %s with %d: training changes"
@@ -91,47 +89,46 @@ def _report_difference(base: ScorerConfig | None, scale: Scale, digits: int) -> 
         )
 
 
-def _one_of(conversations: Sequence[Conversation], what: str, ask: Callable[[Conversation], _T | None]) -> _T | None:
-    """What `ask` finds in them, None where it finds nothing. Raises UsageError where it finds two things."""
-    found: dict[_T, Conversation] = {}
+def _only_value(
+    conversations: Sequence[Conversation], what: str, read: Callable[[Conversation], _Value | None]
+) -> _Value | None:
+    """The one value that `read` returns for the conversations, None for none. Raises UsageError for two."""
+    values: dict[_Value, Conversation] = {}
     for conversation in conversations:
-        if (value := ask(conversation)) is not None:
-            found.setdefault(value, conversation)
-    if len(found) > 1:
-        first, second, *_ = found.items()
+        if (value := read(conversation)) is not None:
+            values.setdefault(value, conversation)
+    if len(values) > 1:
+        first, second, *_ = values.items()
         raise UsageError(
             f"the answers have different {what}: {first[0]} in {first[1].where}, {second[0]} here",
             where=second[1].where,
             remedy="build all conversations with the same --scale and --digits",
         )
-    return next(iter(found), None)
+    return next(iter(values), None)
 
 
 def _digits(conversation: Conversation) -> int | None:
     return len(conversation.stated.replace(".", "")) if conversation.stated else None
 
 
-def _native(conversation: Conversation) -> Scale | None:
-    """The scale that `build-cot` takes where it is not told one."""
+def _native_scale(conversation: Conversation) -> Scale | None:
+    """The scale that `build-cot` uses without `--scale`."""
     if conversation.stated is None or conversation.mos_range is None:
         return None
     return Scale.native_for(conversation.mos_range)
 
 
-def _refuse(conversation: Conversation, text: str, scale: Scale, digits: int) -> None:
+def _wrong_numeral(conversation: Conversation, text: str, scale: Scale, digits: int) -> UsageError:
     if _digits(conversation) != digits:
         what = f"the answer's number {text} does not have {digits} digit{'s' * (digits > 1)}"
     else:
         what = f"the answer's number {text} is outside the scale {scale}"
-    raise UsageError(
-        what,
-        where=conversation.where,
-        remedy="give the right --scale and --digits, or build the conversations with them",
-    )
+    remedy = "give the right --scale and --digits, or build the conversations with them"
+    return UsageError(what, where=conversation.where, remedy=remedy)
 
 
 def _check_label(conversation: Conversation, scale: Scale, digits: int) -> None:
-    """Raises UsageError where the written number is not the line's MOS on `scale`, which nothing states."""
+    """Raises UsageError if the written number is not the line's MOS on `scale`, which no line and option states."""
     if conversation.stated is None or conversation.mos is None or conversation.mos_range is None:
         return
     expected = numeral_of(conversation.mos, conversation.mos_range, scale, digits)
@@ -149,12 +146,11 @@ def _format(conversation: Conversation) -> str:
 
 
 def _form(conversations: Sequence[Conversation]) -> tuple[str, ...] | None:
-    """The regular form that most answers have; of chains of thought, or else of whole descriptions."""
+    """The most frequent regular form of the chains of thought, or else of the whole descriptions."""
     for name in ("cot-regular", "mix"):
         answers = [c.turns[-1][1] for c in conversations if c.format == name]
         forms = Counter(tuple(prompts.read_form(answer)[0]) for answer in answers)
-        if forms.pop((), None) is not None and not forms:
-            continue
+        forms.pop((), None)
         if forms:
             return forms.most_common(1)[0][0]
     return None

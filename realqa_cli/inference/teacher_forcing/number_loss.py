@@ -1,16 +1,15 @@
 """The number-aware loss (`--number-loss`): near misses cost less than far ones. The paper trains without it.
 
-For a direct answer the target is a Gaussian around its label (sigma 0.25 points of a 1-5 scale), over all
-numerals of the scale, instead of the one true numeral. The cross-entropy between it and the model is exact
-for all digits but the last, on every branch of the numeral trie and not on the true one alone; the last
-digit is trained below the true digits, by the target's exact conditional there. To it comes 0.5 x (MSE + 0.5
-(1 - PLCC)) of the expected number of the model held to the scale's numerals, in points of a 1-5 scale, PLCC
-over the batch. The expectation is exact but for the last digit, which counts as the middle of its range off
-the true branch (at most 0.045 off with three digits). So only nodes for the first digits are added to a pass
-over the true answer: 6 tokens on a scale of 1-5 with one token a digit.
+The target of a direct answer is a Gaussian around its label (sigma 0.25 points of a 1-5 scale) over all numerals of
+the scale, instead of the single true numeral. The cross-entropy between target and model is exact for all digits
+except the last, on every branch of the numeral trie; the last digit is trained below the true digits only, with the
+exact conditional of the target. A term of 0.5 x (MSE + 0.5 (1 - PLCC)) of the expected number is added, with the
+model restricted to the numerals of the scale, in points of a 1-5 scale, and PLCC over the batch. The expectation is
+exact except for the last digit off the true branch, which counts as the middle of its range (an error of at most
+0.045 with three digits). A pass over the true answer therefore needs extra nodes for the first digits only: 6 tokens
+on a scale of 1-5 with one token per digit.
 
-Found on synthetic data with a small model; its parts were not tried one by one. Knows logits and tries;
-knows nothing of conversations.
+The loss was developed on synthetic data with a small model, without an ablation of its parts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,19 +26,19 @@ from realqa_cli.domain.numerals import Floats
 from realqa_cli.domain.scales import Scale
 
 SIGMA = 0.25
-"""Of the target, in points of a 1-5 scale."""
+"""Standard deviation of the target, in points of a 1-5 scale."""
 REGRESSION, CORRELATION = 0.5, 0.5
-"""Weight of the expected number's error, and of 1 - PLCC within it."""
+"""Weight of the error of the expected number, and of 1 - PLCC within it."""
 SMALLEST_BATCH = 8
-"""PLCC over fewer answers says nothing (over two it is 1 or -1): then it is left out."""
+"""PLCC is left out for fewer answers, because it is too noisy (over two answers it is 1 or -1)."""
 
 
 @dataclass(frozen=True, eq=False)
 class BranchPlan:
-    """What is looked at for one true numeral.
+    """The branches of the trie that the loss of one true numeral needs.
 
-    cells_C: the edges at which the branches end.  paths_C_D: the edges that lead to each and it itself,
-    filled up with -1.  values_C: the mean of the numerals that each stands for.
+    cells_C: the edges at which the branches end.  paths_C_D: the edges from the root to each cell, padded with -1.
+    values_C: the mean value of the numerals below each cell.
     """
 
     branches: TrieBranches
@@ -49,11 +48,11 @@ class BranchPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class _Weighing:
-    """How a plan's edges get their weights from those of numerals.
+class _EdgeWeights:
+    """How the weights of a plan's edges follow from the probabilities of numerals.
 
-    step_edges_S, step_numerals_S: every edge of every numeral's path.  last_digit: the edges of each node
-    below which only the last digit is open.
+    step_edges_S, step_numerals_S: every edge on the path of every numeral, and the numeral.
+    last_digit: the edges of each node below which only the last digit is undecided.
     """
 
     step_edges_S: Ints
@@ -63,7 +62,7 @@ class _Weighing:
 
 @dataclass(frozen=True, eq=False)
 class SoftTarget:
-    """The plan of one answer with its label: weights_E are those of the edges' negative log-probabilities."""
+    """The target of one answer. weights_E: weights of the edges' negative log-probabilities.  label: on the scale."""
 
     plan: BranchPlan
     weights_E: Floats
@@ -80,56 +79,56 @@ class NumberTargets:
         self._plans = lru_cache(maxsize=1024)(self._plan)
 
     def target(self, text: str, label: float) -> SoftTarget:
-        """The target of the answer `text` whose exact label is `label`, both on the scale."""
-        plan, how = self._plans(text)
+        """The target of the answer `text` with the exact label `label`, both on the scale."""
+        plan, edge_weights = self._plans(text)
         gaps_V = (self.values_V - label) / (SIGMA * self.scale.point)
         log_V = np.where(self.inside_V, -0.5 * gaps_V**2, -np.inf)
         mass_V = np.exp(log_V - np.logaddexp.reduce(log_V))
-        count, weights_S = len(plan.branches.edge_node_E), mass_V[how.step_numerals_S]
-        weights_E: Floats = np.bincount(how.step_edges_S, weights_S, count).astype(np.float64)
-        for edges in how.last_digit:  # counts once, whatever the mass of the true branch
+        count, weights_S = len(plan.branches.edge_node_E), mass_V[edge_weights.step_numerals_S]
+        weights_E: Floats = np.bincount(edge_weights.step_edges_S, weights_S, count).astype(np.float64)
+        for edges in edge_weights.last_digit:  # weight 1 in total, whatever the mass of the true branch
             weights_E[edges] = weights_E[edges] / weights_E[edges].sum()
         return SoftTarget(plan, weights_E, label)
 
     def _first(self, v: int) -> tuple[int, ...]:
-        """The digits of a numeral that are told apart on every branch: all but the last, at least one."""
+        """The digits of a numeral that every branch distinguishes: all except the last, at least one."""
         code = self.digits.codes_V_M[v]
         return tuple(code[: max(1, len(code) - 1)].tolist())
 
-    def _plan(self, text: str) -> tuple[BranchPlan, _Weighing]:
+    def _plan(self, text: str) -> tuple[BranchPlan, _EdgeWeights]:
         trie = self.digits.trie
         outcomes = [self._first(v) if self.inside_V[v] else None for v in range(len(self.values_V))]
         true_path = set(trie.paths[self.digits.texts.index(text)][:-1])
-        seen, paths = find_branches(trie, outcomes, also=true_path)
+        branches, paths = find_branches(trie, outcomes, also=true_path)
         ends = {path[-1]: path for path in paths if path}
         depth = max(map(len, ends.values()))
         lasts = np.array([path[-1] for path in paths if path])
         cells_C, place = np.unique(lasts, return_inverse=True)
         plan = BranchPlan(
-            branches=seen,
+            branches=branches,
             cells_C=cells_C,
             paths_C_D=np.array([ends[c] + (-1,) * (depth - len(ends[c])) for c in cells_C.tolist()]),
             values_C=np.bincount(place, weights=self.values_V[self.inside_V]) / np.bincount(place),
         )
         steps = [(edge, v) for v, path in enumerate(paths) for edge in path]
         edges_S, numerals_S = np.array(steps).T
-        return plan, _Weighing(edges_S, numerals_S, tuple(self._last_digit(seen, steps)))
+        return plan, _EdgeWeights(edges_S, numerals_S, tuple(self._last_digit(branches, steps)))
 
-    def _last_digit(self, seen: TrieBranches, steps: Sequence[tuple[int, int]]) -> Iterator[Ints]:
-        """The edges of each node below which only the last digit is open."""
-        firsts: list[set[tuple[int, ...]]] = [set() for _ in seen.nodes]
+    def _last_digit(self, branches: TrieBranches, steps: Sequence[tuple[int, int]]) -> Iterator[Ints]:
+        """The edges of each node below which only the last digit is undecided."""
+        firsts: list[set[tuple[int, ...]]] = [set() for _ in branches.nodes]
         for edge, v in steps:
-            firsts[seen.edge_node_E[edge]].add(self._first(v))
-        for node, found in enumerate(firsts):
-            if len(found) == 1:
-                yield np.flatnonzero(seen.edge_node_E == node)
+            firsts[branches.edge_node_E[edge]].add(self._first(v))
+        for node, below in enumerate(firsts):
+            if len(below) == 1:
+                yield np.flatnonzero(branches.edge_node_E == node)
 
 
 def number_loss(edge_log_probs: Sequence[Tensor], targets: Sequence[SoftTarget], point: float) -> Tensor:
-    """The mean over some answers; a scalar.
+    """The mean loss over answers, a scalar.
 
-    edge_log_probs: for each answer (E,) log-probabilities over the whole vocabulary of its plan's edges.
-    point: a point of a 1-5 scale, in points of the labels' scale.
+    edge_log_probs: for each answer (E,) log-probabilities, over the whole vocabulary, of the edges of its plan.
+    point: one point of a 1-5 scale, in points of the labels' scale.
     """
     device = edge_log_probs[0].device
     flat = torch.cat(list(edge_log_probs))
@@ -144,32 +143,32 @@ def number_loss(edge_log_probs: Sequence[Tensor], targets: Sequence[SoftTarget],
 
 
 def _expected(flat: Tensor, targets: Sequence[SoftTarget]) -> Tensor:
-    """(B,) the expected number of the model held to the numerals of the scale, at each node of the trie."""
+    """(B,) the expected number, with the model renormalised at each node to the numerals of the scale."""
     cells = max(len(target.plan.cells_C) for target in targets)
     depth = max(target.plan.paths_C_D.shape[1] for target in targets)
-    steps_B_C_D = np.full((len(targets), cells, depth), len(flat))  # one past the end: a step of no cost
-    values_B_C, none_B_C = np.zeros((len(targets), cells)), np.ones((len(targets), cells), dtype=bool)
+    steps_B_C_D = np.full((len(targets), cells, depth), len(flat))  # one past the end: log-probability 0
+    values_B_C, padding_B_C = np.zeros((len(targets), cells)), np.ones((len(targets), cells), dtype=bool)
     nodes, start = [], 0
     for b, target in enumerate(targets):
-        plan, seen = target.plan, target.plan.branches
-        here = steps_B_C_D[b, : plan.paths_C_D.shape[0], : plan.paths_C_D.shape[1]]
-        here[...] = np.where(plan.paths_C_D < 0, len(flat), plan.paths_C_D + start)
+        plan, branches = target.plan, target.plan.branches
+        steps = steps_B_C_D[b, : plan.paths_C_D.shape[0], : plan.paths_C_D.shape[1]]
+        steps[...] = np.where(plan.paths_C_D < 0, len(flat), plan.paths_C_D + start)
         values_B_C[b, : len(plan.values_C)] = plan.values_C
-        none_B_C[b, : len(plan.values_C)] = False
-        nodes += [np.flatnonzero(seen.edge_node_E == k) + start for k in range(len(seen.nodes))]
+        padding_B_C[b, : len(plan.values_C)] = False
+        nodes += [np.flatnonzero(branches.edge_node_E == k) + start for k in range(len(branches.nodes))]
         start += len(target.weights_E)
-    costless = torch.cat([_renormalised(flat, nodes), flat.new_zeros(1)])
-    joint_B_C = costless[torch.from_numpy(steps_B_C_D).to(flat.device)].sum(dim=-1)
-    joint_B_C = joint_B_C.masked_fill(torch.from_numpy(none_B_C).to(flat.device), -torch.inf)
+    padded = torch.cat([_renormalised(flat, nodes), flat.new_zeros(1)])
+    joint_B_C = padded[torch.from_numpy(steps_B_C_D).to(flat.device)].sum(dim=-1)
+    joint_B_C = joint_B_C.masked_fill(torch.from_numpy(padding_B_C).to(flat.device), -torch.inf)
     return (joint_B_C.exp() * torch.from_numpy(values_B_C).to(flat)).sum(dim=-1)
 
 
 def _renormalised(flat: Tensor, nodes: Sequence[Ints]) -> Tensor:
-    """Log-probabilities of edges where, at each node, only its own edges can be taken."""
+    """Log-probabilities of edges, renormalised over the edges of each node."""
     width = max(map(len, nodes))
     index_N_W = np.array([np.pad(edges, (0, width - len(edges)), constant_values=-1) for edges in nodes])
-    none_N_W = torch.from_numpy(index_N_W < 0).to(flat.device)
-    logs_N_W = flat[torch.from_numpy(index_N_W).to(flat.device)].masked_fill(none_N_W, -torch.inf)
+    padding_N_W = torch.from_numpy(index_N_W < 0).to(flat.device)
+    logs_N_W = flat[torch.from_numpy(index_N_W).to(flat.device)].masked_fill(padding_N_W, -torch.inf)
     totals_N = logs_N_W.logsumexp(dim=-1)
     node_of_edge = np.repeat(np.arange(len(nodes)), [len(edges) for edges in nodes])
     order = np.argsort(np.concatenate(nodes), kind="stable")
@@ -177,7 +176,7 @@ def _renormalised(flat: Tensor, nodes: Sequence[Ints]) -> Tensor:
 
 
 def _correlation(a_B: Tensor, b_B: Tensor) -> Tensor:
-    """PLCC; 0 where one of the two does not vary."""
+    """PLCC; 0 if one of the two does not vary."""
     a_B, b_B = a_B - a_B.mean(), b_B - b_B.mean()
-    found: Tensor = (a_B * b_B).sum() / (a_B.norm() * b_B.norm() + 1e-6)
-    return found
+    correlation: Tensor = (a_B * b_B).sum() / (a_B.norm() * b_B.norm() + 1e-6)
+    return correlation

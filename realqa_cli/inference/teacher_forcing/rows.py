@@ -1,10 +1,9 @@
-"""From conversations and their rendered texts to rows of tokens: photos opened, none too long, none cut.
+"""Builds rows of tokens from conversations: opens their photos, and refuses rows that are too long."""
 
-Knows the preparer of a model family; knows no model, and nothing of what is learnt from a row.
-"""
-
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.processor import Processor, load_processor
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import MediaError, UsageError
-from realqa_cli.inference.teacher_forcing.conversations import Conversation
+from realqa_cli.inference.teacher_forcing.conversations import MARK, Conversation
 from realqa_cli.media.photo import open_photo, photo_area
 from realqa_cli.models import ModelSource
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What a preparer asks of a model, with a device of its own."""
+class _ModelOnCpu:
+    """The attributes of a model that a processor reads, with the CPU as device."""
 
     config: Any
     model: Any
@@ -30,24 +29,27 @@ class _Shape:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-def processor_on_cpu(source: ModelSource, loading: LoadOptions, model: Any) -> Processor:
-    """The model's preparer with tensors that stay on the CPU, so that other processes can make batches."""
+def processor_on_cpu(source: ModelSource, options: LoadOptions, model: Any) -> Processor:
+    """The model's processor with tensors on the CPU, so that the data loader's processes can use it."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return load_processor(source, loading, _Shape(base.config, base.model, base.dtype))
+    return load_processor(source, options, _ModelOnCpu(base.config, base.model, base.dtype))
 
 
 @dataclass(frozen=True)
 class RowBuilder:
-    """Makes batches of rows. max_length: of a row, in tokens, those of the photos included."""
+    """Makes batches of rows. max_length: tokens per row, those of the photos included."""
 
     processor: Processor
     max_length: int
 
     def batch(self, conversations: Sequence[Conversation], texts: Sequence[str]) -> PromptBatch:
-        """The texts with the conversations' photos.
+        """The rendered texts with the photos of the conversations.
 
-        Raises UsageError, with file and line, for a photo that cannot be opened or a row that is too long.
+        Raises UsageError, with file and line, for a photo that cannot be opened, a row that is too long, or a
+        special token in a text.
         """
+        for conversation in conversations:
+            self.check_text(conversation)
         photos = [_open(conversation) for conversation in conversations]
         prompt = self.processor.batch(texts, photos)
         for conversation, length in zip(conversations, prompt.mask_B_T.sum(dim=1).tolist(), strict=True):
@@ -60,23 +62,45 @@ class RowBuilder:
         return prompt
 
     def check(self, conversation: Conversation, text: str, length: int) -> None:
-        """Raises UsageError for a row that is too long; `length` in tokens, each photo counted once.
+        """Raises UsageError for a row that is too long or has special tokens in its texts.
 
-        The photos are opened only where it could be.
+        length: in tokens, each photo counted as one. Photos are opened only if the row could be too long.
         """
-        if length + self._most_visual_tokens * len(conversation.images) > self.max_length:
+        self.check_text(conversation)
+        if length + self._max_visual_tokens * len(conversation.images) > self.max_length:
             self.batch([conversation], [text])
 
+    def check_text(self, conversation: Conversation) -> None:
+        """Raises UsageError if a text contains a special token of the tokenizer, such as `<|image_pad|>`.
+
+        The tokenizer would read it as a photo or the end of a turn instead of as text.
+        """
+        for role, text in conversation.turns:
+            written = text.replace(MARK, "") if role == "user" else text
+            if found := self._special_tokens.search(written):
+                raise UsageError(
+                    f"a text of the {role} contains {found[0]!r}, a special token of the model",
+                    where=conversation.where,
+                    remedy="remove it from the text, or leave the line out",
+                )
+
+    @cached_property
+    def _special_tokens(self) -> re.Pattern[str]:
+        tokenizer = self.processor.tokenizer
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        tokens = {str(token) for token in added if token.special} | {*map(str, tokenizer.all_special_tokens)}
+        return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")
+
     @property
-    def _most_visual_tokens(self) -> int:
-        """The tokens that a photo takes at most, 0 where the family does not tell."""
+    def _max_visual_tokens(self) -> int:
+        """The largest number of tokens of a photo; 0 for families without pixel bounds."""
         area, images = self.processor.settings().get("max_pixels"), getattr(self.processor, "images", None)
         return int(area) // (images.patch_size * images.merge_size) ** 2 if area and images else 0
 
 
-def visual_tokens(prepares: Processor, photos: Sequence[Path]) -> int:
-    """About how many tokens the photos take, by their headers; 0 where the family does not tell."""
-    bounds, images = prepares.settings(), getattr(prepares, "images", None)
+def visual_tokens(processor: Processor, photos: Sequence[Path]) -> int:
+    """The approximate number of tokens of photos, from their headers; 0 for families without pixel bounds."""
+    bounds, images = processor.settings(), getattr(processor, "images", None)
     if not images or not bounds.get("max_pixels"):
         return 0
     low, high = int(bounds["min_pixels"]), int(bounds["max_pixels"])

@@ -1,1 +1,1 @@
-"""The step `realqa ncm`: the Numerical Continuity Metric of a model or of a training log."""
+"""The step `realqa ncm`: the numerical continuity metric of a model, or of the log of a training run."""

@@ -1,8 +1,8 @@
-"""The step `realqa ncm`: how well a model understands the numbers that it writes, on labelled conversations.
+"""Measures how well a model understands the numbers that it writes, on labelled conversations (`realqa ncm`).
 
-The figures that `realqa train` logs at every step (paper Sec. 3.2), measured without training: the numerical
-continuity metric of the direct answers (continuity.py has the definition) and the cross-entropy of all.
-What a run's log tells is the matter of training/ncm_log.py.
+These are the figures that `realqa train` logs at every step (paper Sec. 3.2), measured without training: the
+numerical continuity metric of the direct answers (defined in decoding/continuity.py) and the cross-entropy of all
+answers. run_log.py summarises the log of a training run.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import torch
 
 from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.decoding.continuity import NcmValue, mean
+from realqa_cli.decoding.continuity import NcmValue, mean_ncm
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.inference.teacher_forcing.answer_logits import IGNORED, answer_logits
@@ -26,70 +26,74 @@ from realqa_cli.models import ModelSource
 
 @dataclass(frozen=True)
 class NcmSettings(ModelSettings):
-    """Which model is measured. digits: M of the answers; None leaves it to the conversations."""
+    """The model and how it is run. digits: M of the answers; None infers it from the conversations."""
 
+    backend: str = "hf"  # the only one that gives logits
     digits: int | None = None
     max_length: int = 2048
 
 
 def measure_ncm(
-    data: Sequence[Conversation],
+    conversations: Sequence[Conversation],
     settings: NcmSettings,
     *,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """`ncm`, `ncm_star`, `ncm_star_release`, `loss` (nats a token, all answers) and `n` (direct answers).
+    """`ncm`, `ncm_star`, `ncm_star_release`, `loss` (nats per token, all answers) and `n` (direct answers).
 
-    `advance` is called for each conversation that is through. Raises UsageError, also for no direct answers.
+    `advance` is called after each conversation. Raises UsageError, also if there are no direct answers.
     """
     settings.check()
-    if not any(conversation.numeral for conversation in data):
+    if not any(conversation.numeral for conversation in conversations):
         raise UsageError("no conversation has a direct answer", remedy="build them with --formats direct")
-    source = _find(settings)
-    lessons = infer_data_spec(data, source.config, None, settings.digits)
-    told = source.config
-    low = settings.min_pixels or (told.min_pixels if told else None)
-    high = settings.max_pixels or (told.max_pixels if told else None)
+    source = _find_source(settings)
+    spec = infer_data_spec(conversations, source.config, None, settings.digits)
+    config = source.config
+    low = settings.min_pixels or (config.min_pixels if config else None)
+    high = settings.max_pixels or (config.max_pixels if config else None)
     backend = settings.load(source, min_pixels=low, max_pixels=high)
     if not isinstance(backend, HFBackend):
-        raise UsageError("needs the model's logits", where="--backend", remedy="use hf")
+        raise UsageError(f"the backend {settings.backend!r} gives no logits", remedy="measure with the backend hf")
     collator = Collator(
         processor_on_cpu(source, LoadOptions(min_pixels=low, max_pixels=high), backend.model),
-        digits=lessons.digits,
+        digits=spec.digits,
         max_length=settings.max_length,
         takes_mask=backend.takes_mask(),
     )
-    found: list[NcmValue] = []
+    values: list[NcmValue] = []
     losses, tokens = 0.0, 0
-    for start in range(0, len(data), settings.batch_size):
-        part = data[start : start + settings.batch_size]
-        metrics, loss, count = _measure(backend.model, collator(part))
-        found, losses, tokens = found + metrics, losses + loss, tokens + count
+    for start in range(0, len(conversations), settings.batch_size):
+        part = conversations[start : start + settings.batch_size]
+        batch_values, loss, count = _measure(backend.model, collator(part))
+        values, losses, tokens = values + batch_values, losses + loss, tokens + count
         for _ in part:
             advance()
-    if not found:
+    if not values:
         raise ModelError(
-            "its attention cannot weigh numerals whose digits are merged into one token", where=settings.model
+            "the metric needs a custom attention mask for a tokenizer that merges digits, and this model's attention"
+            " takes none",
+            where=settings.model,
         )
-    return {**mean(found), "loss": losses / tokens, "n": len(found)}
+    return {**mean_ncm(values), "loss": losses / tokens, "n": len(values)}
 
 
-def _find(settings: NcmSettings) -> ModelSource:
+def _find_source(settings: NcmSettings) -> ModelSource:
     source = settings.find()
     if source.config is not None and source.config.objective != "ntp":
         raise ModelError(
-            f"the model was trained with the objective {source.config.objective!r}: it writes no numbers",
+            f"the model was trained with the objective {source.config.objective!r}, so it writes no numbers",
             where=settings.model,
-            remedy="measure one that was trained to write them",
+            remedy="use a model that was trained with --objective ntp",
         )
     return source
 
 
 @torch.inference_mode()
 def _measure(model: Any, batch: dict[str, Any]) -> tuple[list[NcmValue], float, int]:
-    moved = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-    logits = answer_logits(model, moved)
-    loss = float(logits.token_losses(moved["labels"]).sum())
+    """The metric of each direct answer, the summed cross-entropy in nats, and the number of trained tokens."""
+    on_device = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+    logits = answer_logits(model, on_device)
+    loss = float(logits.token_losses(on_device["labels"]).sum())
     if loss != loss:
         raise ModelError("the model gave no probabilities (NaN)", remedy="try --dtype float32")
-    return logits.metrics(batch["spots"]), loss, int((batch["labels"] != IGNORED).sum())
+    return logits.ncm_values(batch["spans"]), loss, int((batch["labels"] != IGNORED).sum())

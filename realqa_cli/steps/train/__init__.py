@@ -1,1 +1,1 @@
-"""The step `realqa train`: conversations in, a model folder out."""
+"""The step `realqa train`: trains a scorer on conversations and writes a model folder."""

@@ -1,11 +1,11 @@
-"""The folder of a training run: its log, its checkpoints, its result. The one place that knows how they fail.
+"""The output folder of a training run: its log, checkpoints and result, written so that a crash loses nothing.
 
-    log.jsonl            a line a logging step
-    train.run.json       what the run was started with; `--resume` wants the same again
-    checkpoint-120/      the last whole checkpoint; a folder of this name is never half written
-    realqa.json, ...     the trained model; `realqa.json` comes last and says that the run is complete
+    log.jsonl            one line per logging step
+    train.run.json       the manifest; a run is resumed only with the same settings and data
+    checkpoint-120/      the last complete checkpoint; a folder of this name is never partly written
+    realqa.json, ...     the trained model; `realqa.json` is written last and marks the run as complete
 
-Everything is written under `.saving/`, synced, and renamed. A crash leaves the old state or the new one.
+Everything is written under `.saving/`, synced, and renamed: a crash leaves either the old or the new state.
 """
 
 import json
@@ -22,96 +22,96 @@ from realqa_cli.io.jsonl import dump_line, read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.models import realqa_json
 
-LOG, RUN = "log.jsonl", "train.run.json"
+LOG, MANIFEST = "log.jsonl", "train.run.json"
 _SAVING, _LOCK = ".saving", ".lock"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 class RunFolder:
-    """`--output` of one run. In a distributed run only the first process (`writes`) touches files."""
+    """The folder `--output` of one run. In a distributed run only the main process (`writes`) changes files."""
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path, self.writes = path, writes
 
     @property
     def saving(self) -> Path:
-        """Where things are written before they get their names."""
+        """The folder in which files are written before they are renamed."""
         return self.path / _SAVING
 
     @property
     def complete(self) -> bool:
-        """Whether the trained model is there."""
+        """Whether the folder contains the trained model."""
         return (self.path / realqa_json.CONFIG_FILE).is_file()
 
     def begin(self, manifest: Manifest, *, resume: bool, overwrite: bool) -> Path | None:
-        """Makes the folder ready and returns the checkpoint to go on from, or None for the start.
+        """Prepare the folder; return the checkpoint to resume from, or None to start from the beginning.
 
-        Raises OutputError for a folder that must not be written to, UsageError where a run is resumed with
-        other settings than it began with.
+        resume: whether a run in the folder is continued.  overwrite: whether it is replaced instead.
+
+        Raises OutputError for a folder that must not be written to, UsageError if a run would be resumed with
+        other settings or data.
         """
+        if not self.writes:  # the main process has already prepared and checked the folder
+            return self._last_checkpoint() if resume and not overwrite else None
         where = str(self.path)
-        if not self.writes:  # the first process was here before, and has checked everything
-            return self._last() if resume else None
         if self.path.exists() and not self.path.is_dir():
             raise OutputError("is a file", where=where, remedy="choose another folder")
         if self.path.is_dir() and any(entry.name != _LOCK for entry in self.path.iterdir()):
-            ours = (self.path / RUN).is_file()
-            if not ours:
-                raise OutputError("is not empty, and no training run", where=where, remedy="choose another folder")
+            if not (self.path / MANIFEST).is_file():
+                what = "the folder is not empty and not a training run"
+                raise OutputError(what, where=where, remedy="choose another folder")
             if not resume and not overwrite:
-                remedy = "add --resume to go on, --overwrite to start over, or choose another folder"
-                raise OutputError("holds a training run", where=where, remedy=remedy)
-            self._take()
-            if resume:
-                self._check(manifest)
+                remedy = "add --overwrite to replace it, or choose another folder"
+                raise OutputError("the folder contains a training run", where=where, remedy=remedy)
+            self._lock_folder()
+            if not overwrite:
+                self._check_settings(manifest)
                 return self._resume()
-            for entry in self.path.iterdir():
-                if entry.name != _LOCK:
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            self._remove_contents()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._take()
-        write_atomic(self.path / RUN, json.dumps(manifest.as_json(), indent=1) + "\n")
+        self._lock_folder()
+        write_atomic(self.path / MANIFEST, json.dumps(manifest.as_json(), indent=1) + "\n")
         return None
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """One line of the log; on the disk before the next checkpoint is."""
+        """Append a line to the log; the next checkpoint syncs it to disk."""
         if self.writes:
             with (self.path / LOG).open("a", encoding="utf-8") as stream:
                 stream.write(dump_line(record) + "\n")
 
     @contextmanager
     def checkpoint(self, step: int) -> Iterator[Path]:
-        """The folder in which `checkpoint-<step>` is to be made, in `saving`; it gets its name at the end."""
-        yield self.saving / f"checkpoint-{step}"
+        """Yield the folder in which to write `checkpoint-<step>`; it is renamed into place at the end."""
+        written, final = self.saving / f"checkpoint-{step}", self.path / f"checkpoint-{step}"
+        yield written
         if not self.writes:
             return
         _sync(self.path / LOG)
-        made, final = self.saving / f"checkpoint-{step}", self.path / f"checkpoint-{step}"
-        _sync_all(made)
+        _sync_all(written)
         if final.exists():
             shutil.rmtree(final)
-        made.rename(final)
+        written.rename(final)
         _sync(self.path)
-        self._clear(keep=step)
+        self._remove_checkpoints(keep=step)
 
     @contextmanager
     def result(self) -> Iterator[Path]:
-        """The folder in which the trained model is to be made; its files then move up, `realqa.json` last."""
-        made = self.saving / "result"
+        """Yield the folder in which to write the trained model; its files are moved up, `realqa.json` last."""
+        written = self.saving / "result"
         if self.writes:
-            shutil.rmtree(made, ignore_errors=True)
-            made.mkdir(parents=True)
-        yield made
+            shutil.rmtree(written, ignore_errors=True)
+            written.mkdir(parents=True)
+        yield written
         if not self.writes:
             return
-        _sync_all(made)
-        for file in sorted(made.iterdir(), key=lambda file: (file.name == realqa_json.CONFIG_FILE, file.name)):
+        _sync_all(written)
+        for file in sorted(written.iterdir(), key=lambda file: (file.name == realqa_json.CONFIG_FILE, file.name)):
             file.replace(self.path / file.name)
         _sync(self.path)
-        self._clear(keep=None)
+        self._remove_checkpoints(keep=None)
 
-    def _take(self) -> None:
-        """Keeps other runs out, until this process ends. Raises OutputError where one is in already."""
+    def _lock_folder(self) -> None:
+        """Lock the folder until this process ends. Raises OutputError if another run has locked it."""
         from filelock import FileLock, Timeout
 
         self._lock = FileLock(self.path / _LOCK, timeout=0)
@@ -119,45 +119,51 @@ class RunFolder:
             self._lock.acquire()
         except Timeout as error:
             remedy = "wait until it ends, or choose another folder"
-            raise OutputError("another run is writing it", where=str(self.path), remedy=remedy) from error
+            raise OutputError("another run is writing to this folder", where=str(self.path), remedy=remedy) from error
+
+    def _remove_contents(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.name != _LOCK:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def _resume(self) -> Path | None:
-        """The last checkpoint; lines of the log that came after it go, because they will come again."""
+        """Return the last checkpoint; remove log lines after it, because those steps will run again."""
         shutil.rmtree(self.saving, ignore_errors=True)
         last, log = max(self._checkpoints(), default=0), self.path / LOG
         if log.is_file() and not self.complete:
             lines = [line for _, line in read_lines(log)]
             kept = [line for line in lines if isinstance(line, dict) and line["step"] <= last]
             write_atomic(log, "".join(dump_line(line) + "\n" for line in kept))
-        return self._last()
+        return self._last_checkpoint()
 
-    def _last(self) -> Path | None:
-        found = self._checkpoints()
-        return found[max(found)] if found else None
+    def _last_checkpoint(self) -> Path | None:
+        checkpoints = self._checkpoints()
+        return checkpoints[max(checkpoints)] if checkpoints else None
 
     def _checkpoints(self) -> dict[int, Path]:
-        found = ((_CHECKPOINT.fullmatch(entry.name), entry) for entry in self.path.iterdir())
-        return {int(match[1]): entry for match, entry in found if match}
+        """Folder by step."""
+        entries = ((_CHECKPOINT.fullmatch(entry.name), entry) for entry in self.path.iterdir())
+        return {int(match[1]): entry for match, entry in entries if match}
 
-    def _clear(self, keep: int | None) -> None:
+    def _remove_checkpoints(self, keep: int | None) -> None:
         for step, entry in self._checkpoints().items():
             if step != keep:
-                # By another name first: a crash in the middle must not leave a stump that looks whole.
+                # Renamed first: a crash while deleting must not leave an incomplete folder that looks complete.
                 entry = entry.rename(self.saving / f"old-{step}")
                 shutil.rmtree(entry)
         shutil.rmtree(self.saving)
 
-    def _check(self, manifest: Manifest) -> None:
-        file = self.path / RUN
+    def _check_settings(self, manifest: Manifest) -> None:
+        file = self.path / MANIFEST
         try:
-            began = json.loads(file.read_text(encoding="utf-8"))["settings"]
+            previous = json.loads(file.read_text(encoding="utf-8"))["settings"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise OutputError("cannot be read", where=str(file), remedy="start over with --overwrite") from error
-        now = json.loads(json.dumps(dict(manifest.settings)))
-        for name in sorted(began.keys() | now.keys()):
-            if began.get(name) != now.get(name):
+        settings = json.loads(json.dumps(dict(manifest.settings)))
+        for name in sorted(previous.keys() | settings.keys()):
+            if previous.get(name) != settings.get(name):
                 raise UsageError(
-                    f"the run began with {name} {_short(began.get(name))}, not {_short(now.get(name))}",
+                    f"the run began with {name} {_short(previous.get(name))}, not {_short(settings.get(name))}",
                     where=str(self.path),
                     remedy="resume with the same settings and data, or start over with --overwrite",
                 )
@@ -175,7 +181,7 @@ def _sync_all(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Makes a file, or a folder's names, survive a power cut, where the system can."""
+    """Flush a file, or the entries of a folder, to disk where the system supports it."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:

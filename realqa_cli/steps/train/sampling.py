@@ -1,6 +1,6 @@
-"""The order in which conversations are learned when those of like length are to share a batch.
+"""The order of conversations when those of similar length share a batch.
 
-A batch is as wide as its longest row, so rows of like length waste little. Knows lengths only.
+A batch is as wide as its longest row, so batches of similar lengths contain little padding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,21 +9,21 @@ import torch
 from torch.utils.data import Sampler
 
 _POOL = 50
-"""Batches' worth of conversations, drawn at random, within which they are sorted."""
+"""Batches per pool; conversations are drawn into pools at random and sorted within their pool."""
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """Every index once an epoch: pools of random ones, sorted by length, cut into batches, batches shuffled.
+    """Yields every index once per epoch: random pools, sorted by length, cut into batches, batches shuffled.
 
-    The library's own sampler of this kind leaves the batches of a pool in the order of their lengths, so that
-    long and short ones, and with them the kinds of answers, come in waves. Seeded by seed and epoch.
+    The sampler of transformers leaves the batches of a pool sorted by length, so that long and short rows, and with
+    them the kinds of answers, alternate in waves. The order depends on seed and epoch only.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called before each epoch, by what runs them."""
+        """Called by the data loader before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -38,6 +38,6 @@ class LengthGroupedSampler(Sampler[int]):
             pool = sorted(shuffled[start : start + size], key=self.lengths.__getitem__, reverse=True)
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
         whole = [batch for batch in batches if len(batch) == self.batch_size]
-        rest = [batch for batch in batches if len(batch) < self.batch_size]  # last, else batches would shift
+        rest = [batch for batch in batches if len(batch) < self.batch_size]  # last, or it would shift all others
         order = torch.randperm(len(whole), generator=generator).tolist()
         return (index for batch in [*(whole[i] for i in order), *rest] for index in batch)

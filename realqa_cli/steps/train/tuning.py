@@ -1,7 +1,7 @@
-"""The model that is trained: with an adapter, in full, or from scratch; and how it is saved.
+"""Prepares the model that is trained (with an adapter, in full, or from scratch), and saves and restores it.
 
-Which layers are linear, which is the head and which part sees is asked of the model, not of a list of names,
-so that every family works alike. Knows models and folders; knows no data.
+Linear layers, the output head and the vision part are found by inspecting the model, not by a list of names, so
+that this works for every family.
 """
 
 import json
@@ -23,8 +23,8 @@ from realqa_cli.models import ModelSource
 
 TUNINGS = ("lora", "full", "scratch")
 
-_BESIDE = {".json", ".jinja", ".txt", ".model", ".tiktoken"}
-"""What stands in a model folder beside the weights: tokenizer, template, processors."""
+_COPIED_SUFFIXES = {".json", ".jinja", ".txt", ".model", ".tiktoken"}
+"""Files of a model folder other than the weights: tokenizer, chat template, processors."""
 _NOT_COPIED = {
     "config.json",
     "generation_config.json",
@@ -36,7 +36,7 @@ _NOT_COPIED = {
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the model is tuned. rank: None is 128, or that of an adapter that is trained on."""
+    """How the model is tuned. rank: None is 128, or the rank of the adapter that training continues from."""
 
     kind: str = "lora"
     rank: int | None = None
@@ -45,19 +45,18 @@ class Tuning:
 
 
 RANK = 128
-"""Of the paper's adapters; alpha is twice the rank, as in the release."""
+"""The rank of the paper's adapters; alpha is twice the rank, as in the release."""
 
 
 def prepare_model(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any, HFBackend]:
-    """The model to be trained, on the CPU, and the loaded backend that it is part of.
+    """The model to train, on the CPU, and the loaded backend that it belongs to.
 
-    dtype: "float32", or what the frozen weights under an adapter are held in; trained weights are float32.
-    Raises ModelError or UsageError.
+    dtype: of the frozen weights under an adapter; trained weights are float32. Raises ModelError or UsageError.
     """
     continued = tuning.kind == "lora" and source.adapter is not None
-    held = dtype if tuning.kind == "lora" else "float32"
+    weights_dtype = dtype if tuning.kind == "lora" else "float32"
     loaded = replace(source, adapter=None if continued else source.adapter, config=None)
-    backend = HFBackend.load(loaded, LoadOptions("cpu", held))
+    backend = HFBackend.load(loaded, LoadOptions("cpu", weights_dtype))
     model = backend.model
     if tuning.kind == "lora":
         model = _continue(model, source, tuning) if continued else _add_adapter(model, source, tuning)
@@ -73,31 +72,31 @@ def prepare_model(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any,
 
 
 def vision_parts(model: Any) -> list[torch.nn.Module]:
-    """The model's part that sees, with what joins it to the language part where that is inside it."""
+    """The vision tower of the model, including the projector if that is part of it. Raises UsageError for none."""
     config = getattr(model.config, "vision_config", None)
-    parts = [m for m in model.modules() if m is not model and getattr(m, "config", None) is not None]
-    found = [m for m in parts if config is not None and type(m.config) is type(config)]
-    if not found:
-        raise UsageError("this model has no vision part of its own", where="--freeze-vision")
-    return found
+    modules = [m for m in model.modules() if m is not model and getattr(m, "config", None) is not None]
+    towers = [m for m in modules if config is not None and type(m.config) is type(config)]
+    if not towers:
+        raise UsageError("the model has no separate vision tower", where="--freeze-vision", remedy="leave it out")
+    return towers
 
 
 def base_name(source: ModelSource) -> str:
-    """What an adapter calls its base, so that it finds it again: bundled name, hub id or absolute folder."""
+    """The name by which an adapter records its base model: bundled name, hub id or absolute folder."""
     name = source.name
     if source.adapter is not None and Path(name).expanduser().resolve() == source.adapter.resolve():
         config = json.loads((source.adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        told = source.config.base_model if source.config is not None else None
-        name = str(told or config.get("base_model_name_or_path") or "")
+        recorded = source.config.base_model if source.config is not None else None
+        name = str(recorded or config.get("base_model_name_or_path") or "")
     bundled = next((one for one in models.BUNDLED if models.path(one) == source.base), None)
     is_folder = not name or Path(name).expanduser().is_dir() or Path(name).is_absolute()
     return bundled or (str(source.base.resolve()) if is_folder else models.SHORT_NAMES.get(name, name))
 
 
 def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | None = None) -> None:
-    """Writes the adapter, or the weights with all that belongs to them, so that the folder can be loaded.
+    """Write the adapter or the full weights, a regression head if there is one, and the files that loading needs.
 
-    A regression head goes beside them.  state: the weights, where they were gathered from several devices.
+    state: the weights, if they were gathered from several devices, else None.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, RegressionHead):
@@ -106,25 +105,25 @@ def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | 
         model = model.model
     if hasattr(model, "peft_config"):
         model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's form, not filled in
+        (folder / "README.md").unlink(missing_ok=True)  # a template that PEFT does not fill in
         return
     model.save_pretrained(folder, state_dict=state)
     for file in sorted(source.base.iterdir()):
         weights = file.name.endswith(".index.json")
-        if file.is_file() and file.suffix in _BESIDE and file.name not in _NOT_COPIED and not weights:
+        if file.is_file() and file.suffix in _COPIED_SUFFIXES and file.name not in _NOT_COPIED and not weights:
             shutil.copyfile(file, folder / file.name)
 
 
 def restore(model: Any, folder: Path, restore_adapter: Callable[[str, Any], None]) -> None:
-    """Takes the weights over that `save` wrote; `restore_adapter` is the library's way for adapters."""
+    """Load weights that `save` wrote. restore_adapter: the library's method for adapters."""
     if isinstance(model, RegressionHead):
         model.load_head(folder)
         model = model.model
     if hasattr(model, "peft_config"):
         restore_adapter(str(folder), model)
         return
-    # As `from_pretrained` does it: saved weights have the hub's names, and the library's own way of resuming,
-    # which looks for the module's names, passes over those that differ without a word.
+    # By `from_pretrained`: saved weights have the names of the hub, and the library's own method of resuming looks
+    # for the names of modules and ignores those that differ.
     model.load_state_dict(type(model).from_pretrained(str(folder), dtype=model.dtype).state_dict())
 
 
@@ -140,7 +139,7 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
         if isinstance(module, torch.nn.Linear) and module is not head and id(module) not in frozen
     ]
     if not names:
-        raise ModelError("has no linear layers that an adapter could change", where=source.name)
+        raise ModelError("the model has no linear layers for an adapter", where=source.name)
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
@@ -155,13 +154,13 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
 
 
 def _continue(model: Any, source: ModelSource, tuning: Tuning) -> Any:
-    """Goes on with the adapter that the model folder is."""
+    """The model with the adapter of its folder, trainable."""
     from peft import PeftConfig
 
     config = PeftConfig.from_pretrained(str(source.adapter))
     if tuning.rank not in (None, config.r):
         raise UsageError(
-            f"the adapter that is trained on has the rank {config.r}",
+            f"the adapter that training continues from has rank {config.r}",
             where="--lora-rank",
             remedy="leave it out, or train on the base model",
         )

@@ -1,4 +1,4 @@
-"""Conversations become batches: what is trained, what is refused, and that company changes nothing."""
+"""Collation: what is trained, what is refused, and that a row does not depend on its batch."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits
-from realqa_cli.inference.teacher_forcing.collator import Collator, on_scale
+from realqa_cli.inference.teacher_forcing.collator import Collator, label_on_scale
 from realqa_cli.inference.teacher_forcing.data_spec import infer_data_spec
 from realqa_cli.models.realqa_json import ScorerConfig
 
@@ -59,10 +59,10 @@ def test_all_answers_of_a_conversation_are_trained(backend: HFBackend, tmp_path:
     (read,) = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [line])])
     batch = collator(backend)([read])
     assert trained_text(backend, batch, 0) == "Noise.<|im_end|>The score of this image is 3.98.<|im_end|>"
-    assert [spot.reading.text for spot in batch["spots"]] == ["3.98"]
+    assert [span.digit_branches.text for span in batch["spans"]] == ["3.98"]
 
 
-def test_a_template_without_an_end_gets_the_tokenizers_end(tmp_path: Path) -> None:
+def test_a_template_that_does_not_end_the_turn_gets_the_eos_token(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
     backend.processor.tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] }}:{% for p in m['content'] %}{% if p['type'] == 'image' %}"
@@ -73,16 +73,16 @@ def test_a_template_without_an_end_gets_the_tokenizers_end(tmp_path: Path) -> No
     assert trained_text(backend, batch, 0) == "The score of this image is 1.00.<|im_end|>"
 
 
-def test_the_question_is_the_one_that_scoring_asks(tmp_path: Path) -> None:
+def test_the_question_is_rendered_as_in_scoring(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
     (read,) = conversations.read_conversations([write_direct(tmp_path / "data", 1)])
-    asked = backend.processor.render(read.turns[0][1].removeprefix("<image>"), 1)
-    assert backend.processor.render_turns(read.turns[:1], answer_next=True) == asked
+    rendered = backend.processor.render(read.turns[0][1].removeprefix("<image>"), 1)
+    assert backend.processor.render_turns(read.turns[:1], answer_next=True) == rendered
     broken = [("user", read.turns[0][1].replace("<image>", "<image>\n"))]
-    assert backend.processor.render_turns(broken, answer_next=True) == asked
+    assert backend.processor.render_turns(broken, answer_next=True) == rendered
 
 
-def test_a_row_is_the_same_in_any_company(backend: HFBackend, tmp_path: Path) -> None:
+def test_a_row_does_not_depend_on_its_batch(backend: HFBackend, tmp_path: Path) -> None:
     folder = write_direct(tmp_path / "data", 3).parent
     lines = [json.loads(text) for text in (folder / "direct.jsonl").read_text().splitlines()]
     file = write_lines(folder / "c.jsonl", [*lines, cot("1.png", "2.50")])
@@ -91,17 +91,17 @@ def test_a_row_is_the_same_in_any_company(backend: HFBackend, tmp_path: Path) ->
         batch = make(read)
         together = answer_logits(backend.model, batch)
         sums = together.token_losses(batch["labels"]).sum(dim=1)
-        numbers = [m.ncm for m in together.metrics(batch["spots"])]
+        numbers = [m.ncm for m in together.ncm_values(batch["spans"])]
         for row, conversation in enumerate(read):
             single = make([conversation])
             alone = answer_logits(backend.model, single)
             assert alone.token_losses(single["labels"]).sum().item() == pytest.approx(sums[row].item(), rel=1e-4)
             if row < 3:
-                assert alone.metrics(single["spots"])[0].ncm == pytest.approx(numbers[row], rel=1e-3)
-    assert len(batch["spots"]) == 3
+                assert alone.ncm_values(single["spans"])[0].ncm == pytest.approx(numbers[row], rel=1e-3)
+    assert len(batch["spans"]) == 3
 
 
-def test_both_dialects_read_alike(tmp_path: Path) -> None:
+def test_both_dialects_give_the_same_conversation(tmp_path: Path) -> None:
     line = direct(photo(tmp_path, 0), "3.98")
     turns = [{"from": t, "value": m["content"]} for t, m in zip(("human", "gpt"), line["messages"], strict=True)]
     other = {"conversations": turns, "image": "0.png"}
@@ -111,7 +111,7 @@ def test_both_dialects_read_alike(tmp_path: Path) -> None:
     assert two.numeral == "3.98"
 
 
-def test_images_are_seen_from_the_files_folder_then_from_the_current_one(
+def test_image_paths_are_relative_to_the_file_then_to_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -149,9 +149,9 @@ def without_turns(line: dict[str, Any]) -> None:
     ("spoil", "said"),
     [
         (without_images, r"c\.jsonl:2: the conversation has no images"),
-        (with_a_missing_image, r"c\.jsonl:2: there is no image .*gone\.png"),
-        (with_a_mark_too_many, r"c\.jsonl:2: the conversation has 1 images but 2 times <image>"),
-        (without_an_answer, r"c\.jsonl:2: a conversation ends with an answer"),
+        (with_a_missing_image, r"c\.jsonl:2: image not found: .*gone\.png"),
+        (with_a_mark_too_many, r"c\.jsonl:2: the conversation has 1 images but <image> 2 times"),
+        (without_an_answer, r"c\.jsonl:2: a conversation must end with an answer"),
         (with_an_unknown_speaker, r"c\.jsonl:2: a turn's role is 'robot', not one of"),
         (without_turns, r'c\.jsonl:2: the line has neither "messages" nor "conversations"'),
     ],
@@ -164,11 +164,11 @@ def test_a_bad_line_is_named(spoil: Callable[[dict[str, Any]], None], said: str,
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"c\.jsonl: holds no conversations"):
+    with pytest.raises(UsageError, match=r"c\.jsonl: the file has no conversations"):
         conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [])])
 
 
-def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text("\n{'a': 1}\n")
     with pytest.raises(UsageError, match=r"c\.jsonl:2: .*JSON"):
         conversations.read_conversations([tmp_path / "c.jsonl"])
@@ -182,7 +182,7 @@ def test_a_broken_photo_is_named_with_its_line(tmp_path: Path) -> None:
         collator(backend)(read)
 
 
-def test_a_conversation_that_is_too_long_is_named_before_training_and_never_cut(tmp_path: Path) -> None:
+def test_a_conversation_that_is_too_long_is_refused_before_training(tmp_path: Path) -> None:
     backend = load(write(tmp_path / "model"))
     file = write_lines(tmp_path / "c.jsonl", [direct(photo(tmp_path, 0), "3.98"), cot("0.png", "3.98")])
     read = conversations.read_conversations([file])
@@ -192,19 +192,19 @@ def test_a_conversation_that_is_too_long_is_named_before_training_and_never_cut(
         make.check(read)
 
 
-class TestLessons:
+class TestDataSpec:
     def read(self, folder: Path, *lines: dict[str, Any]) -> list[conversations.Conversation]:
         photo(folder, 0)
         return conversations.read_conversations([write_lines(folder / "c.jsonl", [*lines])])
 
-    def test_scale_digits_and_form_are_what_the_answers_say(self, tmp_path: Path) -> None:
+    def test_scale_digits_and_form_follow_from_the_answers(self, tmp_path: Path) -> None:
         ten = {"mos_range": [0, 10], "mos": 7.5}
         found = infer_data_spec(self.read(tmp_path, direct("0.png", "7.5", **ten)), None, None, None)
         assert (found.scale, found.digits, found.form) == ((0.0, 10.0), 2, None)
         found = infer_data_spec(self.read(tmp_path, direct("0.png", "3.98"), cot("0.png", "3.98")), None, None, None)
         assert (found.scale, found.digits) == ((1.0, 5.0), 3)
         assert found.form == ("composition.score", "image_clarity")
-        assert found.cot
+        assert found.has_cot
         wide = {"mos_range": [0, 100], "mos": 62}
         assert infer_data_spec(self.read(tmp_path, direct("0.png", "6.20", **wide)), None, None, None).scale == (0, 10)
         with pytest.raises(
@@ -235,7 +235,7 @@ class TestLessons:
             (("3.98",), ((1.0, 50.0), None), r"--scale/--digits: the scale 1-50 does not fit one digit"),
         ],
     )
-    def test_what_does_not_fit_is_refused(
+    def test_contradictions_are_refused(
         self, numerals: tuple[str, ...], options: tuple[Any, Any], said: str, tmp_path: Path
     ) -> None:
         read = self.read(tmp_path, *(direct("0.png", numeral) for numeral in numerals))
@@ -258,13 +258,13 @@ class TestLessons:
         with pytest.raises(UsageError, match="--scale: the conversations were built for 1-5"):
             infer_data_spec(read, None, (1.0, 10.0), None)
 
-    def test_the_exact_label_is_taken_where_it_fits_the_text(self, tmp_path: Path) -> None:
+    def test_the_exact_label_is_used_if_it_agrees_with_the_text(self, tmp_path: Path) -> None:
         exact, mapped, foreign = self.read(
             tmp_path,
             direct("0.png", "3.98", mos=3.9843),
             direct("0.png", "3.98", mos=74.5, mos_range=[0, 100]),
             direct("0.png", "3.98", mos=12.0, mos_range=[0, 100]),
         )
-        assert on_scale(exact, "3.98", Scale(1.0, 5.0)) == 3.9843
-        assert on_scale(mapped, "3.98", Scale(1.0, 5.0)) == pytest.approx(3.98)
-        assert on_scale(foreign, "3.98", Scale(1.0, 5.0)) == 3.98
+        assert label_on_scale(exact, "3.98", Scale(1.0, 5.0)) == 3.9843
+        assert label_on_scale(mapped, "3.98", Scale(1.0, 5.0)) == pytest.approx(3.98)
+        assert label_on_scale(foreign, "3.98", Scale(1.0, 5.0)) == 3.98

@@ -1,4 +1,4 @@
-"""The numerical continuity metric: the paper's formula where it applies, the trie where digits merge, logs."""
+"""The numerical continuity metric: the paper's formula, its extension to tries of merged digits, and logs."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,15 @@ from small_models import write
 
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.cli import main
-from realqa_cli.decoding.continuity import NcmValue, all_numerals, metric
+from realqa_cli.decoding.continuity import NcmValue, all_numerals, ncm_of
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.io.summary_records import NcmLogRecord, NcmRecord
-from realqa_cli.steps.ncm import log as ncm_log
+from realqa_cli.media.photo import open_photo
 from realqa_cli.steps.ncm.ncm import NcmSettings, measure_ncm
+from realqa_cli.steps.ncm.run_log import RunLog, plot_logs
 
 WEIGHTS = np.array([1, 0.1, 0.01])
 
@@ -30,7 +31,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def by_formula(text: str, p_M_10: np.ndarray) -> NcmValue:
-    """The paper's equations, written down once more."""
+    """An independent implementation of the paper's equations."""
     digits = [int(c) for c in text if c != "."]
     score = sum(w * d for w, d in zip(WEIGHTS, digits, strict=False))
     plain = sum(w * sum(j * p[j] for j in range(10)) for w, p in zip(WEIGHTS, p_M_10, strict=False))
@@ -43,7 +44,7 @@ def by_formula(text: str, p_M_10: np.ndarray) -> NcmValue:
 
 
 def logits_after(backend: HFBackend, prompt: str, image: Any, tokens: tuple[int, ...] = ()) -> np.ndarray:
-    """The next token's logits from one plain forward pass over the prompt's tokens and some more."""
+    """The next token's logits from one plain forward pass over the prompt and the given tokens."""
     batch = backend.processor.batch([prompt], [[image]])
     more = torch.tensor([tokens], dtype=torch.long)
     inputs = dict(batch.inputs)
@@ -65,7 +66,7 @@ def measured(backend: HFBackend, data: Path) -> tuple[list[conversations.Convers
     collator = Collator(backend.processor, digits=3, max_length=2048, takes_mask=True)
     batch = collator(read)
     with torch.inference_mode():
-        return read, answer_logits(backend.model, batch).metrics(batch["spots"])
+        return read, answer_logits(backend.model, batch).ncm_values(batch["spans"])
 
 
 def as_numbers(found: NcmValue) -> list[float]:
@@ -101,7 +102,7 @@ def test_with_merged_digits_it_sums_over_all_ways_to_write_a_number(family: str,
         bare = backend.processor.encode([prompt])[0]
         words = [" " + numeral + "." for numeral in all_numerals(3)]
         paths = [tuple(ids[len(bare) :]) for ids in backend.processor.encode([prompt + w for w in words])]
-        joint = np.exp(held_to(backend, prompt, image, paths))
+        joint = np.exp(restricted_to(backend, prompt, image, paths))
         rows = []
         for i, start in enumerate((0, 2, 3)):
             p = np.array([joint[[w[1:].startswith(text[:start] + str(j)) for w in words]].sum() for j in range(10)])
@@ -110,8 +111,8 @@ def test_with_merged_digits_it_sums_over_all_ways_to_write_a_number(family: str,
         assert np.allclose(as_numbers(one), as_numbers(by_formula(text, np.array(rows))), rtol=1e-3, atol=1e-4)
 
 
-def held_to(backend: HFBackend, prompt: str, image: Any, paths: list[tuple[int, ...]]) -> np.ndarray:
-    """Log-probability of each path where, at every step, only steps towards one of the paths can be taken."""
+def restricted_to(backend: HFBackend, prompt: str, image: Any, paths: list[tuple[int, ...]]) -> np.ndarray:
+    """Log-probability of each path, renormalised at every step over the tokens that continue some path."""
     logs: dict[tuple[int, ...], dict[int, float]] = {}
     for prefix in {path[:n] for path in paths for n in range(len(path))}:
         options = sorted({path[len(prefix)] for path in paths if path[: len(prefix)] == prefix})
@@ -124,27 +125,25 @@ def held_to(backend: HFBackend, prompt: str, image: Any, paths: list[tuple[int, 
 
 
 def conversation_photo(conversation: conversations.Conversation) -> Any:
-    from realqa_cli.media.photo import open_photo
-
     return open_photo(conversation.images[0])
 
 
-def test_a_uniform_predictor_has_the_figures_that_tell_the_papers_variant() -> None:
-    """METHOD, section 4: about 2.2, renormalised about 2.7, as released about 1.3, near the data's mean."""
+def test_a_uniform_predictor_has_the_expected_figures() -> None:
+    """Near the mean of the data: NCM about 2.2, NCM* about 2.7, as released about 1.3."""
     uniform = np.full((3, 10), np.log(0.1))
-    found = metric("3.51", uniform)
+    found = ncm_of("3.51", uniform)
     assert found.ncm == pytest.approx((4.995 - 3.51) ** 2)
     assert found.ncm == pytest.approx(2.2, abs=0.05)
     assert found.star == pytest.approx(2.7, abs=0.1)
     assert found.star_release == pytest.approx(1.3, abs=0.15)
 
 
-def test_a_certain_model_has_no_ncm_and_a_star_that_stays_finite() -> None:
+def test_a_certain_model_has_zero_ncm_and_a_finite_ncm_star() -> None:
     logs = np.full((3, 10), -900.0)  # a probability that no float holds
     for i, digit in enumerate((3, 9, 8)):
         logs[i, digit] = 0.0
     logs[0, 4] = -850.0
-    found = metric("3.98", logs)
+    found = ncm_of("3.98", logs)
     assert found.ncm == pytest.approx(0, abs=1e-12)
     assert found.star == pytest.approx((4 + 0.1 * 4 + 0.01 * 37 / 9 - 3.98) ** 2)
     assert found.star_release == pytest.approx(3.98**2)
@@ -182,7 +181,7 @@ def log_file(folder: Path, count: int, *, gaps: bool = False) -> Path:
 
 
 def test_a_long_log_compares_its_first_and_last_hundred_steps(tmp_path: Path) -> None:
-    first, last, ratio = ncm_log.RunLog.read(log_file(tmp_path / "lora", 240, gaps=True)).rows()
+    first, last, ratio = RunLog.read(log_file(tmp_path / "lora", 240, gaps=True)).rows()
     assert (first["steps"], last["steps"], ratio["steps"]) == ([1, 100], [141, 240], None)
     assert (first["run"], first["ncm"], last["ncm"]) == ("lora", 2.0, 0.5)
     assert ratio["ncm"] == pytest.approx(-0.75)
@@ -190,7 +189,7 @@ def test_a_long_log_compares_its_first_and_last_hundred_steps(tmp_path: Path) ->
 
 
 def test_a_short_log_is_cut_into_halves(tmp_path: Path) -> None:
-    log = ncm_log.RunLog.read(log_file(tmp_path, 20).parent)
+    log = RunLog.read(log_file(tmp_path, 20).parent)
     assert log.window == 10
     assert [row["steps"] for row in log.rows()] == [[1, 10], [11, 20], None]
 
@@ -198,25 +197,25 @@ def test_a_short_log_is_cut_into_halves(tmp_path: Path) -> None:
 def test_a_log_without_direct_answers_has_nulls(tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     file.write_text("".join(json.dumps({"step": s, "loss": 1.0, "ncm": None}) + "\n" for s in (1, 2)))
-    rows = [*ncm_log.RunLog.read(file).rows()]
+    rows = [*RunLog.read(file).rows()]
     assert [row["ncm"] for row in rows] == [None] * 3
     assert all(set(row) == set(NcmLogRecord.model_fields) for row in rows)
     assert rows[2]["loss"] == 0
 
 
-def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     file.write_text('{"step": 1, "loss": 2}\n{"loss": 2}\n')
-    with pytest.raises(UsageError, match=r"log\.jsonl: is no log"):
-        ncm_log.RunLog.read(file)
+    with pytest.raises(UsageError, match=r"log\.jsonl: the file is not the log of a training run"):
+        RunLog.read(file)
 
 
-def test_the_plot_is_a_picture_with_a_panel_a_run(tmp_path: Path) -> None:
+def test_the_plot_has_one_panel_per_run(tmp_path: Path) -> None:
     from PIL import Image
 
-    logs = [ncm_log.RunLog.read(log_file(tmp_path / name, 60, gaps=True)) for name in ("lora", "scratch")]
-    ncm_log.plot(logs[:1], tmp_path / "one.png")
-    ncm_log.plot(logs, tmp_path / "two.png")
+    logs = [RunLog.read(log_file(tmp_path / name, 60, gaps=True)) for name in ("lora", "scratch")]
+    plot_logs(logs[:1], tmp_path / "one.png")
+    plot_logs(logs, tmp_path / "two.png")
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
         assert two.width > 1.5 * one.width
         assert len(np.unique(np.asarray(two.convert("RGB")).reshape(-1, 3), axis=0)) > 50
@@ -228,15 +227,15 @@ class TestCommand:
         (found,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert found.keys() == {"ncm", "ncm_star", "ncm_star_release", "loss", "n"}
 
-    def test_a_log_is_summed_up_and_drawn(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_log_is_summarised_and_plotted(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         log, picture = log_file(tmp_path / "lora", 20), tmp_path / "ncm.png"
         assert main(["ncm", "--log", str(log), "--plot", str(picture)]) == 0
-        said = capsys.readouterr()
-        assert [json.loads(line)["part"] for line in said.out.splitlines()] == ["first", "last", "ratio"]
-        assert "lora: 20 steps are logged, so its two halves are compared" in said.err
+        captured = capsys.readouterr()
+        assert [json.loads(line)["part"] for line in captured.out.splitlines()] == ["first", "last", "ratio"]
+        assert "lora: the log has 20 steps, so its two halves are compared" in captured.err
         assert picture.read_bytes().startswith(b"\x89PNG")
 
     @pytest.mark.parametrize("arguments", [[], ["c.jsonl", "--log", "log.jsonl"], ["c.jsonl", "--plot", "a.png"]])
-    def test_it_wants_conversations_or_a_log(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_needs_conversations_or_a_log(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["ncm", *arguments]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1

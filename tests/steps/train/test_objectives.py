@@ -1,4 +1,4 @@
-"""The paper's baselines: they train, save, load and score like next-token prediction, and resume to the bit."""
+"""The paper's baselines train, save, load, score and resume like next-token prediction."""
 
 import gc
 import json
@@ -29,7 +29,7 @@ from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
 from realqa_cli.media.photo import open_photo
 from realqa_cli.models import find
-from realqa_cli.steps.train.objectives import levels_objective as in_levels
+from realqa_cli.steps.train.objectives.levels_objective import with_level
 from realqa_cli.steps.train.objectives.objective import ObjectiveSetup, make_objective
 from realqa_cli.steps.train.train import train
 
@@ -48,9 +48,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def learnt(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a run that had enough steps to learn the twelve photos, by objective; made once."""
-    folder = tmp_path_factory.mktemp("learnt")
+def trained(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Returns the folder of a run that fits the twelve photos, by objective; trained once."""
+    folder = tmp_path_factory.mktemp("trained")
 
     def of(objective: str) -> Path:
         if not (folder / objective).exists():
@@ -62,7 +62,7 @@ def learnt(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
-    """All of a folder: adapter or model, and head."""
+    """All weights of a folder: adapter or model, and head."""
     files = sorted(folder.glob("*.safetensors"))
     return {f"{file.stem} {name}": value for file in files for name, value in load_file(file).items()}
 
@@ -73,34 +73,34 @@ def scores(folder: Path, data: Path) -> list[float]:
 
 
 def stop_at(step: int) -> Callable[[Mapping[str, Any], int], None]:
-    """Watches a run, and interrupts it there."""
+    """A callback that interrupts a run at a step."""
 
-    def watch(record: Mapping[str, Any], steps: int) -> None:
+    def on_step(record: Mapping[str, Any], steps: int) -> None:
         if record["step"] == step:
             raise KeyboardInterrupt
 
-    return watch
+    return on_step
 
 
 @pytest.mark.parametrize("objective", BASELINES)
 class TestBoth:
-    def test_what_was_learnt_is_scored_without_an_option(
-        self, objective: str, learnt: Callable[[str], Path], data: Path
+    def test_the_trained_folder_is_scored_without_options(
+        self, objective: str, trained: Callable[[str], Path], data: Path
     ) -> None:
-        folder = learnt(objective)
-        told = json.loads((folder / "realqa.json").read_text())
-        assert (told["objective"], told["scale"]) == (objective, [1.0, 5.0])
+        folder = trained(objective)
+        config = json.loads((folder / "realqa.json").read_text())
+        assert (config["objective"], config["scale"]) == (objective, [1.0, 5.0])
         truth = [1 + 3.9 * i / 11 for i in range(12)]
         assert np.corrcoef(scores(folder, data), truth)[0, 1] > 0.8
         losses = [line["loss"] for line in log_of(folder)]
         assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 2
 
-    def test_the_metric_of_numbers_is_null_in_the_log(self, objective: str, learnt: Callable[[str], Path]) -> None:
-        for line in log_of(learnt(objective)):
+    def test_the_metric_of_numbers_is_null_in_the_log(self, objective: str, trained: Callable[[str], Path]) -> None:
+        for line in log_of(trained(objective)):
             assert line["ncm"] is line["ncm_star"] is line["ncm_star_release"] is None
             assert line["samples_per_second"] > 0
 
-    def test_an_adapter_leaves_the_eyes_alone_where_it_is_told_to_and_is_trained_on(
+    def test_an_adapter_can_spare_the_vision_tower_and_be_trained_further(
         self, objective: str, base: Path, data: Path, tmp_path: Path
     ) -> None:
         how = {"objective": objective, "max_steps": 2, "learning_rate": 1e-2, "lora_rank": 4}
@@ -110,32 +110,35 @@ class TestBoth:
         assert json.loads((tmp_path / "two" / "realqa.json").read_text())["base_model"] == str(base)
         assert scores(tmp_path / "two", data) != scores(tmp_path / "one", data)
 
-    def test_it_begins_with_new_weights_where_it_is_told_to(
-        self, objective: str, learnt: Callable[[str], Path], data: Path, tmp_path: Path
+    def test_scratch_starts_from_new_weights(
+        self, objective: str, trained: Callable[[str], Path], data: Path, tmp_path: Path
     ) -> None:
-        how = settings(learnt(objective), objective=objective, tuning="scratch", max_steps=1, learning_rate=1e-9)
+        how = settings(trained(objective), objective=objective, tuning="scratch", max_steps=1, learning_rate=1e-9)
         train([data], tmp_path / "run", how)
-        before, after = weights(learnt(objective)), weights(tmp_path / "run")
+        before, after = weights(trained(objective)), weights(tmp_path / "run")
         assert before.keys() == after.keys()
         assert all(not np.array_equal(before[name], after[name]) for name in before if before[name].ndim > 1)
 
-    def test_conversations_without_a_direct_answer_are_left_out_aloud(
+    def test_conversations_without_a_direct_answer_are_left_out_with_a_warning(
         self, objective: str, base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("WARNING", "realqa")
         lines = [direct(photo(tmp_path, 0), "3.98"), *[cot("0.png", "3.98")] * 2]
         file = write_lines(tmp_path / "c.jsonl", lines)
-        account = train([file], tmp_path / "run", settings(base, objective=objective, max_steps=1))
-        assert account["conversations"] == 1
-        assert f"2 of 3 conversations have no direct answer, from which the objective {objective}" in caplog.text
+        summary = train([file], tmp_path / "run", settings(base, objective=objective, max_steps=1))
+        assert summary["conversations"] == 1
+        assert (
+            f"2 of 3 conversations are left out: they have no direct answer, which --objective {objective} needs"
+            in caplog.text
+        )
         with pytest.raises(UsageError, match=r"c\.jsonl: no conversation has a direct answer"):
             train([write_lines(file, lines[1:])], tmp_path / "none", settings(base, objective=objective))
 
-    def test_only_its_own_kind_goes_on_from_it(
-        self, objective: str, learnt: Callable[[str], Path], data: Path, tmp_path: Path
+    def test_another_objective_cannot_continue_from_it(
+        self, objective: str, trained: Callable[[str], Path], data: Path, tmp_path: Path
     ) -> None:
         with pytest.raises(UsageError, match=f"the model was trained with the objective '{objective}'"):
-            train([data], tmp_path / "run", settings(learnt(objective)))
+            train([data], tmp_path / "run", settings(trained(objective)))
 
 
 class TestLevels:
@@ -147,18 +150,18 @@ class TestLevels:
         labels = [row[row >= 0] for row in batch["labels"]]
         said = setup.processor.tokenizer.batch_decode(labels, skip_special_tokens=True)
         assert said == ["The quality of this image is good.", "The quality of this image is fair."]
-        assert not batch["spots"]
+        assert not batch["spans"]
 
-    def test_a_video_stays_one(self, tmp_path: Path) -> None:
+    def test_an_answer_about_a_video_stays_about_a_video(self, tmp_path: Path) -> None:
         line = direct(photo(tmp_path, 0), "4.90")
         line["messages"][1]["content"] = "The score of this video is 4.90."
         (read,) = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [line])])
-        assert in_levels.in_words(read, Scale(1, 5)).turns[-1][1] == "The quality of this video is excellent."
+        assert with_level(read, Scale(1, 5)).turns[-1][1] == "The quality of this video is excellent."
 
-    def test_a_record_holds_every_word_and_the_number_that_they_come_to(
-        self, learnt: Callable[[str], Path], data: Path
+    def test_a_record_has_the_probability_of_every_word_and_their_mean(
+        self, trained: Callable[[str], Path], data: Path
     ) -> None:
-        (record,) = Scorer(str(learnt("levels")), distribution=True).score([data.parent / "11.png"])
+        (record,) = Scorer(str(trained("levels")), distribution=True).score([data.parent / "11.png"])
         assert record.keys() >= CONTRACT
         assert [*record["levels"]] == [*levels.WORDS]
         shares = np.array([*record["levels"].values()])
@@ -191,66 +194,68 @@ class TestLevels:
 
 
 class TestRegression:
-    def test_a_record_holds_a_score_and_no_more(self, learnt: Callable[[str], Path], data: Path) -> None:
-        (record,) = Scorer(str(learnt("regression"))).score([data.parent / "3.png"])
+    def test_a_record_has_only_a_score(self, trained: Callable[[str], Path], data: Path) -> None:
+        (record,) = Scorer(str(trained("regression"))).score([data.parent / "3.png"])
         assert record.keys() >= CONTRACT
         unknown = ("mode", "std", "interval", "mass", "decode", "text")
         assert [record[name] for name in unknown] == [None] * len(unknown)
         assert (record["method"], record["scale"]) == ("regression", [1.0, 5.0])
 
-    def test_scoring_sees_what_training_saw_in_any_company(self, learnt: Callable[[str], Path], data: Path) -> None:
-        backend = load(learnt("regression"))
+    def test_scoring_and_training_compute_the_same_values_in_any_batch(
+        self, trained: Callable[[str], Path], data: Path
+    ) -> None:
+        backend = load(trained("regression"))
         read = conversations.read_conversations([data])
         setup = ObjectiveSetup(backend.processor, DataSpec(Scale(1, 5), 3, None, {}), 2048, takes_mask=True)
         objective = make_objective("regression", setup)
         batch = objective.collate(read)
         assert batch["labels"].tolist() == pytest.approx([0.975 * i / 11 for i in range(12)], abs=0.003)
-        asks = [Prompt(prompts.DIRECT_QUESTION, (open_photo(one.images[0]),)) for one in read]
-        together = backend.regression_values(asks)
-        alone = [float(backend.regression_values([ask])[0]) for ask in asks]
+        prompts_ = [Prompt(prompts.DIRECT_QUESTION, (open_photo(one.images[0]),)) for one in read]
+        together = backend.regression_values(prompts_)
+        alone = [float(backend.regression_values([prompt])[0]) for prompt in prompts_]
         assert together == pytest.approx(alone, abs=1e-5)
         error = ((together - batch["labels"].numpy()) ** 2).sum()
-        trained = objective.fit(backend.model, find(str(learnt("regression"))), afresh=False)
+        trained = objective.fit(backend.model, find(str(trained("regression"))), new_weights=False)
         assert objective.loss(trained, batch).total.item() == pytest.approx(error, rel=1e-4)
 
-    def test_the_weights_stay_a_model_that_writes_and_the_head_lies_beside_them(
-        self, learnt: Callable[[str], Path], base: Path
+    def test_the_folder_has_a_separate_head_and_unchanged_text_weights(
+        self, trained: Callable[[str], Path], base: Path
     ) -> None:
         from transformers import AutoModelForImageTextToText
 
-        assert {*load_file(learnt("regression") / HEAD_FILE)} == {"weight", "bias"}
-        old, new = (AutoModelForImageTextToText.from_pretrained(f) for f in (base, learnt("regression")))
+        assert {*load_file(trained("regression") / HEAD_FILE)} == {"weight", "bias"}
+        old, new = (AutoModelForImageTextToText.from_pretrained(f) for f in (base, trained("regression")))
         assert torch.equal(old.lm_head.weight, new.lm_head.weight)
 
-    def test_a_folder_without_its_head_is_one_line(
-        self, learnt: Callable[[str], Path], data: Path, tmp_path: Path
+    def test_a_folder_without_its_head_is_refused_in_one_line(
+        self, trained: Callable[[str], Path], data: Path, tmp_path: Path
     ) -> None:
-        folder = shutil.copytree(learnt("regression"), tmp_path / "copy")
+        folder = shutil.copytree(trained("regression"), tmp_path / "copy")
         (folder / HEAD_FILE).unlink()
         with pytest.raises(ModelError, match=f"{HEAD_FILE}: its regression head cannot be loaded: .*; copy the whole"):
             Scorer(str(folder))
 
     @pytest.mark.parametrize("tuning", ["lora", "full"])
-    def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(
+    def test_an_interrupted_run_resumes_to_the_same_weights(
         self, tuning: str, base: Path, data: Path, tmp_path: Path
     ) -> None:
         how = settings(base, objective="regression", tuning=tuning, max_steps=12, save_steps=4, learning_rate=1e-2)
         train([data], tmp_path / "whole", how)
         with pytest.raises(KeyboardInterrupt):
-            train([data], tmp_path / "stopped", how, watch=stop_at(7))
+            train([data], tmp_path / "stopped", how, on_step=stop_at(7))
         gc.collect()  # the lock goes with the run
-        train([data], tmp_path / "stopped", how, resume=True)
+        train([data], tmp_path / "stopped", how)
         whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
         assert whole.keys() == stopped.keys()
         assert not [name for name in whole if not np.array_equal(whole[name], stopped[name])]
 
-    def test_other_families_learn_it_too(self, data: Path, tmp_path: Path) -> None:
+    def test_other_families_can_be_trained(self, data: Path, tmp_path: Path) -> None:
         base = write(tmp_path / "llava", "llava", merges_digits=True)
         how = settings(base, objective="regression", max_steps=2, min_pixels=None, max_pixels=None)
         train([data], tmp_path / "run", how)
         assert all(1 <= score <= 5 for score in scores(tmp_path / "run", data))
 
-    def test_two_processes_give_the_weights_of_one(self, base: Path, data: Path, tmp_path: Path) -> None:
+    def test_two_processes_give_the_weights_of_one_process(self, base: Path, data: Path, tmp_path: Path) -> None:
         how = {"objective": "regression", "tuning": "full", "max_steps": 3, "learning_rate": 1e-3}
         train([data], tmp_path / "one", settings(base, **how))
         more = {**SMALL, **how, "accumulate": 1, "model": base, "output": tmp_path / "two"}
@@ -265,26 +270,26 @@ class TestRegression:
 
 @pytest.mark.parametrize("verb", ["score", "train", "ncm"])
 def test_the_commands_refuse_a_contradiction_in_one_line(
-    verb: str, learnt: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    verb: str, trained: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = {
         "score": [str(data.parent / "1.png"), "--method", "direct"],
         "train": [str(data), "--output", str(tmp_path / "run")],
         "ncm": [str(data)],
     }
-    assert main([verb, *given[verb], "--model", str(learnt("regression"))]) == 2
+    assert main([verb, *given[verb], "--model", str(trained("regression"))]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "the model was trained with the objective 'regression'" in line
 
 
-def test_records_of_a_baseline_are_evaluated_as_they_are(
-    learnt: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_records_of_a_baseline_can_be_evaluated(
+    trained: Callable[[str], Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [{"image": f"{i}.png", "mos": 1 + i / 3} for i in range(12)]
     write_lines(data.parent / "photos.jsonl", lines)
     for objective in BASELINES:
         preds = tmp_path / f"{objective}.jsonl"
-        given = [str(data.parent / "photos.jsonl"), "--model", str(learnt(objective)), "-o", str(preds)]
+        given = [str(data.parent / "photos.jsonl"), "--model", str(trained(objective)), "-o", str(preds)]
         assert main(["score", *given]) == 0
         assert main(["eval", str(preds), "--metric", "srcc", "--json"]) == 0
         (line,) = capsys.readouterr().out.splitlines()

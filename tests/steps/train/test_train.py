@@ -1,4 +1,4 @@
-"""Training: what comes out is a scorer, a killed run goes on as if nothing had been, mistakes are one line."""
+"""Training gives a scorer, a killed run resumes to the same weights, and mistakes are reported in one line."""
 
 import json
 import math
@@ -24,6 +24,7 @@ from realqa_cli.errors import OutputError, UsageError
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
 from realqa_cli.io.summary_records import TrainLogRecord
 from realqa_cli.models.realqa_json import ScorerConfig
+from realqa_cli.steps.train import arguments
 from realqa_cli.steps.train.settings import TrainSettings
 from realqa_cli.steps.train.train import train
 
@@ -49,22 +50,22 @@ def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[
 
 
 class TestResult:
-    """What stands in the folder afterwards."""
+    """The folder of a complete run."""
 
-    def test_an_adapter_is_a_scorer_at_once_and_finds_its_base(
+    def test_an_adapter_scores_and_finds_its_base(
         self, base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(base.parent)
-        account = train([data], tmp_path / "run", settings(Path("base"), max_steps=3))
-        assert (account["steps"], account["scale"], account["digits"]) == (3, (1.0, 5.0), 3)
+        summary = train([data], tmp_path / "run", settings(Path("base"), max_steps=3))
+        assert (summary["steps"], summary["scale"], summary["digits"]) == (3, (1.0, 5.0), 3)
         monkeypatch.chdir(tmp_path)
         record = Scorer("run").score([data.parent / "3.png"])[0]
         assert 1 <= record["score"] <= 5
-        told = json.loads((tmp_path / "run" / "realqa.json").read_text())
-        assert told["base_model"] == str(base)
-        assert (told["min_pixels"], told["max_pixels"]) == (56 * 56, 84 * 84)
-        assert told["trained_on"] == "direct.jsonl: 12 conversations (12 direct)"
-        ScorerConfig.model_validate(told)
+        config = json.loads((tmp_path / "run" / "realqa.json").read_text())
+        assert config["base_model"] == str(base)
+        assert (config["min_pixels"], config["max_pixels"]) == (56 * 56, 84 * 84)
+        assert config["trained_on"] == "direct.jsonl: 12 conversations (12 direct)"
+        ScorerConfig.model_validate(config)
         assert not [*(tmp_path / "run").glob("checkpoint-*")]
 
     def test_every_linear_layer_but_the_head_gets_an_adapter(self, base: Path, data: Path, tmp_path: Path) -> None:
@@ -101,49 +102,49 @@ class TestResult:
         AutoImageProcessor.from_pretrained(tmp_path / "run", backend="pil")
         assert json.loads((tmp_path / "run" / "realqa.json").read_text())["base_model"] is None
 
-    def test_activations_that_are_computed_twice_change_nothing(self, base: Path, data: Path, tmp_path: Path) -> None:
+    def test_gradient_checkpointing_does_not_change_the_weights(self, base: Path, data: Path, tmp_path: Path) -> None:
         for name, twice in (("once", False), ("twice", True)):
             how = settings(base, max_steps=2, learning_rate=1e-2, gradient_checkpointing=twice)
             train([data], tmp_path / name, how)
         once, twice_ = weights(tmp_path / "once"), weights(tmp_path / "twice")
         assert all(np.allclose(once[name], twice_[name], atol=1e-6) for name in once)
 
-    def test_from_scratch_begins_with_new_weights(self, base: Path, data: Path, tmp_path: Path) -> None:
+    def test_from_scratch_starts_from_new_weights(self, base: Path, data: Path, tmp_path: Path) -> None:
         how = settings(base, tuning="scratch", max_steps=1, learning_rate=1e-9, seed=1)
         train([data], tmp_path / "run", how)
         matrices = [name for name, value in weights(base).items() if value.ndim > 1]
         assert set(matrices) <= set(differing(weights(base), weights(tmp_path / "run")))
 
-    def test_frozen_vision_stays_as_it_was(self, base: Path, data: Path, tmp_path: Path) -> None:
+    def test_a_frozen_vision_tower_does_not_change(self, base: Path, data: Path, tmp_path: Path) -> None:
         train([data], tmp_path / "run", settings(base, tuning="full", max_steps=2, freeze_vision=True))
         changed = differing(weights(base), weights(tmp_path / "run"))
         assert changed
         assert not [name for name in changed if "visual" in name]
 
-    def test_other_families_train_too(self, data: Path, tmp_path: Path) -> None:
+    def test_other_families_can_be_trained(self, data: Path, tmp_path: Path) -> None:
         base = write(tmp_path / "llava", "llava", merges_digits=True)
         how = settings(base, max_steps=2, number_loss=True, min_pixels=None, max_pixels=None)
         train([data], tmp_path / "run", how)
         assert "score" in Scorer(str(tmp_path / "run")).score([data.parent / "3.png"])[0]
         assert log_of(tmp_path / "run")[0]["ncm"] > 0
 
-    def test_an_adapter_is_trained_on(self, base: Path, data: Path, tmp_path: Path) -> None:
+    def test_training_continues_from_an_adapter(self, base: Path, data: Path, tmp_path: Path) -> None:
         train([data], tmp_path / "one", settings(base, max_steps=2, lora_rank=4))
         train([data], tmp_path / "two", settings(tmp_path / "one", max_steps=2))
         found = models.find(str(tmp_path / "two"))
         assert (found.base, found.adapter) == (base, tmp_path / "two")
         assert json.loads((tmp_path / "two" / "adapter_config.json").read_text())["r"] == 4
         assert differing(weights(tmp_path / "one"), weights(tmp_path / "two"))
-        with pytest.raises(UsageError, match="--lora-rank: the adapter that is trained on has the rank 4"):
+        with pytest.raises(UsageError, match="--lora-rank: the adapter that training continues from has rank 4"):
             train([data], tmp_path / "three", settings(tmp_path / "one", lora_rank=8))
 
-    def test_the_form_of_the_chain_of_thought_is_told(self, base: Path, tmp_path: Path) -> None:
+    def test_the_form_of_the_chain_of_thought_is_recorded(self, base: Path, tmp_path: Path) -> None:
         lines = [direct(photo(tmp_path, 0), "3.98"), *[cot("0.png", "3.98")] * 3]
         train([write_lines(tmp_path / "c.jsonl", lines)], tmp_path / "run", settings(base, max_steps=1))
-        told = json.loads((tmp_path / "run" / "realqa.json").read_text())
-        assert told["form"] == ["composition.score", "image_clarity"]
+        config = json.loads((tmp_path / "run" / "realqa.json").read_text())
+        assert config["form"] == ["composition.score", "image_clarity"]
 
-    def test_the_metric_is_null_where_a_step_has_no_direct_answer(self, base: Path, tmp_path: Path) -> None:
+    def test_the_metric_is_null_for_a_step_without_direct_answers(self, base: Path, tmp_path: Path) -> None:
         file = write_lines(tmp_path / "c.jsonl", [cot(photo(tmp_path, 0), "3.98")] * 2)
         train([file], tmp_path / "run", settings(base, max_steps=1))
         (line,) = log_of(tmp_path / "run")
@@ -152,7 +153,7 @@ class TestResult:
 
 
 class TestDefaults:
-    def test_they_depend_on_tuning_and_on_what_is_taught(self) -> None:
+    def test_they_depend_on_tuning_and_data(self) -> None:
         scores = DataSpec((1, 5), 3, None, {"direct": 1})
         thoughts = DataSpec((1, 5), 3, None, {"cot": 1, "direct": 1})
         attributes = DataSpec((1, 5), 3, None, {"mix": 1})
@@ -160,12 +161,13 @@ class TestDefaults:
         assert [s.epochs for s in (lora.settle(scores), lora.settle(thoughts))] == [2, 6]
         assert [lora.settle(x).lora_dropout for x in (scores, attributes)] == [0.15, 0.05]
         assert [s.settle(scores).learning_rate for s in (lora, full)] == [1e-4, 1e-5]
-        assert [s.settle(scores).weight_decay for s in (lora, full)] == [0, 0.05]
+        assert [(s.weight_decay, s.adam_beta2) for s in (lora, full)] == [(0, 0.999)] * 2
+        assert TrainSettings(device="cpu", tuning="scratch").settle(scores).epochs == 6
         assert lora.settle(scores).dtype == "float32"
 
 
 class TestResume:
-    """A run that was killed ends like one that was not."""
+    """A killed run ends like an uninterrupted one."""
 
     @pytest.mark.parametrize(
         "more",
@@ -175,19 +177,19 @@ class TestResume:
         ],
         ids=["lora", "full"],
     )
-    def test_after_sigkill_it_has_the_same_weights(
+    def test_after_sigkill_it_ends_with_the_same_weights(
         self, more: dict[str, Any], base: Path, data: Path, tmp_path: Path
     ) -> None:
         how = settings(base, epochs=6.0, save_steps=5, **more)
         train([data], tmp_path / "whole", how)
         kill_after(tmp_path / "killed" / "checkpoint-10", [data], tmp_path / "killed", how)
         before = [line["step"] for line in log_of(tmp_path / "killed")]
-        assert 10 <= len(before) < 18, "it is to be killed on the way"
-        stump = tmp_path / "killed" / ".saving" / "checkpoint-15"  # as a kill within a save leaves it
-        stump.mkdir(parents=True, exist_ok=True)
-        (stump / "trainer_state.json").write_text("{")
-        train([data], tmp_path / "killed", how, resume=True)
-        assert not stump.exists()
+        assert 10 <= len(before) < 18, "the run must be killed on its way"
+        partial = tmp_path / "killed" / ".saving" / "checkpoint-15"  # as a kill during a save leaves it
+        partial.mkdir(parents=True, exist_ok=True)
+        (partial / "trainer_state.json").write_text("{")
+        train([data], tmp_path / "killed", how)
+        assert not partial.exists()
         assert differing(weights(tmp_path / "whole"), weights(tmp_path / "killed")) == []
         timeless = [
             [{k: v for k, v in line.items() if k != "samples_per_second"} for line in log_of(tmp_path / name)]
@@ -203,47 +205,49 @@ class TestResume:
         (tmp_path / "run" / "realqa.json").unlink()
         with (
             FileLock(tmp_path / "run" / ".lock"),
-            pytest.raises(OutputError, match="another run is writing it"),
+            pytest.raises(OutputError, match="another run is writing to this folder"),
         ):
-            train([data], tmp_path / "run", settings(base, max_steps=1), resume=True)
+            train([data], tmp_path / "run", settings(base, max_steps=1))
 
-    def test_a_complete_run_is_left_as_it_is(self, base: Path, data: Path, tmp_path: Path) -> None:
+    def test_a_complete_run_is_not_changed(self, base: Path, data: Path, tmp_path: Path) -> None:
         how = settings(base, max_steps=1)
         train([data], tmp_path / "run", how)
         before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").iterdir()}
-        assert train([data], tmp_path / "run", how, resume=True)["steps"] == 0
+        assert train([data], tmp_path / "run", how)["steps"] == 0
         assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "run").iterdir()}
 
     def test_other_settings_or_data_are_refused(self, base: Path, data: Path, tmp_path: Path) -> None:
         train([data], tmp_path / "run", settings(base, max_steps=1))
         with pytest.raises(UsageError, match=r"run: the run began with max_steps 1, not 2"):
-            train([data], tmp_path / "run", settings(base, max_steps=2), resume=True)
+            train([data], tmp_path / "run", settings(base, max_steps=2))
         other = write_direct(tmp_path / "data", 3)
         with pytest.raises(UsageError, match=r"run: the run began with data "):
-            train([other], tmp_path / "run", settings(base, max_steps=1), resume=True)
+            train([other], tmp_path / "run", settings(base, max_steps=1))
 
-    def test_a_folder_that_holds_something_is_refused(self, base: Path, data: Path, tmp_path: Path) -> None:
+    def test_starting_over_needs_overwrite_and_never_replaces_other_files(
+        self, base: Path, data: Path, tmp_path: Path
+    ) -> None:
         how = settings(base, max_steps=1)
         train([data], tmp_path / "run", how)
-        with pytest.raises(OutputError, match="holds a training run; add --resume"):
-            train([data], tmp_path / "run", how)
+        with pytest.raises(OutputError, match="the folder contains a training run; add --overwrite"):
+            train([data], tmp_path / "run", how, resume=False)
         train([data], tmp_path / "run", how, overwrite=True)
         assert len(log_of(tmp_path / "run")) == 1
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-        with pytest.raises(OutputError, match="is not empty, and no training run"):
+        with pytest.raises(OutputError, match="the folder is not empty and not a training run"):
             train([data], tmp_path / "mine", how, overwrite=True)
         assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
 def kill_after(sign: Path, files: list[Path], output: Path, how: TrainSettings) -> None:
-    """Runs the training in a process of its own, and ends it with SIGKILL once `sign` is there."""
+    """Train in a new process, and kill it when the path `sign` exists."""
     code = (
         "import sys, torch; torch.set_num_threads(1); sys.path.insert(0, sys.argv[1]);"
         "from pathlib import Path; from realqa_cli.steps.train.train import train;"
         "from realqa_cli.steps.train.settings import TrainSettings; import time;"
         "train([Path(p) for p in eval(sys.argv[2])], Path(sys.argv[3]), TrainSettings(**eval(sys.argv[4])),"
-        " watch=lambda record, steps: time.sleep(0.05))"
+        " on_step=lambda record, steps: time.sleep(0.05))"
     )
     root = str(ROOT)
     given = [root, repr([str(f) for f in files]), str(output), repr(vars(how))]
@@ -256,25 +260,18 @@ def kill_after(sign: Path, files: list[Path], output: Path, how: TrainSettings) 
 
 
 class TestMistakes:
-    def test_a_photo_that_breaks_on_the_way_is_named_by_other_processes_too(
+    def test_a_photo_that_breaks_during_training_is_named_across_processes(
         self, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import dataclasses
-
         file = write_direct(tmp_path / "data", 4)
         (tmp_path / "data" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-        plain = TrainSettings.arguments
-
-        def with_processes(self: TrainSettings, output: Path) -> Any:
-            return dataclasses.replace(plain(self, output), dataloader_num_workers=1)
-
-        monkeypatch.setattr(TrainSettings, "arguments", with_processes)
+        monkeypatch.setattr(arguments, "loader_processes", lambda settings: 1)
         with pytest.raises(UsageError) as raised:
             train([file], tmp_path / "run", settings(base))
         assert str(raised.value).startswith(f"{file}:3: {tmp_path / 'data' / '2.png'}: ")
         assert "Traceback" not in str(raised.value)
 
-    def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
         self, base: Path, data: Path, tmp_path: Path
     ) -> None:
         how = settings(base, tuning="full", max_steps=9, save_steps=1, learning_rate=1e30, warmup=0.0)
@@ -297,16 +294,16 @@ class TestMistakes:
         [
             (
                 {"objective": "ranking"},
-                "--objective: 'ranking' cannot be trained; use one of: ntp, regression, levels",
+                "--objective: unknown objective 'ranking'; choose one of: ntp, regression, levels",
             ),
             (
                 {"objective": "levels", "number_loss": True},
-                "--number-loss: concerns numbers in answers; use --objective ntp",
+                "--number-loss: applies to --objective ntp only",
             ),
-            ({"tuning": "half"}, "--tuning: 'half' cannot be trained; use one of: lora, full, scratch"),
+            ({"tuning": "half"}, "--tuning: unknown tuning 'half'; choose one of: lora, full, scratch"),
             ({"batch_size": 0}, "--batch-size: must be above 0, not 0"),
             ({"learning_rate": float("nan")}, "--learning-rate: must be above 0, not nan"),
-            ({"tuning": "full", "lora_rank": 8}, "--lora-rank: concerns an adapter"),
+            ({"tuning": "full", "lora_rank": 8}, "--lora-rank: applies to adapters only"),
             ({"device": "mps"}, "--device: this machine has no mps device"),
             ({"min_pixels": 10_000, "max_pixels": 5_000}, "--min-pixels: the lower pixel bound"),
         ],
@@ -319,9 +316,7 @@ class TestMistakes:
 
 
 class TestCommand:
-    def test_launchers_run_it_and_two_processes_give_the_weights_of_one(
-        self, base: Path, data: Path, tmp_path: Path
-    ) -> None:
+    def test_two_processes_give_the_weights_of_one(self, base: Path, data: Path, tmp_path: Path) -> None:
         steps = ["--max-steps", "3", "--lora-dropout", "0", "--learning-rate", "1e-2", "--number-loss"]
         shared = [
             *steps,
@@ -350,18 +345,23 @@ class TestCommand:
         env = environment(OMP_NUM_THREADS="1")
         ran = subprocess.run([sys.executable, "-m", *arguments], env=env, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
-        assert ran.stderr.count("realqa: 3 steps on 12 conversations") == 1, "one process is to talk"
+        assert ran.stderr.count("realqa: 3 steps on 12 conversations") == 1, "only the main process writes to stderr"
         assert not ran.stdout
 
-    def test_the_door_passes_everything_on_and_says_how_to_use_the_result(
+    def test_options_reach_the_step_and_the_summary_says_how_to_use_the_result(
         self, base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         given = ["--model", str(base), "--output", str(tmp_path / "run"), "--tuning", "full", "--seed", "3"]
         given += ["--max-pixels", "7056", "--min-pixels", "3136", "--max-steps", "2", "--device", "cpu"]
         given += ["--batch-size", "3", "--accumulate", "1", "--weight-decay", "0.2", "--scale", "1-5"]
         assert main(["train", str(data), *given]) == 0
-        told = json.loads((tmp_path / "run" / "train.run.json").read_text())["settings"]
-        assert (told["tuning"], told["batch_size"], told["seed"], told["weight_decay"]) == ("full", 3, 3, 0.2)
+        settings = json.loads((tmp_path / "run" / "train.run.json").read_text())["settings"]
+        assert (settings["tuning"], settings["batch_size"], settings["seed"], settings["weight_decay"]) == (
+            "full",
+            3,
+            3,
+            0.2,
+        )
         out, err = capsys.readouterr()
         assert not out
         last = f"realqa: 2 steps on 12 conversations; use it by: realqa score photos/ --model {tmp_path / 'run'}"
@@ -375,5 +375,5 @@ class TestCommand:
         file = write_lines(tmp_path / "c.jsonl", [direct("gone.png", "3.98")])
         assert main(["train", str(file), "--model", str(base), "--output", str(tmp_path / "run")]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"realqa: {file}:1: there is no image {tmp_path / 'gone.png'}")
+        assert line.startswith(f"realqa: {file}:1: image not found: {tmp_path / 'gone.png'}")
         assert not (tmp_path / "run").exists()

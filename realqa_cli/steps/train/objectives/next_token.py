@@ -1,4 +1,4 @@
-"""Next-token prediction on the answers, numbers included (paper Sec. 3.3): the objective `ntp`."""
+"""The objective `ntp`: next-token prediction on the answers, numbers included (paper Sec. 3.3)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from realqa_cli.steps.train.objectives.objective import LossOutput, ObjectiveSet
 
 
 class NextTokenObjective:
-    """Implements `Objective`: the cross-entropy of the answers; of numerals, where it is wanted, the
-    number-aware loss instead."""
+    """Implements `Objective`: the cross-entropy of the answers; with `--number-loss` the numerals of direct answers
+    have the number-aware loss instead."""
 
-    told: Mapping[str, Any] = {
+    config_fields: Mapping[str, Any] = {
         "prompts": {
             "question": prompts.DIRECT_QUESTION,
             "prefix": prompts.DIRECT_PREFIX,
@@ -25,18 +25,18 @@ class NextTokenObjective:
     }
 
     def __init__(self, setup: ObjectiveSetup) -> None:
-        scale = setup.lessons.scale
+        scale = setup.spec.scale
         self.number_weight = setup.number_loss
         self.point = scale.point if setup.number_loss else None
         self.collator = Collator(
             setup.processor,
-            digits=setup.lessons.digits,
+            digits=setup.spec.digits,
             max_length=setup.max_length,
             takes_mask=setup.takes_mask,
             scale=scale if setup.number_loss else None,
         )
 
-    def fit(self, model: Any, source: ModelSource, *, afresh: bool) -> Any:
+    def fit(self, model: Any, source: ModelSource, *, new_weights: bool) -> Any:
         """The model itself."""
         return model
 
@@ -50,22 +50,22 @@ class NextTokenObjective:
 
     def loss(self, model: Any, batch: Mapping[str, Any]) -> LossOutput:
         """See `Objective`."""
-        labels_B_T, spots = batch["labels"], batch["spots"]
-        found = answer_logits(model, batch)
-        losses_B_W = found.token_losses(labels_B_T)
-        trained = (labels_B_T[:, found.first + 1 :] != IGNORED).sum()
-        total, more = losses_B_W.sum(), None
-        if self.point is not None and spots:
-            for spot in spots:
-                columns = slice(*(column - found.first - 1 for column in spot.columns))
-                total = total - losses_B_W[spot.row, columns].sum()
-            targets = [spot.target for spot in spots]
-            more = self.number_weight * number_loss(found.edge_log_probs(spots), targets, self.point)
+        labels_B_T, spans = batch["labels"], batch["spans"]
+        logits = answer_logits(model, batch)
+        losses_B_W = logits.token_losses(labels_B_T)
+        trained = (labels_B_T[:, logits.first + 1 :] != IGNORED).sum()
+        total, batch_loss = losses_B_W.sum(), None
+        if self.point is not None and spans:
+            for span in spans:
+                columns = slice(*(column - logits.first - 1 for column in span.columns))
+                total = total - losses_B_W[span.row, columns].sum()
+            targets = [span.target for span in spans]
+            batch_loss = self.number_weight * number_loss(logits.edge_log_probs(spans), targets, self.point)
         return LossOutput(
             total=total,
             count=trained,
-            more=more,
+            batch_loss=batch_loss,
             cross_entropy=float(losses_B_W.detach().sum()),
             tokens=float(trained),
-            metrics=lambda: found.metrics(spots),
+            ncm_values=lambda: logits.ncm_values(spans),
         )

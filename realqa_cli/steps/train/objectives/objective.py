@@ -1,7 +1,7 @@
-"""What a model learns from conversations: one module an objective, chosen by name.
+"""Training objectives: the interface, and the table of those that exist.
 
-An objective says which conversations it learns from, what a batch of them holds, and what a model loses on
-it. How a run goes on (steps, log, checkpoints) is the matter of score_trainer.py, alike for all.
+An objective selects the conversations that it trains on, collates them, and computes the loss of a model on a
+batch. The training loop (steps, log, checkpoints) in trainer.py is the same for all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,14 @@ from realqa_cli.models import ModelSource
 
 @dataclass(frozen=True)
 class ObjectiveSetup:
-    """What an objective has to work with.
+    """What an objective is constructed from.
 
-    max_length: of a row, in tokens.  takes_mask: whether the model's attention takes a mask of our own.
-    number_loss: the weight of the loss by which near misses of numbers cost less; 0: without it.
+    max_length: tokens per row.  takes_mask: whether the model's attention takes a custom mask.
+    number_loss: weight of the number-aware loss, 0 to train without it.
     """
 
     processor: Processor
-    lessons: DataSpec
+    spec: DataSpec
     max_length: int
     takes_mask: bool
     number_loss: float = 0.0
@@ -35,45 +35,45 @@ class ObjectiveSetup:
 
 @dataclass(frozen=True)
 class LossOutput:
-    """What a model loses on a batch.
+    """The loss of a model on a batch.
 
-    total: scalar, summed over the `count` things that the batch's labels count; minimised is its mean over
-    all batches of a step.  more: scalar, a loss that is a mean over its batch, or None.
-    cross_entropy, tokens: of the answers, in nats, for the log; 0 and 0 where nothing is written.
-    metrics: gives those of the direct answers, for the log; not to be called where the loss is no number.
+    total: scalar, summed over the `count` trained labels of the batch; the optimiser minimises the mean over all
+    batches of a step.  batch_loss: scalar, a loss that is already a mean over its batch, or None.
+    cross_entropy, tokens: summed over the answers, in nats, for the log; 0 and 0 if no answer is written.
+    ncm_values: computes the metric of the direct answers, for the log; not valid if the loss is not finite.
     """
 
     total: Tensor
     count: Tensor
-    more: Tensor | None = None
+    batch_loss: Tensor | None = None
     cross_entropy: float = 0.0
     tokens: float = 0.0
-    metrics: Callable[[], Sequence[NcmValue]] = tuple
+    ncm_values: Callable[[], Sequence[NcmValue]] = tuple
 
 
 class Objective(Protocol):
-    """One thing to learn."""
+    """What a model is trained for."""
 
-    told: Mapping[str, Any]
-    """What `realqa.json` says of a model that learnt it, beside what it says of every one."""
+    config_fields: Mapping[str, Any]
+    """Fields of `realqa.json` that depend on the objective."""
 
-    def fit(self, model: Any, source: ModelSource, *, afresh: bool) -> Any:
-        """The module that is trained, around the model; `afresh` where its weights are new."""
+    def fit(self, model: Any, source: ModelSource, *, new_weights: bool) -> Any:
+        """The module that is trained, around the model. new_weights: whether the model starts from scratch."""
         ...
 
     def check(self, conversations: Sequence[Conversation]) -> list[int]:
-        """Finds before training what cannot be trained; the tokens of each row, photos counted once.
+        """Validate conversations before training; the tokens of each row, every photo counted as one.
 
         Raises UsageError with file and line.
         """
         ...
 
     def collate(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
-        """A batch on the CPU with `labels`, of which those that are not -100 count. Raises UsageError."""
+        """A batch on the CPU with `labels`, of which -100 is not trained. Raises UsageError."""
         ...
 
     def loss(self, model: Any, batch: Mapping[str, Any]) -> LossOutput:
-        """What `model`, as `fit` made it, loses on a batch."""
+        """The loss of `model`, as returned by `fit`, on a batch."""
         ...
 
 
@@ -82,15 +82,15 @@ OBJECTIVES = {
     "regression": "realqa_cli.steps.train.objectives.regression_objective:RegressionObjective",
     "levels": "realqa_cli.steps.train.objectives.levels_objective:LevelsObjective",
 }
-"""Objective name to "module:class"; each class is made of a `ObjectiveSetup`."""
+"""Objective name to "module:class"; each class is constructed from an `ObjectiveSetup`."""
 
 
 def make_objective(name: str, setup: ObjectiveSetup) -> Objective:
-    """The objective of that name, which must be one of `OBJECTIVES`."""
+    """The objective with that name, one of `OBJECTIVES`."""
     module, _, cls = OBJECTIVES[name].partition(":")
     return cast(Objective, getattr(import_module(module), cls)(setup))
 
 
 def conversations_for(name: str, conversations: Sequence[Conversation]) -> list[Conversation]:
-    """Those that the objective learns from: all for ntp, for the others the direct answers."""
+    """The conversations that the objective trains on: all for ntp, direct answers for the others."""
     return [c for c in conversations if name == "ntp" or c.numeral is not None]

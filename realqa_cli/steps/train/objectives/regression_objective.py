@@ -1,7 +1,7 @@
 """The objective `regression`: a linear head on the hidden state of the question's last token.
 
-Paper Sec. 4.6 and Tab. 5. The loss is the squared error between the head's value and the label, both as
-shares of the scale. No answer is read, and none is written.
+Paper Sec. 4.6 and Tab. 5. The loss is the squared error between the head's output and the label, both as shares of
+the scale. No answer is read or written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import torch
 
 from realqa_cli.backends.hf.regression_head import RegressionHead
 from realqa_cli.domain import prompts
-from realqa_cli.inference.teacher_forcing.collator import on_scale
+from realqa_cli.inference.teacher_forcing.collator import label_on_scale
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.inference.teacher_forcing.rows import RowBuilder
 from realqa_cli.models import ModelSource
@@ -19,16 +19,20 @@ from realqa_cli.steps.train.objectives.objective import LossOutput, ObjectiveSet
 
 
 class RegressionObjective:
-    """Implements `Objective`."""
+    """Implements `Objective` for regression."""
 
-    told: Mapping[str, Any] = {"prompts": {"question": prompts.DIRECT_QUESTION}, "form": None}
+    config_fields: Mapping[str, Any] = {"prompts": {"question": prompts.DIRECT_QUESTION}, "form": None}
 
     def __init__(self, setup: ObjectiveSetup) -> None:
-        self.rows, self.scale = RowBuilder(setup.processor, setup.max_length), setup.lessons.scale
+        self.rows, self.scale = RowBuilder(setup.processor, setup.max_length), setup.spec.scale
 
-    def fit(self, model: Any, source: ModelSource, *, afresh: bool) -> Any:
-        """The model with a head: a new one, or that of a model that has learnt this before."""
-        return (None if afresh else RegressionHead.of(model, source)) or RegressionHead(model)
+    def fit(self, model: Any, source: ModelSource, *, new_weights: bool) -> Any:
+        """The model with a head: a new one, or that of a regression model that training continues from."""
+        regressor = (None if new_weights else RegressionHead.of(model, source)) or RegressionHead(model)
+        output, inputs = model.get_output_embeddings(), model.get_input_embeddings()
+        if output is not None and output.weight is not inputs.weight:
+            output.requires_grad_(False)  # regression does not use it, and DDP refuses unused trained weights
+        return regressor
 
     def check(self, conversations: Sequence[Conversation]) -> list[int]:
         """See `Objective`."""
@@ -52,9 +56,9 @@ class RegressionObjective:
         return LossOutput(((values_B - labels_B) ** 2).sum(), torch.tensor(len(labels_B)))
 
     def _text(self, conversation: Conversation) -> str:
-        """What stands before the last answer, as scoring has it."""
+        """The text up to the last answer, as in scoring."""
         return self.rows.processor.render_turns(conversation.turns[:-1], answer_next=True)
 
     def _share(self, conversation: Conversation) -> float:
-        assert conversation.numeral is not None, "only direct answers are asked for"
-        return self.scale.clipped_share(on_scale(conversation, conversation.numeral, self.scale))
+        assert conversation.numeral is not None, "conversations_for selects direct answers only"
+        return self.scale.clipped_share(label_on_scale(conversation, conversation.numeral, self.scale))

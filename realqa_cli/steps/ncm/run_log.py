@@ -1,7 +1,7 @@
-"""What the log of a training run says of the numerical continuity metric: Tab. 6 and Fig. 4 of the paper.
+"""Summarises the numerical continuity metric in the log of a training run: Tab. 6 and Fig. 4 of the paper.
 
-Tab. 6 compares the mean of the first 100 logged steps with that of the last 100: the convergence ratio is
-(last - first) / first. A shorter log is cut into two halves. Knows log.jsonl and one kind of picture.
+Tab. 6 compares the mean of the first 100 logged steps with the mean of the last 100: the convergence ratio is
+(last - first) / first. A log of fewer than 200 steps is split into halves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from realqa_cli.domain.numerals import Floats
-from realqa_cli.errors import UsageError
+from realqa_cli.errors import UsageError, one_line
 from realqa_cli.io.jsonl import read_lines
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _INK = "#2b2b2b"
 
 @dataclass(frozen=True)
 class RunLog:
-    """The log of one run. name: its folder's.  steps: as logged.  values: (L,) by measure, NaN where null."""
+    """The log of one run. name: of its folder.  steps: L logged steps.  values: (L,) by measure, NaN for null."""
 
     name: str
     steps: list[int]
@@ -36,25 +36,28 @@ class RunLog:
 
     @classmethod
     def read(cls, path: Path) -> "RunLog":
-        """From `log.jsonl` or its folder. Raises UsageError where it holds no two steps."""
+        """Read `log.jsonl`, given as the file or its folder. Raises UsageError for fewer than two steps."""
         file = path / "log.jsonl" if path.is_dir() else path
         lines = [line for _, line in read_lines(file)]
-        known = [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)]
-        if len(known) < 2 or len(known) < len(lines):
-            raise UsageError("is no log of at least two steps", where=str(file), remedy="give RUN/log.jsonl")
-        # With --number-loss the loss is another one; the paper's curve is the cross-entropy.
-        loss = "cross_entropy" if all("cross_entropy" in line for line in known) else "loss"
+        steps = [line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)]
+        if len(steps) < len(lines):
+            raise UsageError("the file is not the log of a training run", where=str(file), remedy="give RUN/log.jsonl")
+        steps = [line for line in steps if "loss" in line]  # lines of --validation have no loss
+        if len(steps) < 2:
+            raise UsageError("the log has fewer than two steps", where=str(file), remedy="train for more steps")
+        # With --number-loss the loss is a different quantity; the paper's curve is the cross-entropy.
+        loss = "cross_entropy" if all("cross_entropy" in line for line in steps) else "loss"
         columns = {**{name: name for name in MEASURES}, "loss": loss}
-        values = {name: np.array([_number(line.get(key)) for line in known]) for name, key in columns.items()}
-        return cls(file.resolve().parent.name, [line["step"] for line in known], values)
+        values = {name: np.array([_number(line.get(key)) for line in steps]) for name, key in columns.items()}
+        return cls(file.resolve().parent.name, [line["step"] for line in steps], values)
 
     @cached_property
     def window(self) -> int:
-        """How many lines the first and the last part have."""
+        """Number of lines of the first part and of the last part."""
         return min(WINDOW, len(self.steps) // 2)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Three records: the first part, the last part, the convergence ratio of each measure."""
+        """Three records: means of the first part, means of the last part, convergence ratio of each measure."""
         first, last = slice(None, self.window), slice(-self.window, None)
         parts = {"first": first, "last": last}
         means = {part: {m: _mean(self.values[m][where]) for m in MEASURES} for part, where in parts.items()}
@@ -65,8 +68,8 @@ class RunLog:
         yield {"run": self.name, "part": "ratio", "steps": None, **ratios}
 
 
-def plot(logs: Sequence[RunLog], path: Path) -> None:
-    """Fig. 4: cross-entropy, NCM and NCM* over the steps, a panel a run. Raises UsageError."""
+def plot_logs(logs: Sequence[RunLog], path: Path) -> None:
+    """Draw Fig. 4: cross-entropy, NCM and NCM* over the steps, one panel per run. Raises UsageError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -75,14 +78,18 @@ def plot(logs: Sequence[RunLog], path: Path) -> None:
     panels = figure.subplots(1, len(logs), sharey=True, squeeze=False)[0]
     for panel, log in zip(panels, logs, strict=True):
         _draw(panel, log)
-    panels[0].set_ylabel("nats a token, squared points", color=_INK)
+    panels[0].set_ylabel("nats per token, squared points", color=_INK)
     curves = [_smooth(log.values[m]) for log in logs for m, _, _ in _CURVES if _any(log, m)]
-    panels[0].set_ylim(0, 1.3 * max(float(np.nanmax(curve)) for curve in curves))  # cuts single steps, no curve
+    panels[0].set_ylim(
+        0, 1.3 * max(float(np.nanmax(curve)) for curve in curves)
+    )  # clips single steps, never a smoothed curve
     panels[-1].legend(frameon=False, loc="upper right", ncols=3, fontsize=9, handlelength=1.4)
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot be written ({error})", where=str(path), remedy="end it in .png") from error
+        raise UsageError(
+            f"cannot be written ({one_line(error)})", where=str(path), remedy="choose a .png file"
+        ) from error
 
 
 def _draw(axes: "Axes", log: RunLog) -> None:
@@ -97,9 +104,11 @@ def _draw(axes: "Axes", log: RunLog) -> None:
     window = log.window
     for start, end in ((steps[0], steps[window - 1]), (steps[-window], steps[-1])):
         axes.axvspan(start, end, color="#f1efe9", zorder=0, linewidth=0)
-    told = ", ".join(f"{label} {ratios[measure]:+.1%}" for measure, label, _ in _CURVES if ratios[measure] is not None)
+    summary = ", ".join(
+        f"{label} {ratios[measure]:+.1%}" for measure, label, _ in _CURVES if ratios[measure] is not None
+    )
     axes.set_title(f"{log.name}\n", loc="left", fontsize=11, color=_INK, fontweight="bold")
-    axes.text(0, 1.025, f"last {window} steps against first {window}: {told}", transform=axes.transAxes,
+    axes.text(0, 1.025, f"last {window} steps compared with first {window}: {summary}", transform=axes.transAxes,
               fontsize=8, color="#6b6f76")  # fmt: skip
     axes.set_xlabel("step", color=_INK)
     axes.set_xlim(steps[0], steps[-1])
@@ -110,7 +119,7 @@ def _draw(axes: "Axes", log: RunLog) -> None:
 
 
 def _smooth(values_L: Floats) -> Floats:
-    """A centred moving mean over about a thirtieth of the log; gaps are passed over."""
+    """A centred moving mean over about a thirtieth of the log, ignoring NaN."""
     width = max(1, len(values_L) // 30) | 1
     known = np.isfinite(values_L)
     ones = np.ones(width)
