@@ -1,14 +1,14 @@
-"""The interface of all backends, and the table of those that exist.
+"""The interface of all backends, and the registry of those that exist.
 
-A step asks a backend for probabilities, for text, or for the output of a regression head; it knows nothing
-of tensors, servers or tokens. Backends are chosen by name and imported on demand.
+A step requests probabilities, text or the output of a regression head from a backend; it does not handle
+tensors, servers or tokens. Backends are chosen by name and imported on demand.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import Floats
@@ -24,17 +24,20 @@ log = logging.getLogger("realqa")
 
 
 PhotoTransform = Callable[["Image"], "Image"]
-"""What becomes of a photo, upright and RGB, before it is asked about."""
+"""Transforms an upright RGB photo before it is part of a prompt."""
+
+Capability = Literal["log_probs", "text", "regression", "logits"]
+"""What a command can need of a backend. logits: the torch model itself, for teacher forcing."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question about some photos or a video, and how the answer is forced to begin.
+    """A question about photos or a video, and the text with which the answer is forced to begin.
 
-    images: upright RGB photos, in the order in which the question sees them; may be empty.
-    prefix: the answer's first words, written for the model ("The score of this image is ").
-    video: for backends that look at videos (`Watches`).
-    pattern: a regular expression of all answers that can be read, for servers that hold a model to one.
+    images: upright RGB photos, in the order in which the question shows them; may be empty.
+    prefix: the first words of the answer, such as "The score of this image is ".
+    video: only for backends whose `frame_transform` is not None.
+    pattern: a regular expression of all answers that can be parsed, for servers with constrained decoding.
     """
 
     question: str
@@ -44,29 +47,29 @@ class Prompt:
     pattern: str = ""
 
     @classmethod
-    def about(cls, sight: VisualInput, question: str, prefix: str = "") -> "Prompt":
-        """An ask about one photo or video; texts that are written about an image get the word that fits."""
-        subject = subject_of(sight)
-        clip = sight if isinstance(sight, Clip) else None
-        images = () if isinstance(sight, Clip) else (sight,)
+    def about(cls, visual_input: VisualInput, question: str, prefix: str = "") -> "Prompt":
+        """A prompt about one photo or video; the word "image" in the texts becomes "video" for a video."""
+        subject = subject_of(visual_input)
+        clip = visual_input if isinstance(visual_input, Clip) else None
+        images = () if isinstance(visual_input, Clip) else (visual_input,)
         return cls(prompts.about(question, subject), images, prompts.about(prefix, subject), clip)
 
     @property
-    def seen(self) -> tuple[VisualInput, ...]:
-        """All that the question shows, in order."""
+    def visual_inputs(self) -> tuple[VisualInput, ...]:
+        """The photos, then the video, that the question shows."""
         return self.images if self.video is None else (*self.images, self.video)
 
 
-def subject_of(sight: VisualInput) -> prompts.Subject:
-    """What the prompts call it."""
-    return "video" if isinstance(sight, Clip) else "image"
+def subject_of(visual_input: VisualInput) -> prompts.Subject:
+    """The word that prompts use for it."""
+    return "video" if isinstance(visual_input, Clip) else "image"
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a backend is to load a model; `None` and "auto" leave the choice to the backend.
+    """How a backend loads a model; `None` and "auto" leave the choice to the backend.
 
-    min_pixels, max_pixels: bounds of the area in pixels that a photo is resized to.
+    min_pixels, max_pixels: bounds of the area, in pixels, that a photo is resized to.
     """
 
     device: str = "auto"
@@ -78,7 +81,10 @@ class LoadOptions:
     trust_remote_code: bool = False
 
     def bounds(self, low: int, high: int) -> tuple[int, int]:
-        """The pixel bounds that were asked for, each completed by the folder's own. Raises ModelError."""
+        """The requested pixel bounds; a bound that was not requested is the model folder's.
+
+        Raises ModelError if the lower bound exceeds the upper one.
+        """
         least, most = int(self.min_pixels or low), int(self.max_pixels or high)
         if self.max_pixels and not self.min_pixels:
             least = min(least, most)
@@ -88,57 +94,60 @@ class LoadOptions:
             raise ModelError(
                 f"the lower pixel bound {least} exceeds the upper one {most}",
                 where="--min-pixels",
-                remedy="give a smaller one",
+                remedy="lower --min-pixels or raise --max-pixels",
             )
         return least, most
 
 
 class UnsupportedModel(ModelError):
-    """The backend that starts fast cannot run the model, or not as asked; another may."""
+    """This backend cannot run the model, or not with these options; another backend may."""
 
 
 @dataclass(frozen=True)
 class ThreadPlan:
-    """How a model is run by several threads.
+    """How several threads call a backend.
 
-    size: batches that run at the same time.  share: called in a thread before each batch with the number of
-    batches that share the machine's processors; 1 if no other batch runs.  end: restores the previous state.
+    size: number of batches that run at the same time.
+    share: called in a thread before each batch with the number of batches that share the processors.
+    end: restores the previous state.
+    requests: whether a call is a request to a server, which takes one item and waits for the network.
     """
 
     size: int = 1
+    requests: bool = False
     share: Callable[[int], None] = lambda batches: None
     end: Callable[[], None] = lambda: None
 
 
 SINGLE_THREAD = ThreadPlan()
-"""For a model that one thread runs."""
+"""For a model that is called by one thread."""
 
 
 class Backend:
     """A loaded model that answers prompts: the one interface between the steps and any kind of model.
 
-    A backend overrides the capabilities that it has. The defaults describe a model that has none: what the
-    caller cannot do without raises `ModelError`, and what is optional returns None.
+    A backend overrides the methods of the capabilities that it has. The defaults describe a model without
+    any: a required capability raises `ModelError`, an optional one returns None.
     """
 
-    def log_probs(self, prompts: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """(B, V) natural log of P(the answer goes on with continuation v | prompt b and its prefix).
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+        """(B, V) natural log of P(continuation v | prompt b and its prefix).
 
-        The probabilities are the model's own, over everything it could write: a row sums to at most 1.
-        `end` is the text that follows a continuation in a whole answer.
+        The probabilities are not renormalised: the model could also write something else, so a row sums to
+        at most 1. `end` is the text that follows a continuation in a complete answer.
         """
-        raise ModelError("the backend gives no probabilities", remedy="use --backend hf")
+        raise ModelError("the backend does not report probabilities")
 
-    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each prompt, its prefix included, without special tokens.
 
         An answer may end as soon as it contains `stop`; it may contain a little more text after it.
         """
-        raise ModelError("the backend generates no text", remedy="use --backend hf")
+        raise ModelError("the backend does not generate text")
 
-    def regression_values(self, prompts: Sequence[Prompt]) -> Floats:
+    def regression_values(self, batch: Sequence[Prompt]) -> Floats:
         """(B,) the output of the regression head for each prompt and its prefix, 0 to 1: a share of the scale."""
-        raise ModelError("the backend runs no regression head", remedy="use --backend hf")
+        raise ModelError("the backend does not run regression heads")
 
     def decode_mode(self, requested: str) -> str:
         """How answers are decoded if the user requests "exact" or "greedy".
@@ -156,11 +165,11 @@ class Backend:
         return self
 
     def frame_transform(self) -> FrameTransform | None:
-        """What is done to the frames of a video before they are in a prompt; None if videos are not supported."""
+        """Resizes the frames of a video for a prompt; None if the model does not support videos."""
         return None
 
     def photo_transform(self) -> PhotoTransform | None:
-        """What may be done to a photo ahead of time without changing the answers; None for nothing."""
+        """Resizes a photo ahead of time without changing the answers; None if that is not possible."""
         return None
 
     def thread_plan(self) -> ThreadPlan:
@@ -182,23 +191,47 @@ BACKENDS = {
     "hf": "realqa_cli.backends.hf.model:HFBackend",
     "echo": "realqa_cli.backends.echo:EchoBackend",
 }
-"""Backend name to "module:class"; each class has `load(source, loading)`."""
+"""Backend name to "module:class"; each class has `load(source, options)`."""
+
+CAPABILITIES: dict[str, frozenset[Capability]] = {
+    "onnx": frozenset({"log_probs", "text"}),
+    "openvino": frozenset({"log_probs", "text"}),
+    "hf": frozenset({"log_probs", "text", "regression", "logits"}),
+    "echo": frozenset({"log_probs", "text", "regression"}),
+}
+"""What each backend supports, known without importing it."""
+
+AUTOMATIC = ("onnx", "hf")
+"""The backends that "auto" tries, in this order; the last one supports everything."""
 
 
-def load(name: str, source: "ModelSource", loading: LoadOptions) -> Backend:
-    """The backend of that name with the model of `source`; "auto" is `onnx` where that can do it, else `hf`.
+def load(name: str, source: "ModelSource", options: LoadOptions, *, needs: Collection[Capability] = ()) -> Backend:
+    """Loads the model of `source` with the backend of that name.
 
-    Raises UsageError for an unknown name, ModelError where the model cannot be loaded.
+    "auto" is the first of `AUTOMATIC` that has the capabilities in `needs` and can run the model. Raises
+    UsageError for an unknown backend or one without a needed capability, ModelError if loading fails.
     """
     if name == "auto":
-        try:
-            return load("onnx", source, loading)
-        except UnsupportedModel as reason:
-            log.debug("not the backend onnx: %s", reason)
-            name = "hf"
+        *fast, name = AUTOMATIC
+        for each in fast:
+            try:
+                return load(each, source, options, needs=needs)
+            except (UnsupportedModel, _LacksCapability) as reason:
+                log.debug("cannot use the backend %s: %s", each, reason)
     if name not in BACKENDS:
         raise UsageError(
             f"unknown backend {name!r}", where="--backend", remedy=f"use one of: auto, {', '.join(BACKENDS)}"
         )
+    if lacking := sorted({*needs} - CAPABILITIES[name]):
+        able = [each for each in BACKENDS if CAPABILITIES[each].issuperset(needs)]
+        raise _LacksCapability(
+            f"the backend {name} does not support {', '.join(lacking)}, which this command needs",
+            where="--backend",
+            remedy=f"use one of: auto, {', '.join(able)}",
+        )
     module, _, cls = BACKENDS[name].partition(":")
-    return cast(Backend, getattr(import_module(module), cls).load(source, loading))
+    return cast(Backend, getattr(import_module(module), cls).load(source, options))
+
+
+class _LacksCapability(UsageError):
+    """The backend cannot do what the command needs."""

@@ -1,4 +1,4 @@
-"""Chat templates: messages as they take them, and the marks by which conversations show photos and videos."""
+"""Chat templates: their message format, and the marks of photos and videos in conversations."""
 
 import re
 from typing import Any
@@ -7,22 +7,22 @@ from realqa_cli.errors import ModelError
 from realqa_cli.models import ModelSource
 
 IMAGE_MARK = "<image>"
-"""Where a photo stands in a turn's text, as conversations for fine-tuning have it."""
+"""The placeholder of a photo in the text of a turn, as in sharegpt conversations."""
 
 VIDEO_MARK = "<video>"
-"""Where a video does."""
+"""The placeholder of a video."""
 
 _MARKS = re.compile(f"\n?({IMAGE_MARK}|{VIDEO_MARK})\n?")
 
 
 def message(role: str, text: str, *, images: int = 0, videos: int = 0) -> dict[str, Any]:
-    """A message that shows photos, then videos, and then says something."""
+    """A message with photos, then videos, then text."""
     shown: list[dict[str, Any]] = [{"type": "image"}] * images + [{"type": "video"}] * videos
     return _message(role, [*shown, _text(text)])
 
 
 def turn(role: str, text: str) -> dict[str, Any]:
-    """A turn as chat templates take it; the line break that some data has beside a mark is dropped."""
+    """A turn in the format of chat templates; line breaks next to a mark are dropped."""
     if role != "user":
         return _message(role, [_text(text)])
     parts = _MARKS.split(text)
@@ -30,12 +30,12 @@ def turn(role: str, text: str) -> dict[str, Any]:
 
 
 def templated(holder: Any, messages: list[dict[str, Any]], answer_next: bool) -> str:
-    """The chat template's text, by a tokenizer or processor."""
+    """The text that the chat template of a tokenizer or processor renders."""
     return str(holder.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer_next))
 
 
 def require_template(holder: Any, source: ModelSource) -> None:
-    """Raises ModelError for a tokenizer or processor without one."""
+    """Raises ModelError if the tokenizer or processor has no chat template."""
     if not getattr(holder, "chat_template", None):
         raise ModelError(
             "has no chat template",

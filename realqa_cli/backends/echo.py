@@ -1,7 +1,6 @@
-"""The shipped fake: answers from the photo's mean brightness, without a model.
+"""The `echo` backend: a fake for tests and documentation that answers from the mean brightness of a photo.
 
-It proves how small a backend is, and drives tests and documentation of everything around one.
-A dark photo scores low, a bright one high; nothing about it is a judgement of quality.
+It loads no model. A dark photo scores low and a bright one high; the score does not measure quality.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,48 +21,48 @@ _FRAME = 128 * 128  # area of a video's frame in pixels
 
 
 class EchoBackend(Backend):
-    """A backend whose belief is a bell curve around 1 + 4 x brightness."""
+    """A backend whose score distribution is a bell curve around 1 + 4 * brightness, on a scale of 1-5."""
 
     @classmethod
-    def load(cls, source: ModelSource, loading: LoadOptions) -> "EchoBackend":
-        """Loads nothing, whatever `source` is."""
+    def load(cls, source: ModelSource, options: LoadOptions) -> "EchoBackend":
+        """Returns the fake; neither argument is used."""
         return cls()
 
-    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """Bell-shaped over numerals; equal shares where the continuations are words."""
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+        """A bell curve over numerals; equal probabilities if the continuations are words."""
         try:
             values_V = np.array([float(text) for text in continuations])
         except ValueError:
-            return np.full((len(asks), len(continuations)), -np.log(len(continuations)))
-        centres_B = np.array([_belief(ask) for ask in asks])
+            return np.full((len(batch), len(continuations)), -np.log(len(continuations)))
+        centres_B = np.array([_score(prompt) for prompt in batch])
         logits_B_V = -0.5 * ((values_V[None] - centres_B[:, None]) / _SPREAD) ** 2
         return np.asarray(logits_B_V - np.log(np.exp(logits_B_V).sum(axis=1, keepdims=True)))
 
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The direct answer with the rounded belief, after the prefix."""
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The prefix, then the direct answer with the rounded score."""
         return [
-            ask.prefix + prompts.direct_answer(write(_belief(ask), 3), "video" if ask.video else "image")
-            for ask in asks
+            prompt.prefix + prompts.direct_answer(write(_score(prompt), 3), "video" if prompt.video else "image")
+            for prompt in batch
         ]
 
-    def regression_values(self, asks: Sequence[Prompt]) -> Floats:
-        """The brightness itself."""
-        return np.array([(_belief(ask) - 1) / 4 for ask in asks])
+    def regression_values(self, batch: Sequence[Prompt]) -> Floats:
+        """(B,) the mean brightness, 0 to 1."""
+        return np.array([(_score(prompt) - 1) / 4 for prompt in batch])
 
     def frame_transform(self) -> FrameTransform:
-        """Small frames do for their brightness."""
+        """See `Backend`: frames are shrunk, since only their brightness counts."""
         return lambda frame, frames: shrink_to_area(frame, _FRAME, Resampling.BOX)
 
     def settings(self) -> Mapping[str, Any]:
-        """The fake has one setting: that it is the fake."""
+        """The name of the backend; there are no other settings."""
         return {"backend": "echo"}
 
     def environment(self) -> Mapping[str, Any]:
-        """Nothing."""
+        """See `Backend`."""
         return {}
 
 
-def _belief(ask: Prompt) -> float:
-    images = ask.images + (ask.video.frames if ask.video else ())
+def _score(prompt: Prompt) -> float:
+    images = prompt.images + (prompt.video.frames if prompt.video else ())
     brightness = [float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in images]
     return 1 + 4 * (sum(brightness) / len(brightness) if brightness else 0.5)

@@ -1,4 +1,4 @@
-"""The regular form of attributes for one model: which slots it was trained to fill, and what they contain."""
+"""The regular form of attributes of one model: the slots that it was trained to fill, and their values."""
 
 import logging
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from realqa_cli.models.realqa_json import ScorerConfig
 log = logging.getLogger("realqa")
 
 
-def form_of(scorer: ScorerConfig | None, *, reasons: bool) -> tuple[str, ...]:
-    """The slots that the model was trained to fill, in its order; without `reasons` those with options.
+def form_of(config: ScorerConfig | None, *, reasons: bool) -> tuple[str, ...]:
+    """The slots that the model was trained to fill, in its order; without `reasons` only those with options.
 
-    A model that does not say so is asked for everything with options, with a warning. Raises
-    UsageError for reasons where the model was not trained to give any.
+    For a model without this information, all slots with options, with a warning. Raises UsageError for
+    reasons if the model was trained without them.
     """
-    trained = scorer.form if scorer is not None else None
+    trained = config.form if config is not None else None
     if trained is None:
-        log.warning("the model does not say that it was trained on attributes: its labels may be guesses")
+        log.warning("the model has no realqa.json with a form: if it was not trained on attributes, its labels are guesses")
         trained = prompts.arrange(prompts.SLOTS)
     elif reasons and not any(prompts.SLOTS[key].free for key in trained):
         raise UsageError(
@@ -32,7 +32,7 @@ def form_of(scorer: ScorerConfig | None, *, reasons: bool) -> tuple[str, ...]:
 
 
 def attributes_of(slots: Mapping[str, FilledSlot]) -> dict[str, Any]:
-    """The record's `attributes` from filled slots: parts of one attribute are put together."""
+    """The `attributes` field of a record: the parts of an attribute are joined."""
     found: dict[str, Any] = {}
     for key, filled in slots.items():
         attribute, _, part = key.partition(".")
@@ -44,7 +44,7 @@ def attributes_of(slots: Mapping[str, FilledSlot]) -> dict[str, Any]:
 
 
 def confidence_of(slots: Mapping[str, FilledSlot]) -> dict[str, float]:
-    """How sure the model is of each attribute that was chosen among options, 0 to 1."""
+    """The probability, 0 to 1, of the chosen option of each attribute that has options."""
     return {
         prompts.SLOTS[key].attribute.key: filled.confidence
         for key, filled in slots.items()

@@ -1,6 +1,6 @@
-"""Backend in the regular form as a model writes them by itself, for backends that weigh nothing.
+"""Regular-form answers that a model generates freely, for backends without probabilities.
 
-Nothing is guessed: what an answer does not say, or says in words that are none of the attribute's, stays out.
+Slots that an answer lacks, or fills with a value that is not an option of the attribute, are left out.
 """
 
 from collections.abc import Sequence
@@ -16,32 +16,32 @@ from realqa_cli.domain.prompts import Slot
 _FORM_TOKENS, _FREE_TOKENS = 256, 96
 
 
-def generate_forms(backend: Backend, asks: Sequence[Prompt], keys: Sequence[str], closing: str) -> list[FilledForm]:
-    """The answer to each ask, with those of the slots `keys` that it tells.
+def generate_forms(backend: Backend, batch: Sequence[Prompt], keys: Sequence[str], closing: str) -> list[FilledForm]:
+    """Generates the answer to each prompt and parses the slots `keys` from it.
 
-    closing: a regular expression of what follows the form in an answer, for backends that can be held to it.
+    closing: a regular expression of the text after the form, for backends with constrained decoding.
     """
     pattern = form_pattern(prompts.regular_form(keys)) + closing
     tokens = _FORM_TOKENS + _FREE_TOKENS * sum(prompts.SLOTS[key].free for key in keys)
-    texts = backend.generate([replace(ask, pattern=pattern) for ask in asks], tokens)
+    texts = backend.generate([replace(prompt, pattern=pattern) for prompt in batch], tokens)
     return [FilledForm(text, _slots(text, keys)) for text in texts]
 
 
 def missing_slots(answer: FilledForm, keys: Sequence[str]) -> list[str]:
-    """The attributes of which a slot is missing, in order."""
+    """The attributes with a missing slot, in order."""
     missing = (prompts.SLOTS[key].attribute.key for key in keys if key not in answer.slots)
     return list(dict.fromkeys(missing))
 
 
 def _slots(text: str, keys: Sequence[str]) -> dict[str, FilledSlot]:
-    told = read_attributes(text)
-    found = {key: _filled(prompts.SLOTS[key], told) for key in keys}
-    return {key: filled for key, filled in found.items() if filled is not None}
+    attributes = read_attributes(text)
+    slots = {key: _filled(prompts.SLOTS[key], attributes) for key in keys}
+    return {key: filled for key, filled in slots.items() if filled is not None}
 
 
-def _filled(slot: Slot, told: dict[str, object]) -> FilledSlot | None:
+def _filled(slot: Slot, attributes: dict[str, object]) -> FilledSlot | None:
     attribute, _, part = slot.key.partition(".")
-    value = told.get(attribute)
+    value = attributes.get(attribute)
     if part:
         value = value.get(part) if isinstance(value, dict) else None
     if slot.free:

@@ -1,9 +1,10 @@
-"""Asking on about the same photos: the prompt's keys and values are kept, and only new text is run.
+"""Key-value cache over several prompts about the same photos: only new text is run.
 
-Every ask is tokenised whole, as without a memory, and compared with what the model has read: what both begin
-with stays, what was told otherwise is hidden, and what is new is run together with the tree of its
-continuations, in one forward pass. So a form costs one short pass a slot, another question about a photo the
-question alone, and where a tokenizer merges forced text with what follows it, the merged token is run again.
+Each prompt is tokenised as a whole, as without a cache, and compared with the tokens in the cache. The shared
+prefix is kept, cached tokens after it are masked, and new tokens are run together with the tree of their
+continuations in one forward pass. A slot of a form therefore costs one short pass, and another question about
+a photo costs only the question. If the tokenizer merges forced text with the text after it, the merged token
+is run again.
 """
 
 from collections.abc import Sequence
@@ -21,121 +22,122 @@ from realqa_cli.media.video import VisualInput
 
 
 class CacheableBackend(Protocol):
-    """What a memory needs of the `hf` backend."""
+    """The part of the `hf` backend that the cache uses."""
 
     model: Any
 
-    def text(self, ask: Prompt) -> str:
-        """The rendered ask, with its prefix."""
+    def text(self, prompt: Prompt) -> str:
+        """The rendered prompt, with its prefix."""
         ...
 
     def tokens(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of rendered texts; placeholders stay single."""
+        """Token ids of rendered texts; a placeholder is one token."""
         ...
 
     def trie(self, text: str, continuations: Sequence[str], end: str) -> tuple[int, TokenTrie]:
-        """How many of the text's last tokens merge into the continuations, and their trie."""
+        """How many of the last tokens of the text merge into the continuations, and their trie."""
         ...
 
-    def prompt(self, texts: Sequence[str], asks: Sequence[Prompt], drop: int) -> PromptBatch:
-        """The tensors of the texts without the last `drop` tokens of each, the photos encoded."""
+    def encode(self, texts: Sequence[str], batch: Sequence[Prompt], drop: int) -> PromptBatch:
+        """The tensors of the texts without the last `drop` tokens of each, with the features of the photos."""
         ...
 
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """See `Backend`."""
         ...
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the model was told of a batch.
+class _CachedBatch:
+    """The state of the cache for one batch.
 
-    seen: the photos, by row.  ids: each row's tokens, placeholders single.  prompt: all cells, with those
-    hidden that were told otherwise since.  past: the cache of the first `read` columns.
+    visual_inputs: the photos of each row.  ids: the tokens of each row, placeholders single.
+    encoded: all columns; tokens that later prompts do not share are masked.
+    past: the keys and values of the first `read` columns.
     """
 
-    seen: list[tuple[VisualInput, ...]]
+    visual_inputs: list[tuple[VisualInput, ...]]
     ids: list[list[int]]
-    prompt: PromptBatch
+    encoded: PromptBatch
     past: Any = None
     read: int = 0
 
 
 class PrefixCache(Backend):
-    """Implements `Backend` over a backend whose model takes the tree's mask."""
+    """Implements `Backend` for a backend whose model accepts the mask of the tree pass."""
 
     def __init__(self, backend: CacheableBackend) -> None:
         self._backend = backend
-        self._told: _Told | None = None
+        self._cached: _CachedBatch | None = None
         config = backend.model.config
         names = ("image_token_id", "video_token_id")
-        self._shown = {getattr(config, name, None) for name in names}
+        self._placeholders = {getattr(config, name, None) for name in names}
 
     @torch.inference_mode()
-    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Backend`."""
-        texts = [self._backend.text(ask) for ask in asks]
-        ways = [self._backend.trie(text, continuations, end) for text in texts]
-        drops = [dropped for dropped, _ in ways]
-        found_B_V = np.empty((len(asks), len(continuations)))
-        for trie in dict.fromkeys(trie for _, trie in ways):  # nearly always one
-            told = self._tell(asks, texts, drops)
-            self._told = None  # where the pass fails nothing is known of the cache
-            weighed_B_V, past = tree.read_on(self._backend.model, told.prompt, trie, told.past, told.read)
-            self._told = replace(told, past=past, read=told.prompt.ids_B_T.shape[1])
-            rows = [row for row, (_, own) in enumerate(ways) if own == trie]
-            found_B_V[rows] = weighed_B_V[rows].cpu()
-        return found_B_V
+        texts = [self._backend.text(prompt) for prompt in batch]
+        tries = [self._backend.trie(text, continuations, end) for text in texts]
+        drops = [dropped for dropped, _ in tries]
+        log_probs_B_V = np.empty((len(batch), len(continuations)))
+        for trie in dict.fromkeys(trie for _, trie in tries):  # nearly always a single one
+            cached = self._prepare(batch, texts, drops)
+            self._cached = None  # if the pass fails, the state of the cache is unknown
+            new_B_V, past = tree.read_on(self._backend.model, cached.encoded, trie, cached.past, cached.read)
+            self._cached = replace(cached, past=past, read=cached.encoded.ids_B_T.shape[1])
+            rows = [row for row, (_, own) in enumerate(tries) if own == trie]
+            log_probs_B_V[rows] = new_B_V[rows].cpu()
+        return log_probs_B_V
 
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Backend`. Free text is written without the memory."""
-        return self._backend.generate(asks, max_new_tokens, stop)
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each prompt; see `Backend`. Generation does not use the cache."""
+        return self._backend.generate(batch, max_new_tokens, stop)
 
-    def _tell(self, asks: Sequence[Prompt], texts: list[str], drops: list[int]) -> _Told:
-        """The asks without their last tokens that are dropped: after what was told, or from scratch."""
-        seen = [ask.seen for ask in asks]
+    def _prepare(self, batch: Sequence[Prompt], texts: list[str], drops: list[int]) -> _CachedBatch:
+        """The prompts without their `drops` last tokens, as an extension of the cached batch if possible."""
+        visual_inputs = [prompt.visual_inputs for prompt in batch]
         whole = self._backend.tokens(texts)
         ids = [row[: len(row) - drop] for row, drop in zip(whole, drops, strict=True)]
-        if self._told is not None and _same(seen, self._told.seen):
-            shared = [_shared(*pair) for pair in zip(self._told.ids, ids, strict=True)]
-            if all(count > self._last_shown(row) for count, row in zip(shared, ids, strict=True)):
-                return _told_on(self._told, ids, shared)
-        self._told = None  # its cache is let go before there is another
+        if self._cached is not None and _same(visual_inputs, self._cached.visual_inputs):
+            shared = [_shared(*pair) for pair in zip(self._cached.ids, ids, strict=True)]
+            if all(count > self._last_placeholder(row) for count, row in zip(shared, ids, strict=True)):
+                return _extended(self._cached, ids, shared)
+        self._cached = None  # frees its memory before another cache is allocated
         if len({*drops}) == 1:
-            return _Told(seen, ids, self._backend.prompt(texts, asks, drops[0]))
-        told = _Told(seen, whole, self._backend.prompt(texts, asks, 0))
-        return _told_on(told, ids, [_shared(*pair) for pair in zip(whole, ids, strict=True)])
+            return _CachedBatch(visual_inputs, ids, self._backend.encode(texts, batch, drops[0]))
+        cached = _CachedBatch(visual_inputs, whole, self._backend.encode(texts, batch, 0))
+        return _extended(cached, ids, [_shared(*pair) for pair in zip(whole, ids, strict=True)])
 
-    def _last_shown(self, ids: list[int]) -> int:
-        """The place of the last photo's token, -1 where none is shown."""
-        return max((place for place, token in enumerate(ids) if token in self._shown), default=-1)
-
-
-def _shared(told: list[int], ids: list[int]) -> int:
-    """How many tokens both begin with; the last of `ids` is left, for something has to be run."""
-    return min(shared_length([told, ids]), len(ids) - 1)
+    def _last_placeholder(self, ids: list[int]) -> int:
+        """The index of the last placeholder token, -1 if there is none."""
+        return max((place for place, token in enumerate(ids) if token in self._placeholders), default=-1)
 
 
-def _same(seen: list[tuple[VisualInput, ...]], others: list[tuple[VisualInput, ...]]) -> bool:
-    return [[*map(id, row)] for row in seen] == [[*map(id, row)] for row in others]
+def _shared(cached: list[int], ids: list[int]) -> int:
+    """The length of the shared prefix, without the last of `ids`: at least one token must be run."""
+    return min(shared_length([cached, ids]), len(ids) - 1)
 
 
-def _told_on(told: _Told, ids: list[list[int]], shared: list[int]) -> _Told:
-    """With the rows' tokens from `shared` on in new columns, padded on the left, and their others hidden."""
-    old = told.prompt
+def _same(these: list[tuple[VisualInput, ...]], others: list[tuple[VisualInput, ...]]) -> bool:
+    return [[*map(id, row)] for row in these] == [[*map(id, row)] for row in others]
+
+
+def _extended(cached: _CachedBatch, ids: list[list[int]], shared: list[int]) -> _CachedBatch:
+    """Appends each row's tokens after the shared ones as new columns, padded on the left; masks the old ones."""
+    old = cached.encoded
     device = old.ids_B_T.device
     mask_B_T = old.mask_B_T.clone()
     for row, count in enumerate(shared):
-        if gone := len(told.ids[row]) - count:
-            mask_B_T[row, mask_B_T[row].nonzero()[-gone:, 0]] = False
-    further = [row[count:] for row, count in zip(ids, shared, strict=True)]
-    width = max(map(len, further))
-    lacking = [width - len(row) for row in further]
-    new_B_W = torch.tensor([[0] * n + row for n, row in zip(lacking, further, strict=True)], device=device)
-    real_B_W = torch.arange(width, device=device) >= torch.tensor(lacking, device=device)[:, None]
+        if masked := len(cached.ids[row]) - count:
+            mask_B_T[row, mask_B_T[row].nonzero()[-masked:, 0]] = False
+    new_rows = [row[count:] for row, count in zip(ids, shared, strict=True)]
+    width = max(map(len, new_rows))
+    padding = [width - len(row) for row in new_rows]
+    new_B_W = torch.tensor([[0] * n + row for n, row in zip(padding, new_rows, strict=True)], device=device)
+    real_B_W = torch.arange(width, device=device) >= torch.tensor(padding, device=device)[:, None]
     steps_B_W = (real_B_W.long().cumsum(dim=1) - 1).clamp(min=0)
     begin = tree.next_position(replace(old, mask_B_T=mask_B_T))
-    prompt = replace(
+    encoded = replace(
         old,
         ids_B_T=torch.cat([old.ids_B_T, new_B_W], dim=1),
         mask_B_T=torch.cat([mask_B_T, real_B_W], dim=1),
@@ -144,4 +146,4 @@ def _told_on(told: _Told, ids: list[list[int]], shared: list[int]) -> _Told:
         if old.token_types_B_T is None
         else torch.nn.functional.pad(old.token_types_B_T, (0, width)),
     )
-    return replace(told, ids=ids, prompt=prompt)
+    return replace(cached, ids=ids, encoded=encoded)

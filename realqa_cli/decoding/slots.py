@@ -1,10 +1,8 @@
-"""Backend that cannot be malformed: fixed text is forced, and slots are filled among their options.
+"""Form filling: the fixed text of an answer is forced, and each slot gets its most probable option.
 
-A regular-form answer is fixed texts and slots in turn (prompts.py). The fixed texts are forced into
-the answer; each slot with options gets the option that the model finds most probable, by the exact,
-length-complete probability of the whole option; only free text (reasons) is ever generated.
-
-Knows backends and prompts; knows nothing of files, tensors or tokens.
+A regular-form answer alternates fixed texts and slots (prompts.py). The fixed texts are forced; each slot with
+options gets the option with the highest exact probability of the complete option; only free text (reasons) is
+generated. Such an answer is always well-formed.
 """
 
 from collections.abc import Sequence
@@ -20,9 +18,9 @@ _FREE_TOKENS = 96
 
 @dataclass(frozen=True)
 class FilledSlot:
-    """What stands in a slot.
+    """The content of a slot.
 
-    text: as written.  value: what it stands for in a record.  confidence: the option's probability
+    text: as written in the answer.  value: its value in a record.  confidence: the probability of the option
     among all options of the slot, 0 to 1; None for free text.
     """
 
@@ -33,39 +31,39 @@ class FilledSlot:
 
 @dataclass(frozen=True)
 class FilledForm:
-    """An answer: its whole text, and what stands in its slots, by slot key in order."""
+    """An answer: its complete text, and its slots by key, in order."""
 
     text: str
     slots: dict[str, FilledSlot]
 
 
-def fill_form(backend: Backend, asks: Sequence[Prompt], form: Sequence[str | Slot], closing: str) -> list[FilledForm]:
-    """Fills the form for every ask; the asks' own prefixes stand before it.
+def fill_form(backend: Backend, batch: Sequence[Prompt], form: Sequence[str | Slot], closing: str) -> list[FilledForm]:
+    """Fills the form after the prefix of every prompt.
 
-    `closing` is what follows the form in an answer; it bounds the last slot and is not part of the text.
+    closing: the text after the form in an answer; it ends the last slot and is not part of the result.
     """
-    answers = [FilledForm("", {}) for _ in asks]
+    answers = [FilledForm("", {}) for _ in batch]
     for place, part in enumerate(form):
         if isinstance(part, str):
             answers = [replace(answer, text=answer.text + part) for answer in answers]
             continue
         following = form[place + 1] if place + 1 < len(form) else closing
         end = following if isinstance(following, str) else closing
-        begun = [replace(ask, prefix=ask.prefix + answer.text) for ask, answer in zip(asks, answers, strict=True)]
-        # An option ends where the first character of what follows stands: the rest is forced anyway.
+        begun = [replace(prompt, prefix=prompt.prefix + answer.text) for prompt, answer in zip(batch, answers, strict=True)]
+        # The first character after an option is enough to complete it: the rest is forced anyway.
         filled = _write(backend, begun, end) if part.free else _choose(backend, begun, part, end[:1])
         answers = [
-            FilledForm(answer.text + found.text, answer.slots | {part.key: found})
-            for answer, found in zip(answers, filled, strict=True)
+            FilledForm(answer.text + slot.text, answer.slots | {part.key: slot})
+            for answer, slot in zip(answers, filled, strict=True)
         ]
     return answers
 
 
-def _choose(backend: Backend, asks: Sequence[Prompt], slot: Slot, end: str) -> list[FilledSlot]:
+def _choose(backend: Backend, batch: Sequence[Prompt], slot: Slot, end: str) -> list[FilledSlot]:
     texts = list(slot.options)
-    log_probs_B_V = backend.log_probs(asks, texts, end)
+    log_probs_B_V = backend.log_probs(batch, texts, end)
     if np.isnan(log_probs_B_V).any():
-        raise ValueError("the model gave no probabilities (NaN)")
+        raise ValueError("the model output is NaN")
     filled = []
     for log_probs_V in log_probs_B_V:
         best = int(np.argmax(log_probs_V))
@@ -74,10 +72,10 @@ def _choose(backend: Backend, asks: Sequence[Prompt], slot: Slot, end: str) -> l
     return filled
 
 
-def _write(backend: Backend, asks: Sequence[Prompt], end: str) -> list[FilledSlot]:
-    """Free text up to what follows it in the form, on one line."""
-    found = []
-    for ask, answer in zip(asks, backend.generate(asks, _FREE_TOKENS, stop=end), strict=True):
-        text = " ".join(answer.removeprefix(ask.prefix).partition(end)[0].split())
-        found.append(FilledSlot(text, text, None))
-    return found
+def _write(backend: Backend, batch: Sequence[Prompt], end: str) -> list[FilledSlot]:
+    """Generates free text up to the text after it in the form, on one line."""
+    filled = []
+    for prompt, answer in zip(batch, backend.generate(batch, _FREE_TOKENS, stop=end), strict=True):
+        text = " ".join(answer.removeprefix(prompt.prefix).partition(end)[0].split())
+        filled.append(FilledSlot(text, text, None))
+    return filled

@@ -1,13 +1,13 @@
 """The tree pass: the probability of every continuation of a prompt, from one forward pass.
 
-The prompt is followed by all inner nodes of a token trie at once. A node sees the prompt and its
-own ancestors only, and its position is its depth below the prompt, so to the model each path looks
-as if it stood there alone. Edges then carry exact conditionals, and paths exact joints.
+The prompt is followed by all inner nodes of a token trie at once. A node attends to the prompt and to its
+ancestors only, and its position is its depth below the prompt, so for the model each path is the only
+continuation. Edges then have exact conditional probabilities, and paths exact joint ones.
 
-`one_pass` needs an attention that takes a mask (sdpa, eager); `cached` does without: it encodes
-the prompt once and runs the trie's branches as a batch over the cached prompt.
+`one_pass` needs an attention that accepts a mask (sdpa, eager). `cached` does not: it encodes the prompt once
+and runs the branches of the trie as a batch over the cached prompt.
 
-Knows models and tensors; knows nothing of photos, prompts or tokenizers.
+This module handles models and tensors, not photos, questions or tokenizers.
 """
 
 import copy
@@ -26,10 +26,10 @@ from realqa_cli.domain.numerals import TokenTrie
 class PromptBatch:
     """Tokenised prompts, padded on the left.
 
-    ids_B_T: token ids.  mask_B_T: bool, True where a token is no padding.
+    ids_B_T: token ids.  mask_B_T: bool, False for padding.
     positions: (B, T), or (axes, B, T) for models with several position axes (M-RoPE).
-    inputs: what else the forward pass takes, such as pixel values.
-    token_types_B_T: the modality of each token, for models that ask for it (0 is text).
+    inputs: other inputs of the forward pass, such as pixel values.
+    token_types_B_T: the modality of each token (0 is text), for models that need it.
     """
 
     ids_B_T: Tensor
@@ -39,22 +39,22 @@ class PromptBatch:
     token_types_B_T: Tensor | None = None
 
     def forward_inputs(self) -> dict[str, Any]:
-        """All that a forward pass over the prompts alone takes."""
-        found = {
+        """The inputs of a forward pass over the prompts alone."""
+        inputs = {
             "input_ids": self.ids_B_T,
             "attention_mask": self.mask_B_T.long(),
             "position_ids": self.positions,
             **self.inputs,
         }
-        return found if self.token_types_B_T is None else found | {"mm_token_type_ids": self.token_types_B_T}
+        return inputs if self.token_types_B_T is None else inputs | {"mm_token_type_ids": self.token_types_B_T}
 
 
 @torch.inference_mode()
 def one_pass(model: Any, prompt: PromptBatch, trie: TokenTrie) -> Tensor:
     """(B, V) float64 log-probabilities of the trie's V continuations, from one forward pass.
 
-    `model` is a causal language model of transformers whose `forward` takes a boolean attention
-    mask (B, 1, Q, K), True where a query attends, and `logits_to_keep`.
+    `model` is a causal language model of transformers whose `forward` accepts a boolean attention mask
+    (B, 1, Q, K), True where a query attends, and `logits_to_keep`.
     """
     return read_on(model, prompt, trie, None, 0, keep=False)[0]
 
@@ -62,10 +62,10 @@ def one_pass(model: Any, prompt: PromptBatch, trie: TokenTrie) -> Tensor:
 def read_on(
     model: Any, prompt: PromptBatch, trie: TokenTrie, past: Any, read: int, *, keep: bool = True
 ) -> tuple[Tensor, Any]:
-    """The same where the model has `read` the first columns of the prompt; and the cache of all of it.
+    """As `one_pass`, continuing from a cache of the first `read` columns; also returns the new cache.
 
-    past: the cache of those columns, which is extended; None where nothing was read.  keep: whether there is
-    to be a cache, of the prompt alone.
+    past: the cache of those columns, which is extended in place; None if `read` is 0.
+    keep: whether to return a cache, which then covers the prompt without the trie.
     """
     device = prompt.ids_B_T.device
     batch = prompt.ids_B_T.shape[0]
@@ -91,10 +91,10 @@ def read_on(
 
 
 def tree_mask(mask_B_T: Tensor, trie: TokenTrie, read: int = 0) -> Tensor:
-    """(B, 1, T - read + N, T + N) bool: who attends to whom, for a prompt and N inner nodes after it.
+    """(B, 1, T - read + N, T + N) bool attention mask of a prompt and N inner nodes after it.
 
-    read: how many columns need no answer, because a cache has theirs.
-    Padding attends to itself alone, so that no row of the softmax is empty.
+    read: the number of columns that a cache covers, which are not queries.
+    Padding attends to itself, so that no row of the softmax is empty.
     """
     device, inner = mask_B_T.device, trie.inner
     (batch, length), count = mask_B_T.shape, len(inner)
@@ -114,7 +114,7 @@ def tree_mask(mask_B_T: Tensor, trie: TokenTrie, read: int = 0) -> Tensor:
 
 @torch.inference_mode()
 def cached(model: Any, prompt: PromptBatch, trie: TokenTrie, *, rows: int = 64) -> Tensor:
-    """(B, V) as `one_pass`, for models or attention kernels that take no mask of their own.
+    """(B, V) as `one_pass`, for models or attention kernels that do not accept a custom mask.
 
     The prompt is encoded once; the branches then run over copies of its cache, `rows` at a time.
     """
@@ -144,7 +144,7 @@ def cached(model: Any, prompt: PromptBatch, trie: TokenTrie, *, rows: int = 64) 
 
 
 def _is_tip(trie: TokenTrie, node: int) -> bool:
-    """Whether no inner node follows this inner node, so that its branch covers those above it."""
+    """Whether an inner node has no inner children, so that its branch covers its ancestors."""
     return all(trie.parents[other] != node for other in trie.inner)
 
 
@@ -153,7 +153,7 @@ def _run_branches(
 ) -> dict[int, Tensor]:
     """Logits (B, vocabulary) after each node of the branches, run as B x branches rows."""
     device, batch, count = prompt.ids_B_T.device, prompt.ids_B_T.shape[0], len(branches)
-    # Short branches are filled up on the right with their last token: nothing looks at what follows.
+    # Short branches are padded on the right with their last token: no node attends to the padding.
     filled = [branch + branch[-1:] * (width - len(branch)) for branch in branches]
     ids_R_W = torch.tensor([[trie.tokens[node] for node in branch] for branch in filled], device=device).repeat(
         batch, 1
@@ -181,12 +181,12 @@ def next_position(prompt: PromptBatch) -> Tensor:
 
 
 def _joint(logits_B_R_V: Tensor, rows: Mapping[int, int], trie: TokenTrie) -> Tensor:
-    """Sums the log-conditionals along each path; `rows` gives the logits' row of each node."""
+    """Sums the conditional log-probabilities of each path; `rows` maps a node to its row of logits."""
     log_probs_B_R_V = torch.log_softmax(logits_B_R_V.float(), dim=-1)
     device, height = logits_B_R_V.device, trie.height
     parents = torch.tensor([rows[parent] for parent in trie.parents[1:]], device=device)
     tokens = torch.tensor(trie.tokens[1:], device=device)
     edges_B_N = torch.nn.functional.pad(log_probs_B_R_V[:, parents, tokens].double(), (1, 0))
-    # Short paths are filled up with the root, whose edge is 0: it has probability 1.
+    # Short paths are padded with the root, whose log-probability is 0.
     paths_V_H = torch.tensor([path + (0,) * (height - len(path)) for path in trie.paths], device=device)
     return edges_B_N[:, paths_V_H].sum(dim=-1)

@@ -1,8 +1,8 @@
-"""Tries of continuations, made once for texts that end alike, as chains of thought of many photos do.
+"""Cache of continuation tries for texts with the same end, such as the chains of thought of many photos.
 
-A trie takes hundreds of tokenised texts. What stands at the start of a text has no say in the tokens of its
-end, if the tokenizer cuts it in two at a word's start as it does when both parts stand alone. That is asked
-for every text; and two texts with the same end have to have given the same trie before it is trusted.
+Building a trie tokenises hundreds of texts. The start of a text does not affect the tokens of its end if the
+tokenizer splits the text at a word boundary exactly as it tokenises the two parts alone. This is checked for
+every text, and a cached trie is used only after two texts with the same end have given the same trie.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from typing import NamedTuple
 from realqa_cli.domain.numerals import Encode, TokenTrie, token_trie
 
 _END = 24
-"""Characters at the end of a text, at least, that have a say in how it is continued."""
+"""Least number of characters at the end of a text that form the key of the cache."""
 
 _MOST = 1024
-"""Ends that are remembered."""
+"""Most ends in the cache."""
 
 
 class CachedTrie(NamedTuple):
-    """ids: the tokens of a text that stay apart from its continuations.  merging: how many others it has."""
+    """ids: the tokens of a text that do not merge with its continuations.  merging: the number of the others."""
 
     ids: tuple[int, ...]
     merging: int
@@ -28,10 +28,10 @@ class CachedTrie(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What texts with one end gave. kept: of the end's own tokens, those that stay apart.
+class _CachedEnd:
+    """The trie of texts with one end.
 
-    trusted: whether two texts gave the same.
+    kept: the tokens of the end that do not merge.  trusted: whether two texts gave the same trie.
     """
 
     kept: tuple[int, ...]
@@ -40,11 +40,11 @@ class _Known:
 
 
 class TrieCache:
-    """The tries of one tokenizer. Called with the text, its continuations, and what follows them."""
+    """The tries of one tokenizer. Call it with a text, its continuations, and the text after them."""
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
-        self._known: dict[tuple[str, tuple[str, ...], str], _Known] = {}
+        self._known: dict[tuple[str, tuple[str, ...], str], _CachedEnd] = {}
         self._of = lru_cache(maxsize=256)(self._make)
 
     def __call__(self, text: str, continuations: Sequence[str], end: str) -> CachedTrie:
@@ -61,7 +61,7 @@ class TrieCache:
             return CachedTrie((*before, *known.kept), len(after) - len(known.kept), known.trie)
         ids, trie = token_trie(self._encode, text, continuations, end)
         if apart and ids[: len(before)] == before:
-            found = _Known(tuple(ids[len(before) :]), trie)
+            found = _CachedEnd(tuple(ids[len(before) :]), trie)
             again = self._known.get(ending) == found
             if len(self._known) >= _MOST:
                 self._known.clear()

@@ -1,9 +1,9 @@
-"""An adapter on its base model: every weight of the file on the layer it was trained for, or an error.
+"""Attaches a LoRA adapter to its base model: each weight is loaded into its layer, or an error is raised.
 
-Versions of transformers nest the same layers differently: what older ones call `model.layers.0` and
-`visual.blocks.0` is `model.language_model.layers.0` and `model.visual.blocks.0` today. Adapters keep the
-names of the version that trained them, and PEFT leaves a weight without a layer out and says little. Here
-layers are told by their names without the nesting, and nothing is left out.
+Versions of transformers nest the same layers differently: `model.layers.0` and `visual.blocks.0` of older
+ones are `model.language_model.layers.0` and `model.visual.blocks.0` today. Adapters keep the names of the
+version that trained them, and PEFT skips a weight without a layer almost silently. This module matches layers
+by their names without the nesting and raises an error if a weight is left over.
 """
 
 import re
@@ -14,36 +14,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from realqa_cli.errors import ModelError
+from realqa_cli.errors import ModelError, one_line
 
 _PREFIX = "base_model.model."
 _NESTING = frozenset({"model", "language_model", "vision_model"})
-"""Parts of a layer's name that tell the version of transformers and not the layer."""
+"""Parts of a layer name that depend on the version of transformers, not on the layer."""
 
 
 def attach(model: Any, folder: Path, *, config: Any = None, trainable: bool = False) -> Any:
-    """The model with the adapter of `folder`, as PEFT has it.
+    """Returns the PEFT model of `model` with the adapter in `folder`.
 
-    config: instead of the folder's own `adapter_config.json`.  trainable: whether it is to be trained on.
-    Raises `ModelError` where a weight fits no layer of the model, or a layer gets none.
+    config: replaces the folder's `adapter_config.json`.  trainable: whether training continues the adapter.
+    Raises `ModelError` if a weight fits no layer of the model, or a layer gets no weight.
     """
     from peft import PeftConfig
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        with unasked_advice_left_out():
+        with deprecation_warnings_hidden():
             config = config or PeftConfig.from_pretrained(str(folder))
             weights = load_file(folder / "adapter_model.safetensors")
             return _attach(model, folder, weights, config, trainable)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise _misfit(f"the adapter does not fit its base model: {reason}", folder) from error
+        raise _misfit(f"the adapter does not fit its base model: {one_line(error)}", folder) from error
 
 
 @contextmanager
-def unasked_advice_left_out() -> Iterator[None]:
-    """PEFT calls what transformers has deprecated, and says so to our users."""
+def deprecation_warnings_hidden() -> Iterator[None]:
+    """PEFT calls deprecated functions of transformers; users of realqa cannot act on the warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
@@ -53,51 +52,51 @@ def _attach(model: Any, folder: Path, weights: Mapping[str, Any], config: Any, t
     from peft import MODEL_TYPE_TO_PEFT_MODEL_MAPPING, PeftModel, set_peft_model_state_dict
 
     if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA":
-        raise _misfit(f"is an adapter of the kind {config.peft_type}, and realqa loads LoRA only", folder)
-    homes = _homes(model, weights, folder)
-    config.target_modules = sorted({home for key, home in homes.items() if ".lora_" in key})
-    now = {_layer(key): home for key, home in homes.items()}
-    for name in ("rank_pattern", "alpha_pattern"):  # by layer; what is by the end of its name stays
+        raise _misfit(f"unsupported adapter type {config.peft_type}; only LoRA is supported", folder)
+    layers = _layers_of(model, weights, folder)
+    config.target_modules = sorted({layer_name for key, layer_name in layers.items() if ".lora_" in key})
+    now = {_layer(key): layer_name for key, layer_name in layers.items()}
+    for name in ("rank_pattern", "alpha_pattern"):  # keys that are whole layer names; suffix patterns stay
         pattern = getattr(config, name, None) or {}
         setattr(config, name, {now.get(layer, layer): value for layer, value in pattern.items()})
     config.inference_mode = not trainable
     kind = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type, PeftModel)
     adapted = kind(model, config)
     renamed = {
-        _PREFIX + homes[key] + key.removeprefix(_PREFIX).removeprefix(_layer(key)): weight
+        _PREFIX + layers[key] + key.removeprefix(_PREFIX).removeprefix(_layer(key)): weight
         for key, weight in weights.items()
     }
     report: Any = set_peft_model_state_dict(adapted, renamed)
     lost = sorted(report.unexpected_keys)
     empty = sorted(key for key in report.missing_keys if ".lora_" in key)
     if lost or empty:
-        what = f"has no layer for {len(lost)} of its weights" if lost else f"lacks {len(empty)} of its weights"
+        what = f"no layer for {_weights(len(lost))}" if lost else f"lacks {_weights(len(empty))}"
         raise _misfit(f"{what}, the first of them {(lost or empty)[0]}", folder)
     return adapted
 
 
-def _homes(model: Any, weights: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """The name of the model's layer that each weight belongs to. Raises `ModelError`."""
+def _layers_of(model: Any, weights: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """The name of the model's layer for each weight. Raises `ModelError`."""
     there = {name for name, _ in model.named_modules() if name}
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(there):
         alike[_without_nesting(name)].append(name)
-    homes, homeless = {}, []
+    layers, unmatched = {}, []
     for key in weights:
         layer = _layer(key)
         found = [layer] if layer in there else alike[_without_nesting(layer)]
         if len(found) == 1:
-            homes[key] = found[0]
+            layers[key] = found[0]
         else:
-            homeless.append(key)
-    if homeless or not homes:
-        what = f"{len(homeless)} of its {len(weights)} weights fit no layer of the base model"
-        raise _misfit(f"{what}, the first of them {homeless[0]}" if homeless else "holds no weights", folder)
-    return homes
+            unmatched.append(key)
+    if unmatched or not layers:
+        what = f"{len(unmatched)} of {_weights(len(weights))} fit no layer of the base model"
+        raise _misfit(f"{what}, the first of them {unmatched[0]}" if unmatched else "contains no weights", folder)
+    return layers
 
 
 def _layer(key: str) -> str:
-    """The layer's name in a weight's: ``visual.blocks.0.attn.qkv`` of ``...qkv.lora_A.weight``."""
+    """The layer part of a weight name: ``visual.blocks.0.attn.qkv`` of ``...qkv.lora_A.weight``."""
     name = key.removeprefix(_PREFIX)
     layer, found, _ = name.partition(".lora_")
     layer = layer if found else name.rpartition(".")[0]
@@ -106,6 +105,10 @@ def _layer(key: str) -> str:
 
 def _without_nesting(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _NESTING)
+
+
+def _weights(count: int) -> str:
+    return f"{count} weight{'' if count == 1 else 's'}"
 
 
 def _misfit(what: str, folder: Path) -> ModelError:

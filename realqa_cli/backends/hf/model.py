@@ -1,7 +1,7 @@
-"""The `hf` backend: a model of transformers, with a PEFT adapter or without, in this process.
+"""The `hf` backend: a model of transformers, with or without a PEFT adapter, in this process.
 
-Qwen2-VL, Qwen2.5-VL and Qwen3-VL are prepared without torchvision (qwen.py) and look at videos too; other
-families go through their own processor. Probabilities come from the tree pass (decoding/tree.py).
+Qwen2-VL, Qwen2.5-VL and Qwen3-VL are preprocessed without torchvision (qwen.py) and support videos; other
+families use their own processor. Probabilities come from the tree pass (decoding/tree.py).
 """
 
 import threading
@@ -14,7 +14,7 @@ import torch
 
 from realqa_cli.backends.base import SINGLE_THREAD, Backend, LoadOptions, PhotoTransform, Prompt, ThreadPlan
 from realqa_cli.backends.hf.adapters import attach
-from realqa_cli.backends.hf.fused_ops import fuse_operations
+from realqa_cli.backends.hf.fused_ops import attention_of, fuse_operations
 from realqa_cli.backends.hf.processor import Processor, load_processor
 from realqa_cli.backends.hf.regression_head import RegressionHead
 from realqa_cli.backends.hf.weights import device_named, load_model, quiet
@@ -29,89 +29,89 @@ from realqa_cli.media.video import FrameTransform
 from realqa_cli.models import ModelSource
 
 _MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
-"""Model types whose attention was checked to take the tree's mask; others use the cache."""
+"""Model types whose attention is tested with the mask of the tree pass; others use the cached pass."""
 
 _KEEPS_VISION = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
-"""Model types whose forward pass takes images and videos that were encoded before."""
+"""Model types whose forward pass accepts the features of images and videos."""
 
-_CREW = 4
-"""Threads that ask a model on a CPU, at most: each needs memory for a batch of its own."""
+_MAX_THREADS = 4
+"""Most threads that call a model on a CPU: each needs memory for its own batch."""
 
 
 class HFBackend(Backend):
     """Implements `Backend` with one loaded model."""
 
-    def __init__(self, model: Any, prepares: Processor, source: ModelSource) -> None:
-        self.model, self.processor, self.source = model, prepares, source
+    def __init__(self, model: Any, processor: Processor, source: ModelSource) -> None:
+        self.model, self.processor, self.source = model, processor, source
         self._regressor = RegressionHead.of(model, source)
-        self._vision = threading.local()  # several threads may ask at once
-        self._writing = threading.Lock()  # but one may write: generation keeps notes in the model
-        self._tries = TrieCache(prepares.encode)
+        self._features = threading.local()  # several threads may call at once
+        self._writing = threading.Lock()  # but one may generate: generation keeps state in the model
+        self._tries = TrieCache(processor.encode)
 
     @classmethod
-    def load(cls, source: ModelSource, loading: LoadOptions) -> "HFBackend":
+    def load(cls, source: ModelSource, options: LoadOptions) -> "HFBackend":
         """Loads model, adapter, tokenizer and image processor. Raises ModelError or UsageError."""
         quiet()
-        device = device_named(loading.device)
-        model = load_model(source, loading, device)
+        device = device_named(options.device)
+        model = load_model(source, options, device)
         if source.adapter is not None:
             model = attach(model, source.adapter)
-            if model.dtype == torch.float32:  # where merging loses nothing that matters
+            if model.dtype == torch.float32:  # merging in a lower precision would change the scores
                 model = model.merge_and_unload()
-        return cls(fuse_operations(model.eval()), load_processor(source, loading, model), source)
+        return cls(fuse_operations(model.eval()), load_processor(source, options, model), source)
 
-    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Backend`."""
-        texts = [self.text(ask) for ask in asks]
+        texts = [self.text(prompt) for prompt in batch]
         groups: dict[tuple[int, TokenTrie], list[int]] = {}
-        for row, text in enumerate(texts):  # texts that differ nearly always give the same trie
+        for row, text in enumerate(texts):  # different texts nearly always have the same trie
             groups.setdefault(self.trie(text, continuations, end), []).append(row)
-        found_B_V = np.empty((len(asks), len(continuations)))
+        log_probs_B_V = np.empty((len(batch), len(continuations)))
         for (dropped, trie), rows in groups.items():
-            prompt = self.prompt([texts[r] for r in rows], [asks[r] for r in rows], dropped)
+            encoded = self.encode([texts[r] for r in rows], [batch[r] for r in rows], dropped)
             run = tree.one_pass if self.takes_mask() else tree.cached
-            found_B_V[rows] = run(self.model, prompt, trie).cpu()
-        return found_B_V
+            log_probs_B_V[rows] = run(self.model, encoded, trie).cpu()
+        return log_probs_B_V
 
     @torch.inference_mode()
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Backend`."""
-        texts = [self.text(ask) for ask in asks]
-        prompt = self.processor.batch(texts, [ask.seen for ask in asks])
-        inputs = dict(prompt.inputs)
-        if prompt.token_types_B_T is not None:
-            inputs["mm_token_type_ids"] = prompt.token_types_B_T
-        if prompt.positions.ndim == 3:  # the model's own rule for them forgets how long a video is (qwen.py)
-            inputs["position_ids"] = prompt.positions
-        inputs |= {"input_ids": prompt.ids_B_T, "attention_mask": prompt.mask_B_T.long()}
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each prompt; see `Backend`."""
+        texts = [self.text(prompt) for prompt in batch]
+        encoded = self.processor.batch(texts, [prompt.visual_inputs for prompt in batch])
+        inputs = dict(encoded.inputs)
+        if encoded.token_types_B_T is not None:
+            inputs["mm_token_type_ids"] = encoded.token_types_B_T
+        if encoded.positions.ndim == 3:  # the model's own rule ignores the length of videos (qwen.py)
+            inputs["position_ids"] = encoded.positions
+        inputs |= {"input_ids": encoded.ids_B_T, "attention_mask": encoded.mask_B_T.long()}
         with self._writing:
             written = greedy(self.model, self.processor.tokenizer, inputs, max_new_tokens, stop)
-        return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
+        return [prompt.prefix + text for prompt, text in zip(batch, written, strict=True)]
 
     @torch.inference_mode()
-    def regression_values(self, asks: Sequence[Prompt]) -> Floats:
-        """(B,) what the regression head says; see `Backend`. Raises ModelError where there is none."""
+    def regression_values(self, batch: Sequence[Prompt]) -> Floats:
+        """(B,) the output of the regression head; see `Backend`. Raises ModelError if the model has none."""
         if self._regressor is None:
             raise ModelError("has no regression head", where=self.source.name)
-        texts = [self.text(ask) for ask in asks]
-        prompt = self.processor.batch(texts, [ask.seen for ask in asks])
-        return np.asarray(self._regressor(**prompt.forward_inputs()).double().cpu())
+        texts = [self.text(prompt) for prompt in batch]
+        encoded = self.processor.batch(texts, [prompt.visual_inputs for prompt in batch])
+        return np.asarray(self._regressor(**encoded.forward_inputs()).double().cpu())
 
     def settings(self) -> Mapping[str, Any]:
-        """Digest of the weights, dtype, pixel bounds, chat template's rendering."""
-        found: dict[str, Any] = {
+        """Digests of the weights, dtype and pixel bounds."""
+        settings: dict[str, Any] = {
             "backend": "hf",
             "model": folder_digest(self.source.base),
             "adapter": folder_digest(self.source.adapter) if self.source.adapter else None,
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
-        return found | dict(self.processor.settings())
+        return settings | dict(self.processor.settings())
 
     def environment(self) -> Mapping[str, Any]:
-        """Device, attention implementation and the versions of the libraries that compute."""
+        """Device, attention implementation and versions of the libraries used."""
         return {
             "device": str(self.model.device),
-            "attention": self.model.config._attn_implementation,
+            "attention": attention_of(self.model),
             "versions": versions("torch", "transformers", "peft", "tokenizers", "numpy", "pillow", "av"),
         }
 
@@ -128,60 +128,59 @@ class HFBackend(Backend):
         return self.processor.photo_transform()
 
     def thread_plan(self) -> ThreadPlan:
-        """See `Backend`: on a CPU, photos side by side make better use of the cores than threads in one."""
+        """See `Backend`: on a CPU, several batches in parallel use the cores better than one with all threads."""
         cores = torch.get_num_threads()
         if self.model.device.type != "cpu" or self.model.config.model_type not in _KEEPS_VISION:
             return SINGLE_THREAD
-        size = min(cores, _CREW)
+        size = min(cores, _MAX_THREADS)
         return ThreadPlan(
             size,
             share=lambda shares: torch.set_num_threads(max(1, cores // shares)),
             end=lambda: torch.set_num_threads(cores),
         )
 
-    def text(self, ask: Prompt) -> str:
-        """The rendered ask, with its prefix."""
-        return self.processor.render(ask.question, len(ask.images), int(ask.video is not None)) + ask.prefix
+    def text(self, prompt: Prompt) -> str:
+        """The rendered prompt, with its prefix."""
+        return self.processor.render(prompt.question, len(prompt.images), int(prompt.video is not None)) + prompt.prefix
 
     def tokens(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of rendered texts; placeholders stay single."""
+        """Token ids of rendered texts; a placeholder is one token, however large the image."""
         return self.processor.encode(texts)
 
-    def prompt(self, texts: Sequence[str], asks: Sequence[Prompt], drop: int) -> PromptBatch:
-        """The tensors of the texts without the last `drop` tokens of each, the photos encoded."""
-        return self._seen(self.processor.batch(texts, [ask.seen for ask in asks], drop=drop))
+    def encode(self, texts: Sequence[str], batch: Sequence[Prompt], drop: int) -> PromptBatch:
+        """The tensors of the texts without the last `drop` tokens of each, with the features of the photos."""
+        return self._with_features(self.processor.batch(texts, [prompt.visual_inputs for prompt in batch], drop=drop))
 
     @torch.inference_mode()
-    def _seen(self, prompt: PromptBatch) -> PromptBatch:
-        """The prompt with its images encoded; the last ones are kept, as slots ask many times of a batch."""
-        inputs = dict(prompt.inputs)
+    def _with_features(self, encoded: PromptBatch) -> PromptBatch:
+        """The prompts with the features of their images; the last ones are cached, as slots reuse a batch."""
+        inputs = dict(encoded.inputs)
         pixels = [inputs.pop(name, None) for name in ("pixel_values", "pixel_values_videos")]
         if self.model.config.model_type not in _KEEPS_VISION or pixels == [None, None]:
-            return prompt
-        last: tuple[list[torch.Tensor | None], dict[str, Any]] | None = getattr(self._vision, "last", None)
+            return encoded
+        last: tuple[list[torch.Tensor | None], dict[str, Any]] | None = getattr(self._features, "last", None)
         if last is None or any(a is not b for a, b in zip(last[0], pixels, strict=True)):
             own = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-            seen, (photos, frames) = {}, pixels
+            features, (photos, frames) = {}, pixels
             if photos is not None:
-                seen["image"] = own.model.get_image_features(photos, inputs["image_grid_thw"], return_dict=True)
+                features["image"] = own.model.get_image_features(photos, inputs["image_grid_thw"], return_dict=True)
             if frames is not None:
-                seen["video"] = own.model.get_video_features(frames, inputs["video_grid_thw"], return_dict=True)
-            last = self._vision.last = pixels, seen
-        return replace(prompt, inputs=inputs | {"mm_encoder_outputs": dict(last[1])})
+                features["video"] = own.model.get_video_features(frames, inputs["video_grid_thw"], return_dict=True)
+            last = self._features.last = pixels, features
+        return replace(encoded, inputs=inputs | {"mm_encoder_outputs": dict(last[1])})
 
     def takes_mask(self) -> bool:
-        """Whether the model's attention takes a mask of our own, so that a trie is weighed in one pass."""
-        config = self.model.config
-        return config.model_type in _MASKED_TREE and config._attn_implementation in {"sdpa", "eager"}
+        """Whether the model's attention accepts a custom mask, as the tree pass needs."""
+        return self.model.config.model_type in _MASKED_TREE and attention_of(self.model) in {"sdpa", "eager"}
 
     def trie(self, text: str, continuations: Sequence[str], end: str) -> tuple[int, TokenTrie]:
-        """How many of the text's last tokens merge into the continuations, and their trie."""
-        found = self._tries(text, continuations, end)
-        return found.merging, found.trie
+        """How many of the last tokens of the text merge into the continuations, and their trie."""
+        cached = self._tries(text, continuations, end)
+        return cached.merging, cached.trie
 
 
 def greedy(model: Any, tokenizer: Any, inputs: Mapping[str, Any], max_new_tokens: int, stop: str | None) -> list[str]:
-    """What plain generation writes after each prompt, whatever sampling the model's folder asks for."""
+    """The greedy answer to each prompt; sampling settings of the model folder are overridden."""
     if stop is not None:
         inputs = {**inputs, "stop_strings": [stop], "tokenizer": tokenizer}
     ids_B_T = model.generate(

@@ -1,6 +1,6 @@
-"""From questions, photos and videos to the tensors of a model: chat template, pixels, padding, positions.
+"""Converts questions, photos and videos to the tensors of a model: chat template, pixels, padding, positions.
 
-The Qwen-VL families are prepared by qwen.py; others by the processor that comes with the model, here.
+qwen.py does so for the Qwen-VL families, `GenericProcessor` for others by the processor of the model folder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from realqa_cli.backends.base import LoadOptions, PhotoTransform
 from realqa_cli.backends.chat_templates import message, require_template, templated, turn
 from realqa_cli.decoding.tree import PromptBatch
-from realqa_cli.errors import ModelError
+from realqa_cli.errors import ModelError, one_line
 from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 from realqa_cli.models import ModelSource
 
@@ -17,71 +17,70 @@ _QWEN = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
 
 
 class Processor(Protocol):
-    """What the `hf` backend needs to know of a model family."""
+    """The preprocessing of a model family for the `hf` backend."""
 
     tokenizer: Any
 
     def render(self, question: str, images: int, videos: int = 0) -> str:
-        """The chat template's text up to where the answer begins, one placeholder an image or video."""
+        """The rendered chat template up to the answer, with one placeholder for each image and video."""
         ...
 
     def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
-        """The chat template's text of whole (role, text) turns; marks (templates.py) show photos.
+        """The rendered chat template of (role, text) turns, whose marks (chat_templates.py) are photos.
 
-        `answer_next`: up to where the assistant's next answer begins.
+        answer_next: whether the text ends where the next answer of the assistant begins.
         """
         ...
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of rendered texts; placeholders stay single."""
+        """Token ids of rendered texts; a placeholder is one token, however large the image."""
         ...
 
     def batch(self, texts: Sequence[str], images: Sequence[Sequence[VisualInput]], drop: int = 0) -> PromptBatch:
-        """Tensors of rendered texts and what they show, without the last `drop` tokens of each text."""
+        """Tensors of rendered texts and their images, without the last `drop` tokens of each text."""
         ...
 
     def frame_transform(self) -> FrameTransform | None:
-        """What becomes of a video's frames before they are asked about; None where videos are not taken."""
+        """See `Backend.frame_transform`."""
         ...
 
     def photo_transform(self) -> PhotoTransform | None:
-        """What may become of a photo before it is asked about, without a change in what the model sees."""
+        """See `Backend.photo_transform`."""
         ...
 
     def settings(self) -> Mapping[str, Any]:
-        """What of this decides answers: the pixel bounds, where the family has them."""
+        """The settings that determine answers: the pixel bounds, if the family has them."""
         ...
 
 
-def load_processor(source: ModelSource, loading: LoadOptions, model: Any) -> Processor:
-    """The preparer for the model's family. Raises ModelError where a part cannot be loaded."""
+def load_processor(source: ModelSource, options: LoadOptions, model: Any) -> Processor:
+    """Loads the processor of the model's family. Raises ModelError if a part cannot be loaded."""
     from realqa_cli.backends.hf.qwen import QwenProcessor
 
     family = QwenProcessor if model.config.model_type in _QWEN else GenericProcessor
     try:
-        return family(source, loading, model)
+        return family(source, options, model)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"its tokenizer or image processor cannot be loaded: {reason}",
+            f"its tokenizer or image processor cannot be loaded: {one_line(error)}",
             where=str(source.base),
-            remedy="check that the folder is whole",
+            remedy="check that the model folder is complete",
         ) from error
 
 
 class GenericProcessor:
-    """Any other family, through the processor that comes with the model."""
+    """Implements `Processor` for any other family, by the processor of transformers for it."""
 
-    def __init__(self, source: ModelSource, loading: LoadOptions, model: Any) -> None:
+    def __init__(self, source: ModelSource, options: LoadOptions, model: Any) -> None:
         from transformers import AutoProcessor
 
-        if loading.min_pixels or loading.max_pixels:
+        if options.min_pixels or options.max_pixels:
             raise ModelError(
                 f"{model.config.model_type} models have no pixel bounds",
                 where="--min-pixels/--max-pixels",
                 remedy="leave them out",
             )
-        self._processor: Any = AutoProcessor.from_pretrained(source.base, trust_remote_code=loading.trust_remote_code)
+        self._processor: Any = AutoProcessor.from_pretrained(source.base, trust_remote_code=options.trust_remote_code)
         self.tokenizer = getattr(self._processor, "tokenizer", self._processor)
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
@@ -90,32 +89,32 @@ class GenericProcessor:
         self._model = model
 
     def render(self, question: str, images: int, videos: int = 0) -> str:
-        """See `GenericProcessor`."""
+        """See `Processor`."""
         if videos:
-            raise ValueError("these models are asked about photos only")
+            raise ValueError(f"{self._model.config.model_type} models are supported with photos only")
         return templated(self._processor, [message("user", question, images=images)], True)
 
     def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
-        """See `GenericProcessor`."""
+        """See `Processor`."""
         return templated(self._processor, [turn(*each) for each in turns], answer_next)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """See `GenericProcessor`."""
+        """See `Processor`."""
         return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
 
     def batch(self, texts: Sequence[str], images: Sequence[Sequence[VisualInput]], drop: int = 0) -> PromptBatch:
-        """See `GenericProcessor`."""
-        if any(isinstance(sight, Clip) for group in images for sight in group):
-            raise ValueError("these models are asked about photos only")
+        """See `Processor`."""
+        if any(isinstance(visual_input, Clip) for group in images for visual_input in group):
+            raise ValueError(f"{self._model.config.model_type} models are supported with photos only")
         # Templates that write the BOS token themselves must not get a second one.
         bos = self.tokenizer.bos_token
-        options = {
+        padding = {
             "padding": True,
             "return_tensors": "pt",
             "add_special_tokens": not (bos and texts[0].startswith(bos)),
         }
         flat = [list(group) for group in images]
-        made = self._processor(text=list(texts), images=flat if any(flat) else None, **options)
+        made = self._processor(text=list(texts), images=flat if any(flat) else None, **padding)
         made = made.to(self._model.device)
         keep = made["input_ids"].shape[1] - drop
         ids_B_T, mask_B_T = made["input_ids"][:, :keep], made["attention_mask"][:, :keep].bool()
@@ -129,13 +128,13 @@ class GenericProcessor:
         return PromptBatch(ids_B_T, mask_B_T, positions_B_T, inputs, None if types is None else types[:, :keep])
 
     def frame_transform(self) -> FrameTransform | None:
-        """See `GenericProcessor`: of these families none was tried with videos."""
+        """None: videos are not supported for these families."""
         return None
 
     def photo_transform(self) -> PhotoTransform | None:
-        """See `GenericProcessor`: their processors resize by rules of their own."""
+        """None: the processors of these families resize by other rules."""
         return None
 
     def settings(self) -> Mapping[str, Any]:
-        """The processor's own size rules hold; they are part of the model's digest."""
+        """Nothing: the size rules of the processor are part of the digest of the model folder."""
         return {}

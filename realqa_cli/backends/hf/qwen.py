@@ -1,10 +1,10 @@
-"""The Qwen-VL families: tokenizer and image processor are loaded and joined here.
+"""Preprocessing of the Qwen-VL families, from their tokenizer and their image processor.
 
-Their own processor wants torchvision even for photos alone; this one needs Pillow only. The frames of a video
-go through the image processor and are then joined in pairs, as the families' video processor does it.
+Their own processor requires torchvision even for photos; this one needs only Pillow. The frames of a video go
+through the image processor and are then joined in pairs, as the video processor of the families does it.
 
-Tokens of time: Qwen2-VL numbers a video's pairs of frames; Qwen2.5-VL gives them positions in proportion to
-the seconds between them; Qwen3-VL writes the seconds before each pair.
+Time in videos: Qwen2-VL numbers the pairs of frames; Qwen2.5-VL positions them in proportion to the seconds
+between them; Qwen3-VL writes the seconds before each pair.
 """
 
 import inspect
@@ -31,19 +31,19 @@ _WRITES_SECONDS = {"qwen3_vl", "qwen3_vl_moe"}
 
 
 class QwenProcessor:
-    """Implements `Prepares`; see preparing.py."""
+    """Implements `Processor` for the Qwen-VL families."""
 
-    def __init__(self, source: ModelSource, loading: LoadOptions, model: Any) -> None:
+    def __init__(self, source: ModelSource, options: LoadOptions, model: Any) -> None:
         from transformers import AutoImageProcessor, AutoTokenizer
 
-        # The adapter's folder may hold the tokenizer it was trained with; the base's is the same.
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(source.base, trust_remote_code=loading.trust_remote_code)
+        # An adapter folder may also contain a tokenizer; it equals that of the base model.
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(source.base, trust_remote_code=options.trust_remote_code)
         self.images: Any = AutoImageProcessor.from_pretrained(source.base, backend="pil")
         require_template(self.tokenizer, source)
-        low, high = loading.bounds(self.images.size["shortest_edge"], self.images.size["longest_edge"])
+        low, high = options.bounds(self.images.size["shortest_edge"], self.images.size["longest_edge"])
         self._size = {"shortest_edge": low, "longest_edge": high}
         self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._kept = threading.local()  # several threads may prepare at once
+        self._patches_cache = threading.local()  # several threads may call at once
         bounds = {"min_pixels": low, "max_pixels": high}
         self._patcher = Patcher(self.images, **bounds) if Patcher.serves(self.images) else None
         self._image_token = int(model.config.image_token_id)
@@ -52,21 +52,21 @@ class QwenProcessor:
         self._pad_token = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
 
     def render(self, question: str, images: int, videos: int = 0) -> str:
-        """See `Prepares`."""
+        """See `Processor`."""
         return templated(self.tokenizer, [message("user", question, images=images, videos=videos)], True)
 
     def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
-        """See `Prepares`."""
+        """See `Processor`."""
         return templated(self.tokenizer, [turn(*each) for each in turns], answer_next)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """See `Prepares`."""
+        """See `Processor`."""
         return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
 
     def batch(self, texts: Sequence[str], images: Sequence[Sequence[VisualInput]], drop: int = 0) -> PromptBatch:
-        """See `Prepares`."""
-        flat = [sight for group in images for sight in group]
-        clips = [sight for sight in flat if isinstance(sight, Clip)]
+        """See `Processor`."""
+        flat = [visual_input for group in images for visual_input in group]
+        clips = [visual_input for visual_input in flat if isinstance(visual_input, Clip)]
         inputs = self._pixels(flat)
         counts = {
             self._image_token: self._tokens(inputs, "image"),
@@ -79,39 +79,39 @@ class QwenProcessor:
         mask_B_T = torch.tensor([[False] * (width - len(row)) + [True] * len(row) for row in rows])
         ids_B_T, mask_B_T = ids_B_T.to(self._base.device), mask_B_T.to(self._base.device)
         shown_B_T = (ids_B_T == self._image_token).int() + 2 * (ids_B_T == self._video_token).int()
-        prompt = PromptBatch(ids_B_T, mask_B_T, ids_B_T, inputs, shown_B_T * mask_B_T)
-        return replace(prompt, positions=self._positions(prompt, clips))
+        encoded = PromptBatch(ids_B_T, mask_B_T, ids_B_T, inputs, shown_B_T * mask_B_T)
+        return replace(encoded, positions=self._positions(encoded, clips))
 
     def frame_transform(self) -> FrameTransform | None:
-        """See `Prepares`; None where the chat template has no place for a video."""
+        """See `Processor`; None if the chat template does not render videos."""
         if self.tokenizer.convert_ids_to_tokens(self._video_token) not in self.render("", 0, 1):
             return None
         return self._fit
 
     def photo_transform(self) -> PhotoTransform | None:
-        """See `Prepares`."""
+        """See `Processor`."""
         return None if self._patcher is None else self._patcher.fit
 
     def settings(self) -> Mapping[str, Any]:
-        """The bounds of a photo's area in pixels."""
+        """The bounds of the area of a photo, in pixels."""
         return {"min_pixels": self._size["shortest_edge"], "max_pixels": self._size["longest_edge"]}
 
     def _fit(self, frame: Image, frames: int) -> Image:
-        """The frame in its size among so many."""
+        """The frame, resized to the bounds for a video of so many frames."""
         factor = self.images.patch_size * self.images.merge_size
         bounds = frame_bounds(frames, factor=factor, temporal=self.images.temporal_patch_size, **self.settings())
         return resize_within_bounds(frame, factor=factor, **bounds)
 
-    def _pixels(self, shown: Sequence[VisualInput]) -> dict[str, Tensor]:
-        """Patches of what is shown; the last are kept, because slots ask many times of one batch."""
-        kept: tuple[Sequence[VisualInput], dict[str, Tensor]] = getattr(self._kept, "last", ((), {}))
-        if [*map(id, kept[0])] != [*map(id, shown)]:
-            kept = self._kept.last = shown, self._patches(shown)
-        return kept[1]
+    def _pixels(self, visual_inputs: Sequence[VisualInput]) -> dict[str, Tensor]:
+        """Patches of the inputs; the last ones are cached, because slots reuse a batch."""
+        cached: tuple[Sequence[VisualInput], dict[str, Tensor]] = getattr(self._patches_cache, "last", ((), {}))
+        if [*map(id, cached[0])] != [*map(id, visual_inputs)]:
+            cached = self._patches_cache.last = visual_inputs, self._patches(visual_inputs)
+        return cached[1]
 
-    def _patches(self, shown: Sequence[VisualInput]) -> dict[str, Tensor]:
-        photos = [sight for sight in shown if not isinstance(sight, Clip)]
-        clips = [sight for sight in shown if isinstance(sight, Clip)]
+    def _patches(self, visual_inputs: Sequence[VisualInput]) -> dict[str, Tensor]:
+        photos = [visual_input for visual_input in visual_inputs if not isinstance(visual_input, Clip)]
+        clips = [visual_input for visual_input in visual_inputs if isinstance(visual_input, Clip)]
         inputs: dict[str, Tensor] = {}
         if photos and self._patcher is not None:
             patches, grids = zip(*map(self._patcher, photos), strict=True)
@@ -130,28 +130,31 @@ class QwenProcessor:
         }
 
     def _clip_patches(self, clip: Clip) -> tuple[Tensor, Tensor]:
-        """((T * H * W, channels * pair * patch * patch), (T, H, W)): an odd last frame is its own pair."""
+        """Patches (T * H * W, channels * pair * patch * patch) and grid (T, H, W).
+
+        The last frame is repeated if the number of frames is odd.
+        """
         pair, patch = self.images.temporal_patch_size, self.images.patch_size
         frames = [self._fit(frame, len(clip.frames)) for frame in clip.frames]
         frames += frames[-1:] * (-len(frames) % pair)
         made = self.images(images=frames, do_resize=False, return_tensors="pt")
         _, rows, columns = made["image_grid_thw"][0].tolist()
-        # The image processor repeats each frame in time: one of its copies, beside the next frame's.
+        # The image processor repeats each frame in time: take one copy, followed by the next frame's.
         each = made["pixel_values"].view(len(frames) // pair, pair, rows * columns, -1, pair, patch, patch)
         joined = each[:, :, :, :, 0].permute(0, 2, 3, 1, 4, 5)
         grid = torch.tensor([len(frames) // pair, rows, columns])
         return joined.reshape(grid.prod(), -1), grid
 
     def _tokens(self, inputs: Mapping[str, Tensor], kind: str) -> Iterator[int]:
-        """How many visual tokens each placeholder stands for, in order."""
+        """The number of visual tokens of each placeholder, in order."""
         for t, h, w in inputs[f"{kind}_grid_thw"].tolist() if f"{kind}_grid_thw" in inputs else []:
             each = h * w // self.images.merge_size**2
             yield from [each] * t if kind == "video" and self._writes_seconds else [t * each]
 
     def _with_seconds(self, texts: Sequence[str], clips: Sequence[Clip]) -> list[str]:
-        """Each video's placeholder, with its marks, once for each pair of frames, after the pair's time.
+        """Repeats the placeholder of each video, with its marks, for each pair of frames, after their time.
 
-        As the families' own processor did when they were published; later ones leave the outer marks.
+        This is the format of the family's processor at publication; later versions keep outer marks.
         """
         config = self._base.config
         names = (config.vision_start_token_id, self._video_token, config.vision_end_token_id)
@@ -167,30 +170,30 @@ class QwenProcessor:
         return found
 
     def _pair_times(self, clip: Clip) -> list[float]:
-        """Seconds of each pair of frames: the middle between its first and its last."""
+        """The time of each pair of frames in seconds: the middle between its first and its last."""
         pair = self.images.temporal_patch_size
         times = [*clip.times, *clip.times[-1:] * (-len(clip.times) % pair)]
         return [(times[i] + times[i + pair - 1]) / 2 for i in range(0, len(times), pair)]
 
-    def _positions(self, prompt: PromptBatch, clips: Sequence[Clip]) -> Tensor:
-        """(3, B, T) by the model's own rule, mended for videos."""
+    def _positions(self, encoded: PromptBatch, clips: Sequence[Clip]) -> Tensor:
+        """(3, B, T) by the model's own rule, corrected for videos."""
         index = self._base.model.get_rope_index
         more: dict[str, Any] = {}
         if clips and "second_per_grid_ts" in inspect.signature(index).parameters:
             pair = self.images.temporal_patch_size
             more["second_per_grid_ts"] = [round(clip.pace * pair, 6) for clip in clips]
-        grids = {name: prompt.inputs.get(name) for name in ("image_grid_thw", "video_grid_thw")}
-        types_B_T = prompt.token_types_B_T
-        positions, _ = index(prompt.ids_B_T, types_B_T, **grids, attention_mask=prompt.mask_B_T.long(), **more)
+        grids = {name: encoded.inputs.get(name) for name in ("image_grid_thw", "video_grid_thw")}
+        types_B_T = encoded.token_types_B_T
+        positions, _ = index(encoded.ids_B_T, types_B_T, **grids, attention_mask=encoded.mask_B_T.long(), **more)
         return _after_videos(positions, types_B_T) if clips and types_B_T is not None else positions
 
 
 def _after_videos(positions: Tensor, types_B_T: Tensor) -> Tensor:
-    """(3, B, T) with the text after a video behind all of it, in time as in space.
+    """(3, B, T) positions in which the text after a video follows the video on every axis.
 
-    So the models were trained: what follows begins one after the highest position before it, on whichever
-    axis (Qwen2-VL's report, Sec. 2.1). From 5.3 on transformers counts height and width alone, and text after
-    many small frames would begin among them.
+    The models were trained so: text begins one after the highest position before it, on whichever axis that
+    is (Qwen2-VL report, Sec. 2.1). Since version 5.3, transformers counts height and width only, so text after
+    many small frames would overlap with their time positions.
     """
     moved = positions.clone()
     for row, types in enumerate(types_B_T.tolist()):
@@ -205,5 +208,5 @@ def _after_videos(positions: Tensor, types_B_T: Tensor) -> Tensor:
 
 
 def _expand(ids: Sequence[int], counts: Mapping[int, Iterator[int]]) -> list[int]:
-    """Repeats each placeholder as often as what it stands for has visual tokens."""
+    """Repeats each placeholder by its number of visual tokens."""
     return [token for one in ids for token in ([one] * next(counts[one]) if one in counts else [one])]

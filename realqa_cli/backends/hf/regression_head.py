@@ -1,8 +1,8 @@
 """The regression baseline (paper Sec. 4.6): a linear head on the hidden state of a prompt's last token.
 
-The head's one output goes through a sigmoid: a share of the scale, 0 to 1. Training and scoring run the same
-forward pass. The head lies beside the weights, or the adapter, as safetensors; the model's own head, which
-writes text, is not used and stays as it is.
+A sigmoid turns the output of the head into a share of the scale, 0 to 1. Training and scoring run the same
+forward pass. The head is stored next to the weights or the adapter as safetensors; the language model head
+is not used.
 """
 
 from collections.abc import Mapping
@@ -14,29 +14,29 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from realqa_cli.errors import ModelError
+from realqa_cli.errors import ModelError, one_line
 from realqa_cli.models import ModelSource
 
 HEAD_FILE = "regression_head.safetensors"
 
 
 class RegressionHead(torch.nn.Module):
-    """A model of transformers, or of PEFT around one, with the head; the head is float32.
+    """A model of transformers or PEFT with a float32 regression head.
 
-    Callable with what the model takes for a batch of prompts that are padded on the left.
+    Call it with the model inputs of a batch of prompts that are padded on the left.
     """
 
     def __init__(self, model: Any) -> None:
-        """A new head, from torch's generator of random numbers."""
+        """Initialises a new head with torch's random number generator."""
         super().__init__()
         self.model = model
         self.head = torch.nn.Linear(model.config.get_text_config().hidden_size, 1).to(model.device)
 
     @classmethod
     def of(cls, model: Any, source: ModelSource) -> "RegressionHead | None":
-        """The loaded model of `source` with its head, None where it was trained for something else.
+        """The model of `source` with its head; None if it was trained for another objective.
 
-        Raises ModelError where the head is missing.
+        Raises ModelError if the head is missing.
         """
         if source.config is None or source.config.objective != "regression":
             return None
@@ -53,27 +53,26 @@ class RegressionHead(torch.nn.Module):
 
     @property
     def config(self) -> Any:
-        """The model's."""
+        """The configuration of the model."""
         return self.model.config
 
     def activation_checkpointing_enable(self, *given: Any, **named: Any) -> None:
-        """The model's; `transformers.Trainer` asks for it."""
+        """Enables it in the model; `transformers.Trainer` calls this."""
         self.model.activation_checkpointing_enable(*given, **named)
 
     def load_head(self, folder: Path) -> None:
-        """Takes over the head that lies in `folder`. Raises ModelError."""
+        """Loads the weights of the head in `folder`. Raises ModelError."""
         try:
             self.head.load_state_dict(load_file(folder / HEAD_FILE))
         except (OSError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise ModelError(
-                f"its regression head cannot be loaded: {reason}",
+                f"its regression head cannot be loaded: {one_line(error, 200)}",
                 where=str(folder / HEAD_FILE),
                 remedy="copy the whole folder again",
             ) from error
 
     def parts(self, state: Mapping[str, Tensor] | None) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        """The head's weights, and the model's where `state`, gathered from several devices, holds all."""
+        """The weights of the head and, if `state` is gathered from several devices, those of the model."""
         if state is None:
             return self.head.state_dict(), None
         head, model = (

@@ -1,7 +1,7 @@
-"""Backend to questions without photos, by any model that transformers has: of language or of vision too.
+"""Text answers to questions without photos, by any language or vision-language model of transformers.
 
-Only the tokenizer and its chat template are asked, so that no image processor has to work and no photo has
-to be shown. Models that come with code of their own are the matter of remote_code.py.
+Only the tokenizer and its chat template are used, so no image processor has to be installed. remote_code.py
+is for models that come with their own code.
 """
 
 import json
@@ -16,49 +16,49 @@ from realqa_cli.backends.chat_templates import require_template
 from realqa_cli.backends.hf.adapters import attach
 from realqa_cli.backends.hf.model import greedy
 from realqa_cli.backends.hf.weights import device_named, load_model, quiet
-from realqa_cli.errors import ModelError
+from realqa_cli.errors import ModelError, one_line
 from realqa_cli.io.manifest import folder_digest, versions
 from realqa_cli.models import ModelSource
 
 ModelKind = Literal["AutoModelForImageTextToText", "AutoModelForCausalLM"]
 
-_BROKEN = "{'type': 'text'"  # what a template for plain texts makes of a message in parts
+_BROKEN = "{'type': 'text'"  # how a template for plain texts renders a message in parts
 
 
 def model_kind(config: Mapping[str, Any]) -> ModelKind | None:
-    """The class of transformers for a model's config.json; None where it has no such architecture."""
-    from transformers.models.auto import modeling_auto as known
+    """The auto class of transformers for a config.json; None if transformers lacks the architecture."""
+    from transformers.models.auto import modeling_auto as mappings
 
     name = config.get("model_type")
-    if name in known.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+    if name in mappings.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return "AutoModelForImageTextToText"
-    return "AutoModelForCausalLM" if name in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else None
+    return "AutoModelForCausalLM" if name in mappings.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else None
 
 
 class TextBackend(Backend):
-    """Implements `Backend` for asks without photos."""
+    """Implements `Backend` for prompts without photos."""
 
     def __init__(self, model: Any, tokenizer: Any, source: ModelSource) -> None:
         self.model, self.tokenizer, self.source = model, tokenizer, source
 
     @classmethod
-    def load(cls, source: ModelSource, loading: LoadOptions) -> "TextBackend":
+    def load(cls, source: ModelSource, options: LoadOptions) -> "TextBackend":
         """Loads model, adapter and tokenizer. Raises ModelError or UsageError."""
         quiet()
         config = json.loads((source.base / "config.json").read_text(encoding="utf-8"))
-        device = device_named(loading.device)
-        model = load_model(source, loading, device, model_kind(config) or "AutoModelForCausalLM")
+        device = device_named(options.device)
+        model = load_model(source, options, device, model_kind(config) or "AutoModelForCausalLM")
         if source.adapter is not None:
             model = attach(model, source.adapter)
         return cls(model.eval(), _tokenizer(source), source)
 
     @torch.inference_mode()
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Backend`. Raises ModelError for photos."""
-        if any(ask.images for ask in asks):
-            raise ModelError("photos were given to a backend for text", where=self.source.name)
-        texts = [self._render(ask.question) + ask.prefix for ask in asks]
-        bos = self.tokenizer.bos_token  # templates that write it must not get a second one
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each prompt; see `Backend`. Raises ModelError for photos."""
+        if any(prompt.images for prompt in batch):
+            raise ModelError("the text backend does not accept photos", where=self.source.name)
+        texts = [self._render(prompt.question) + prompt.prefix for prompt in batch]
+        bos = self.tokenizer.bos_token  # some templates already write it; a second one would change the answers
         made = self.tokenizer(
             texts,
             padding=True,
@@ -68,10 +68,10 @@ class TextBackend(Backend):
         inputs = {name: made[name] for name in ("input_ids", "attention_mask")}
         inputs["pad_token_id"] = self.tokenizer.pad_token_id
         written = greedy(self.model, self.tokenizer, inputs, max_new_tokens, stop)
-        return [ask.prefix + text for ask, text in zip(asks, written, strict=True)]
+        return [prompt.prefix + text for prompt, text in zip(batch, written, strict=True)]
 
     def settings(self) -> Mapping[str, Any]:
-        """Digest of the weights, and the dtype."""
+        """Digests of the weights, and the dtype."""
         return {
             "backend": "text",
             "model": folder_digest(self.source.base),
@@ -80,12 +80,12 @@ class TextBackend(Backend):
         }
 
     def environment(self) -> Mapping[str, Any]:
-        """Device and the versions of the libraries that compute."""
-        found = versions("torch", "transformers", "peft", "tokenizers")
-        return {"device": str(self.model.device), "versions": found}
+        """Device and versions of the libraries used."""
+        names = ("torch", "transformers", "peft", "tokenizers")
+        return {"device": str(self.model.device), "versions": versions(*names)}
 
     def _render(self, question: str) -> str:
-        """The chat template's text up to the answer; some take messages in parts, some take plain ones."""
+        """The rendered chat template up to the answer; templates expect either parts or plain text."""
         parts: list[Any] = [[{"type": "text", "text": question}], question]
         for content in parts:
             try:
@@ -97,7 +97,7 @@ class TextBackend(Backend):
                 continue
             if question in text and _BROKEN not in text:
                 return str(text)
-            failure = ValueError("it leaves out the question")
+            failure = ValueError("its output lacks the question")
         raise ModelError(f"its chat template does not work: {failure}", where=self.source.name) from failure
 
 
@@ -107,11 +107,10 @@ def _tokenizer(source: ModelSource) -> Any:
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(source.base)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"its tokenizer cannot be loaded: {reason}",
+            f"its tokenizer cannot be loaded: {one_line(error)}",
             where=str(source.base),
-            remedy="check that the folder is whole",
+            remedy="check that the model folder is complete",
         ) from error
     if not tokenizer.chat_template:
         tokenizer.chat_template = _processors_template(source.base)
@@ -123,7 +122,7 @@ def _tokenizer(source: ModelSource) -> Any:
 
 
 def _processors_template(folder: Path) -> str | None:
-    """The template of the model's processor, where older folders keep it."""
+    """The template of the model's processor, which older folders store in its own file."""
     file = folder / "chat_template.json"
     try:
         return str(json.loads(file.read_text(encoding="utf-8"))["chat_template"])

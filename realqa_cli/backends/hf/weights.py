@@ -1,18 +1,18 @@
-"""A model's weights, by transformers: on which device, in which dtype, quantized or not."""
+"""Loads the weights of a model with transformers: device, dtype and quantization."""
 
 from typing import Any
 
 import torch
 
 from realqa_cli.backends.base import LoadOptions
-from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.errors import ModelError, UsageError, one_line
 from realqa_cli.models import ModelSource
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def quiet() -> None:
-    """Keeps the libraries' bars and notices off stderr: what matters is raised or logged by us."""
+    """Disables the progress bars and notices of transformers; realqa raises or logs what matters."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -20,18 +20,18 @@ def quiet() -> None:
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name, or the best one for "auto". Raises UsageError."""
+    """The device of that name; "auto" is CUDA, then MPS, then the CPU. Raises UsageError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(
-            f"no such device {name!r}", where="--device", remedy="use auto, cpu, cuda, cuda:N or mps"
+            f"unknown device {name!r}", where="--device", remedy="use auto, cpu, cuda, cuda:N or mps"
         ) from error
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device.type, False):
-        raise UsageError(f"this machine has no {device.type} device", where="--device", remedy="use --device auto")
+        raise UsageError(f"this machine does not have a {device.type} device", where="--device", remedy="use --device auto")
     return device
 
 
@@ -44,49 +44,48 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def load_model(
-    source: ModelSource, loading: LoadOptions, device: torch.device, kind: str = "AutoModelForImageTextToText"
+    source: ModelSource, options: LoadOptions, device: torch.device, kind: str = "AutoModelForImageTextToText"
 ) -> Any:
-    """The model's weights on the device, by transformers' auto class `kind`. Raises ModelError."""
+    """Loads the model on the device with the auto class `kind` of transformers. Raises ModelError."""
     import transformers
     from safetensors import SafetensorError
 
-    options: dict[str, Any] = {
-        "dtype": _dtype(loading.dtype, device),
+    arguments: dict[str, Any] = {
+        "dtype": _dtype(options.dtype, device),
         "use_safetensors": True,
-        "trust_remote_code": loading.trust_remote_code,
+        "trust_remote_code": options.trust_remote_code,
         "output_loading_info": True,
     }
-    if loading.attention != "auto":
-        options["attn_implementation"] = loading.attention
-    if loading.quantize:
-        options |= {
-            "quantization_config": _quantization(loading.quantize, device),
+    if options.attention != "auto":
+        arguments["attn_implementation"] = options.attention
+    if options.quantize:
+        arguments |= {
+            "quantization_config": _quantization(options.quantize, device),
             "device_map": {"": device},
         }
     try:
-        loaded: Any = getattr(transformers, kind).from_pretrained(source.base, **options)
+        loaded: Any = getattr(transformers, kind).from_pretrained(source.base, **arguments)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"cannot be loaded: {reason}",
+            f"cannot be loaded: {one_line(error)}",
             where=str(source.base),
-            remedy="check that the folder is whole and of a supported architecture",
+            remedy="check that the model folder is complete and its architecture supported",
         ) from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
-            f"lacks {len(missing)} weights, the first of them {missing[0]}",
+            f"lacks {len(missing)} {'weight' if len(missing) == 1 else 'weights'}, the first of them {missing[0]}",
             where=str(source.base),
-            remedy="copy the whole model again",
+            remedy="copy the complete model folder again",
         )
-    return model if loading.quantize else model.to(device)
+    return model if options.quantize else model.to(device)
 
 
 def _quantization(name: str, device: torch.device) -> Any:
     from transformers import BitsAndBytesConfig
 
     if device.type != "cuda":
-        raise UsageError("needs a CUDA device", where="--quantize", remedy="leave it out on this machine")
+        raise UsageError("needs a CUDA device", where="--quantize", remedy="leave it out")
     if name not in {"4bit", "8bit"}:
         raise UsageError(f"unknown quantization {name!r}", where="--quantize", remedy="use 4bit or 8bit")
     return BitsAndBytesConfig(

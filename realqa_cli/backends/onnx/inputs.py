@@ -1,7 +1,7 @@
-"""From questions, photos and videos to what the graphs of the `onnx` backend take, without transformers.
+"""Converts questions, photos and videos to the inputs of the ONNX graphs, without transformers.
 
-The same words, pixels and positions as the `hf` backend gives a Qwen2-VL (qwen.py): the folder's own chat
-template, tokenizer and image processor settings hold, read by jinja2, tokenizers and NumPy.
+Text, pixels and positions equal those of the `hf` backend (qwen.py): jinja2, tokenizers and NumPy read the
+chat template, the tokenizer and the image processor settings of the model folder.
 """
 
 import json
@@ -19,28 +19,29 @@ from realqa_cli.backends.chat_templates import message
 from realqa_cli.backends.onnx.graphs import Ids
 from realqa_cli.backends.onnx.runtimes import Array
 from realqa_cli.backends.patches import Patcher
+from realqa_cli.errors import one_line
 from realqa_cli.media.resize import frame_bounds, resize_within_bounds
 from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 from realqa_cli.models import ModelSource
 
 _ONE = np.zeros((3, 1), np.int64)
-"""The positions of one token of text."""
+"""The position offset of a text token on the three axes."""
 
-Patched = tuple[Array, tuple[int, int, int]]
-"""(P, C) patches of an image, and their grid: 1, rows, columns."""
+ImagePatches = tuple[Array, tuple[int, int, int]]
+"""(P, C) patches of an image and their grid (1, rows, columns)."""
 
-_ALWAYS = {"do_resize": True, "do_rescale": True, "do_normalize": True, "resample": Resampling.BICUBIC}
-"""Settings of the image processor that are taken for granted here."""
+_REQUIRED = {"do_resize": True, "do_rescale": True, "do_normalize": True, "resample": Resampling.BICUBIC}
+"""Settings of the image processor that this module requires."""
 
-_UNTOLD = _ALWAYS | {"rescale_factor": 1 / 255, "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
-"""What a preprocessor_config.json need not say."""
+_DEFAULTS = _REQUIRED | {"rescale_factor": 1 / 255, "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
+"""Defaults of the settings that a preprocessor_config.json may omit."""
 
 
 @dataclass(frozen=True)
 class VisualGrid:
-    """Visual tokens of a photo or video: so many pairs of frames (a photo is one), rows and columns.
+    """The grid of the visual tokens of a photo or video: pairs of frames (one for a photo), rows, columns.
 
-    pace: how far apart the pairs are in time.
+    pace: distance of consecutive pairs on the time axis.
     """
 
     pairs: int
@@ -49,7 +50,7 @@ class VisualGrid:
     pace: float = 1
 
     def positions(self) -> Ids:
-        """(3, F) in time, height and width, each from 0."""
+        """(3, F) positions in time, height and width, each from 0."""
         places = np.indices((self.pairs, self.rows, self.columns)).reshape(3, -1)
         places[0] = places[0].astype(np.float32) * self.pace
         return places
@@ -57,10 +58,10 @@ class VisualGrid:
 
 @dataclass(frozen=True)
 class PromptLayout:
-    """Tokens as the language model takes them.
+    """The tokens of a prompt with their positions.
 
-    ids_T: token ids, placeholders repeated for each visual token.  positions_3_T: places in time, height and
-    width.  places_F: the indices in T of the visual tokens.  next: the position after all of them.
+    ids_T: token ids, placeholders repeated for each visual token.  positions_3_T: positions in time, height
+    and width.  places_F: indices in T of the visual tokens.  next: the position of the next token.
     """
 
     ids_T: Ids
@@ -70,32 +71,33 @@ class PromptLayout:
 
 
 class OnnxProcessor:
-    """The words and pixels of one model folder."""
+    """Preprocessing with the settings of one model folder."""
 
-    def __init__(self, source: ModelSource, loading: LoadOptions, config: Mapping[str, Any]) -> None:
-        """Raises Unfit where the folder's parts are of another kind, ModelError for bounds that cross."""
+    def __init__(self, source: ModelSource, options: LoadOptions, config: Mapping[str, Any]) -> None:
+        """Raises UnsupportedModel for an unsupported folder, ModelError for invalid pixel bounds."""
         self._template, self._names = _template(source.base)
         self._tokenizer = _tokenizer(source.base)
         self._marks = _marks(self._tokenizer)
         images = _processor(source.base)
-        low, high = loading.bounds(images.size["shortest_edge"], images.size["longest_edge"])
+        low, high = options.bounds(images.size["shortest_edge"], images.size["longest_edge"])
         self._bounds = {"min_pixels": low, "max_pixels": high}
         self._patcher = Patcher(images, **self._bounds)
         self.fit = self._patcher.fit
-        """The photo in the size in which it is seen."""
+        """Resizes a photo to the pixel bounds."""
         self._factor, self._merge = images.patch_size * images.merge_size, images.merge_size
         self._pair = images.temporal_patch_size
-        self._shown = [config["image_token_id"], config["video_token_id"]]
+        self._placeholders = [config["image_token_id"], config["video_token_id"]]
         self._tokens_a_second = config["vision_config"].get("tokens_per_second")
 
-    def text(self, ask: Prompt) -> str:
-        """The rendered ask, with its prefix."""
-        return self._render(ask.question, len(ask.images), int(ask.video is not None)) + ask.prefix
+    def text(self, prompt: Prompt) -> str:
+        """The rendered prompt, with its prefix."""
+        return self._render(prompt.question, len(prompt.images), int(prompt.video is not None)) + prompt.prefix
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of rendered texts; placeholders stay single.
+        """Token ids of rendered texts; a placeholder is one token.
 
-        What stands before the last special token is the same in all, as no token reaches across it.
+        The text before the last special token is tokenised once for all texts that share it: no token spans a
+        special token.
         """
         cuts = [max((text.rfind(mark) for mark in self._marks), default=0) for text in texts]
         parts = [(text[: max(cut, 0)], text[max(cut, 0) :]) for text, cut in zip(texts, cuts, strict=True)]
@@ -107,45 +109,45 @@ class OnnxProcessor:
         return [each.ids for each in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
+        """The text of the tokens, without special ones."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def lay_out(self, ids: Sequence[int], grids: Sequence[VisualGrid]) -> PromptLayout:
-        """The tokens, and the visual ones of each grid in order; text goes on behind all of an image."""
+        """Expands placeholders to the visual tokens of the grids; text after an image follows all of it."""
         waiting = iter(grids)
         tokens: list[int] = []
         positions: list[Ids] = []
         start = 0
         for token in ids:
-            shown = next(waiting).positions() if token in self._shown else _ONE
-            tokens += [token] * shown.shape[1]
-            positions.append(start + shown)
-            start += int(shown.max()) + 1
-        places = np.flatnonzero(np.isin(tokens, self._shown))
+            offsets = next(waiting).positions() if token in self._placeholders else _ONE
+            tokens += [token] * offsets.shape[1]
+            positions.append(start + offsets)
+            start += int(offsets.max()) + 1
+        places = np.flatnonzero(np.isin(tokens, self._placeholders))
         return PromptLayout(np.array(tokens), np.concatenate(positions, axis=1), places, start)
 
-    def patches(self, sight: VisualInput) -> list[Patched]:
-        """Those of a photo, of one frame, or of each pair of a video's; an odd last one is its own pair."""
-        if not isinstance(sight, Clip):
-            return [self._patcher.once(sight)]
-        frames = [np.asarray(self._fit(frame, len(sight.frames))) for frame in sight.frames]
+    def patches(self, visual_input: VisualInput) -> list[ImagePatches]:
+        """The patches of a photo, or of each pair of frames of a video; an odd last frame is its own pair."""
+        if not isinstance(visual_input, Clip):
+            return [self._patcher.once(visual_input)]
+        frames = [np.asarray(self._fit(frame, len(visual_input.frames))) for frame in visual_input.frames]
         pairs = (frames[first : first + self._pair] for first in range(0, len(frames), self._pair))
         return [self._patcher.together(pair, self._pair) for pair in pairs]
 
-    def grid(self, sight: VisualInput, patched: Sequence[Patched]) -> VisualGrid:
-        """That of the visual tokens which the sight's patches become."""
+    def grid(self, visual_input: VisualInput, patched: Sequence[ImagePatches]) -> VisualGrid:
+        """The grid of the visual tokens of an input with these patches."""
         _, (_, rows, columns) = patched[0]
-        timed = self._tokens_a_second if isinstance(sight, Clip) else None
-        pace = timed * round(sight.pace * self._pair, 6) if timed and isinstance(sight, Clip) else 1
+        timed = self._tokens_a_second if isinstance(visual_input, Clip) else None
+        pace = timed * round(visual_input.pace * self._pair, 6) if timed and isinstance(visual_input, Clip) else 1
         return VisualGrid(len(patched), rows // self._merge, columns // self._merge, pace)
 
     def frame_transform(self) -> FrameTransform | None:
-        """What becomes of a video's frames; None where the chat template has no place for a video."""
+        """See `Backend.frame_transform`; None if the chat template does not render videos."""
         shown = self.encode([self._render("", 0, 1)])[0]
-        return self._fit if self._shown[1] in shown else None
+        return self._fit if self._placeholders[1] in shown else None
 
     def settings(self) -> Mapping[str, Any]:
-        """The bounds of a photo's area in pixels."""
+        """The bounds of the area of a photo, in pixels."""
         return self._bounds
 
     def _render(self, question: str, images: int, videos: int) -> str:
@@ -153,26 +155,26 @@ class OnnxProcessor:
         return str(self._template.render(messages=messages, add_generation_prompt=True, **self._names))
 
     def _fit(self, frame: Image, frames: int) -> Image:
-        """The frame in its size among so many."""
+        """The frame, resized to the bounds for a video of so many frames."""
         bounds = frame_bounds(frames, factor=self._factor, temporal=self._pair, **self._bounds)
         return resize_within_bounds(frame, factor=self._factor, **bounds)
 
 
 def _template(folder: Path) -> tuple[Any, dict[str, str]]:
-    """The chat template, and the special tokens that it may ask for. Raises Unfit."""
+    """The chat template and the special tokens that it may use. Raises UnsupportedModel."""
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     try:
-        told = _json(folder / "tokenizer_config.json")
+        settings = _json(folder / "tokenizer_config.json")
         file = folder / "chat_template.jinja"
-        text = file.read_text(encoding="utf-8") if file.is_file() else told["chat_template"]
-        # As transformers renders templates; what it adds to jinja's language makes a template unfit here.
+        text = file.read_text(encoding="utf-8") if file.is_file() else settings["chat_template"]
+        # The options of transformers; templates that use its extensions of jinja are not supported.
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        names = {name: value for name, value in told.items() if name.endswith("_token")}
+        names = {name: value for name, value in settings.items() if name.endswith("_token")}
         return environment.from_string(text), {name: value for name, value in names.items() if isinstance(value, str)}
     except (OSError, KeyError, TypeError, TemplateError) as error:
-        raise UnsupportedModel(f"its chat template is not plain jinja: {error}", where=str(folder)) from error
+        raise UnsupportedModel(f"its chat template is not plain jinja: {one_line(error)}", where=str(folder)) from error
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -180,32 +182,32 @@ def _tokenizer(folder: Path) -> Any:
 
     try:
         return Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises nothing narrower
+    except Exception as error:  # the library has no narrower class
         raise UnsupportedModel(
-            f"its tokenizer cannot be read: {error}", where=str(folder / "tokenizer.json")
+            f"its tokenizer cannot be read: {one_line(error)}", where=str(folder / "tokenizer.json")
         ) from error
 
 
 def _marks(tokenizer: Any) -> list[str]:
-    """The special tokens that are cut out of a text before anything else is done to it, as they stand."""
+    """The special tokens that are split off a text verbatim before it is normalised."""
     added = tokenizer.get_added_tokens_decoder().values()
-    firm = [each for each in added if not (each.lstrip or each.rstrip or each.normalized)]
-    return [each.content for each in firm if each.special]
+    verbatim = [each for each in added if not (each.lstrip or each.rstrip or each.normalized)]
+    return [each.content for each in verbatim if each.special]
 
 
 def _processor(folder: Path) -> SimpleNamespace:
-    """The image processor's settings. Raises Unfit for another processor than Qwen2-VL's."""
+    """The settings of the image processor. Raises UnsupportedModel for another one than Qwen2-VL's."""
     file = folder / "preprocessor_config.json"
-    found = _UNTOLD | _json(file)
-    alike = all(found[name] == value for name, value in _ALWAYS.items())
-    alike = alike and str(found.get("image_processor_type")).startswith("Qwen2VLImageProcessor")
-    if not alike or {"size", "image_mean", "image_std"} - set(found):
+    settings = _DEFAULTS | _json(file)
+    alike = all(settings[name] == value for name, value in _REQUIRED.items())
+    alike = alike and str(settings.get("image_processor_type")).startswith("Qwen2VLImageProcessor")
+    if not alike or {"size", "image_mean", "image_std"} - set(settings):
         raise UnsupportedModel("its image processor is not Qwen2-VL's", where=str(file))
-    return SimpleNamespace(**found)
+    return SimpleNamespace(**settings)
 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UnsupportedModel(f"cannot be read: {error}", where=str(file)) from error
+        raise UnsupportedModel(f"cannot be read: {one_line(error)}", where=str(file)) from error

@@ -1,6 +1,6 @@
-"""Asks to the `onnx` backend: each is told to the language model, with a memory of what it has read.
+"""Key-value cache of the `onnx` backend: prompts about the same inputs share the prefix of their text.
 
-A text and the tree of its continuations go through in one pass, as in decoding/tree.py.
+A text and the tree of its continuations are run in one pass, as in decoding/tree.py.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,15 @@ _NO_BRANCHES = TokenTrie(tokens=(-1,), parents=(-1,), depths=(0,), paths=())
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What the model knows of some photos or videos: their visual tokens, and the text that it read last.
+class _CachedPrompt:
+    """The cache for some photos or videos: their features, and the text of the last prompt.
 
-    sights: kept, so that they stay the same objects.  features_F_H: visual tokens of all, in order.
-    ids_T: the text's tokens.  past: their keys and values.
+    visual_inputs: kept, because the key is the identity of these objects.
+    features_F_H: the visual tokens of all inputs, in order.
+    ids_T: the tokens of the text.  past: their keys and values.
     """
 
-    sights: tuple[VisualInput, ...]
+    visual_inputs: tuple[VisualInput, ...]
     grids: tuple[VisualGrid, ...]
     features_F_H: Array
     ids_T: Ids
@@ -37,80 +38,80 @@ class _Read:
 
 
 class OnnxPrefixCache(Backend):
-    """Implements `Backend`: a text that begins as the last one about the same photos is read on from there."""
+    """Implements `Backend`: of a prompt about cached inputs, only the text after the shared prefix is run."""
 
-    def __init__(self, graphs: Graphs, prompts: OnnxProcessor, tries: TrieCache, ends: frozenset[int]) -> None:
-        """`ends`: the tokens with which an answer ends."""
-        self._graphs, self._prompts, self._tries, self._ends = graphs, prompts, tries, ends
-        self._read: dict[tuple[int, ...], _Read] = {}
+    def __init__(self, graphs: Graphs, processor: OnnxProcessor, tries: TrieCache, ends: frozenset[int]) -> None:
+        """ends: the ids of the tokens that end an answer."""
+        self._graphs, self._processor, self._tries, self._ends = graphs, processor, tries, ends
+        self._cache: dict[tuple[int, ...], _CachedPrompt] = {}
 
-    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         """(B, V) exact log-probabilities; see `Backend`."""
-        self._forget_all_but(asks)
-        found_B_V = np.empty((len(asks), len(continuations)))
-        for row, ask in enumerate(asks):
-            ids, _, trie = self._tries(self._prompts.text(ask), continuations, end)
+        self._keep_only(batch)
+        log_probs_B_V = np.empty((len(batch), len(continuations)))
+        for row, prompt in enumerate(batch):
+            ids, _, trie = self._tries(self._processor.text(prompt), continuations, end)
             branches = _branches(trie)
-            found_B_V[row] = branches.joint(self._tell(ask, ids, branches))
-        return found_B_V
+            log_probs_B_V[row] = branches.joint(self._run(prompt, ids, branches))
+        return log_probs_B_V
 
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """The greedy answer to each ask; see `Backend`."""
-        self._forget_all_but(asks)
-        return [ask.prefix + self._write(ask, max_new_tokens, stop) for ask in asks]
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """The greedy answer to each prompt; see `Backend`."""
+        self._keep_only(batch)
+        return [prompt.prefix + self._write(prompt, max_new_tokens, stop) for prompt in batch]
 
-    def _write(self, ask: Prompt, max_new_tokens: int, stop: str | None) -> str:
-        ids = self._prompts.encode([self._prompts.text(ask)])[0]
+    def _write(self, prompt: Prompt, max_new_tokens: int, stop: str | None) -> str:
+        ids = self._processor.encode([self._processor.text(prompt)])[0]
         written: list[int] = []
         while len(written) < max_new_tokens:
-            token = int(np.argmax(self._tell(ask, [*ids, *written], _branches(_NO_BRANCHES))[0]))
+            token = int(np.argmax(self._run(prompt, [*ids, *written], _branches(_NO_BRANCHES))[0]))
             written.append(token)
-            if token in self._ends or (stop is not None and stop in self._prompts.decode(written)):
+            if token in self._ends or (stop is not None and stop in self._processor.decode(written)):
                 break
-        return self._prompts.decode(written)
+        return self._processor.decode(written)
 
-    def _tell(self, ask: Prompt, ids: Sequence[int], branches: "_Branches") -> Array:
-        """(1 + N, V) log-probabilities of what follows the text, and each of the branches' nodes after it."""
-        known = self._about(ask.seen)
-        laid = self._prompts.lay_out(ids, known.grids)
-        read, told = _shared(known.ids_T, laid.ids_T), len(laid.ids_T)
-        new = laid.places_F >= read
-        log_probs_R_V, present = self._graphs.read(
-            ids_T=np.concatenate([laid.ids_T[read:], branches.tokens_N]),
-            positions_3_T=np.concatenate([laid.positions_3_T[:, read:], branches.positions(laid)], axis=1),
-            mask_T_K=branches.mask(read, told),
-            past=known.past[:, :, :read],
-            rows_R=np.arange(told - read - 1, told - read + len(branches.tokens_N)),
-            places_F=laid.places_F[new] - read,
-            features_F_H=known.features_F_H[new],
+    def _run(self, prompt: Prompt, ids: Sequence[int], branches: "_Branches") -> Array:
+        """(1 + N, V) log-probabilities of the token after the text and after each of the N branch nodes."""
+        cached = self._cached(prompt.visual_inputs)
+        layout = self._processor.lay_out(ids, cached.grids)
+        read, length = _shared(cached.ids_T, layout.ids_T), len(layout.ids_T)
+        new = layout.places_F >= read
+        log_probs_R_V, present = self._graphs.forward(
+            ids_T=np.concatenate([layout.ids_T[read:], branches.tokens_N]),
+            positions_3_T=np.concatenate([layout.positions_3_T[:, read:], branches.positions(layout)], axis=1),
+            mask_T_K=branches.mask(read, length),
+            past=cached.past[:, :, :read],
+            rows_R=np.arange(length - read - 1, length - read + len(branches.tokens_N)),
+            places_F=layout.places_F[new] - read,
+            features_F_H=cached.features_F_H[new],
         )
-        self._read[_key(ask.seen)] = replace(known, ids_T=laid.ids_T, past=present[:, :, :told])
+        self._cache[_key(prompt.visual_inputs)] = replace(cached, ids_T=layout.ids_T, past=present[:, :, :length])
         return log_probs_R_V
 
-    def _about(self, sights: tuple[VisualInput, ...]) -> _Read:
-        """What is known of them; they are looked at the first time."""
-        if (known := self._read.get(_key(sights))) is not None:
-            return known
-        patched = [self._prompts.patches(sight) for sight in sights]
-        features = [self._graphs.see(*patches) for each in patched for patches in each]
-        grids = tuple(map(self._prompts.grid, sights, patched))
-        seen = np.concatenate(features) if features else self._graphs.unseen
-        known = _Read(sights, grids, seen, np.zeros(0, np.int64), self._graphs.unread)
-        self._read[_key(sights)] = known
-        return known
+    def _cached(self, visual_inputs: tuple[VisualInput, ...]) -> _CachedPrompt:
+        """The cache entry of the inputs; their features are computed the first time."""
+        if (cached := self._cache.get(_key(visual_inputs))) is not None:
+            return cached
+        patched = [self._processor.patches(visual_input) for visual_input in visual_inputs]
+        features = [self._graphs.encode_image(*patches) for each in patched for patches in each]
+        grids = tuple(map(self._processor.grid, visual_inputs, patched))
+        joined_F_H = np.concatenate(features) if features else self._graphs.no_features
+        cached = _CachedPrompt(visual_inputs, grids, joined_F_H, np.zeros(0, np.int64), self._graphs.empty_cache)
+        self._cache[_key(visual_inputs)] = cached
+        return cached
 
-    def _forget_all_but(self, asks: Sequence[Prompt]) -> None:
-        keys = {_key(ask.seen) for ask in asks}
-        self._read = {key: read for key, read in self._read.items() if key in keys}
+    def _keep_only(self, batch: Sequence[Prompt]) -> None:
+        keys = {_key(prompt.visual_inputs) for prompt in batch}
+        self._cache = {key: cached for key, cached in self._cache.items() if key in keys}
 
 
 @dataclass(frozen=True)
 class _Branches:
-    """A trie as arrays, for N inner nodes.
+    """A trie with N inner nodes as arrays.
 
-    tokens_N, depths_N: of the inner nodes.  lineage_N_N: whom each node sees, itself among them.
+    tokens_N, depths_N: of the inner nodes.  lineage_N_N: the nodes that each node attends to, including itself.
     edges_E_2: for each node but the root, the row of its parent (0 is the root) and its token.
-    paths_V_D: for each continuation the nodes on its way, filled up with 0.
+    paths_V_D: the nodes on the path of each continuation, padded with 0.
     """
 
     tokens_N: Ids
@@ -119,21 +120,21 @@ class _Branches:
     edges_E_2: Ids
     paths_V_D: Ids
 
-    def positions(self, laid: PromptLayout) -> Ids:
-        """(3, N): as if each path stood alone behind the text."""
-        return np.broadcast_to(laid.next + self.depths_N - 1, (3, len(self.depths_N)))
+    def positions(self, layout: PromptLayout) -> Ids:
+        """(3, N) positions by depth, as if each path were the only continuation of the text."""
+        return np.broadcast_to(layout.next + self.depths_N - 1, (3, len(self.depths_N)))
 
-    def mask(self, read: int, told: int) -> NDArray[np.bool_]:
-        """(told - read + N, told + N): text sees what stands before it, a node the text and its ancestors."""
-        new, count = told - read, len(self.tokens_N)
-        mask = np.zeros((new + count, told + count), bool)
-        mask[:new, :told] = np.tri(new, told, read, dtype=bool)
-        mask[new:, :told] = True
-        mask[new:, told:] = self.lineage_N_N
+    def mask(self, read: int, length: int) -> NDArray[np.bool_]:
+        """(length - read + N, length + N) bool: causal in the text; a node attends to the text and its ancestors."""
+        new, count = length - read, len(self.tokens_N)
+        mask = np.zeros((new + count, length + count), bool)
+        mask[:new, :length] = np.tri(new, length, read, dtype=bool)
+        mask[new:, :length] = True
+        mask[new:, length:] = self.lineage_N_N
         return mask
 
     def joint(self, log_probs_R_V: Array) -> Floats:
-        """(V,) the continuations' log-probabilities, from those after the root and after each node."""
+        """(V,) log-probabilities of the continuations, from those after the root and after each node."""
         edges = log_probs_R_V[self.edges_E_2[:, 0], self.edges_E_2[:, 1]].astype(np.float64)
         return np.asarray(np.concatenate([[0.0], edges])[self.paths_V_D].sum(axis=1))
 
@@ -156,12 +157,12 @@ def _branches(trie: TokenTrie) -> _Branches:
     )
 
 
-def _key(sights: Sequence[VisualInput]) -> tuple[int, ...]:
-    return tuple(map(id, sights))
+def _key(visual_inputs: Sequence[VisualInput]) -> tuple[int, ...]:
+    return tuple(map(id, visual_inputs))
 
 
-def _shared(known_T: Ids, ids_T: Ids) -> int:
-    """How many tokens both begin with; the last of `ids_T` is left, for something has to be run."""
-    length = min(len(known_T), len(ids_T) - 1)
-    differing = np.flatnonzero(known_T[:length] != ids_T[:length])
+def _shared(cached_T: Ids, ids_T: Ids) -> int:
+    """The length of the shared prefix, without the last of `ids_T`: at least one token must be run."""
+    length = min(len(cached_T), len(ids_T) - 1)
+    differing = np.flatnonzero(cached_T[:length] != ids_T[:length])
     return int(differing[0]) if len(differing) else length

@@ -1,8 +1,8 @@
-"""What an OpenAI-compatible server can do beyond free text: found out by asking, and by looking at the reply.
+"""Detects what an OpenAI-compatible server supports beyond free text, by a few short requests.
 
-Servers take parameters that they do not know, answer with 200 and do as they like. So nothing is believed
-that a reply does not prove: it holds the likely tokens, it goes on in the middle of a word, it is one of two
-texts that nobody would write unasked.
+Servers accept parameters that they do not know, and answer with status 200. So a feature counts as supported
+only if the reply proves it: it contains the likely tokens, it continues in the middle of a word, or it is one
+of two texts that no model would write without the constraint.
 """
 
 import json
@@ -15,10 +15,10 @@ from realqa_cli.backends.server.topk import places_of
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.errors import ItemError
 
-GO_ON = {"continue_final_message": True, "add_generation_prompt": False}
-"""What vLLM and SGLang call it; others that go on from an assistant's message do so unasked."""
+CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
+"""Continues the last assistant message in vLLM and SGLang; other servers may do so without the parameters."""
 
-_TOKENS = (20, 5)  # as many likely tokens as OpenAI and most servers tell; some tell fewer and refuse more
+_TOKENS = (20, 5)  # 20 is the limit of OpenAI and most servers; some allow only 5
 _GREETING = {"role": "user", "content": "Say hello."}
 _COUNT = {"role": "user", "content": "Count from one to nine in words, separated by commas."}
 _COUNTED, _REST = "one, two, three, fo", "ur"
@@ -38,27 +38,28 @@ GUIDES: dict[str, Callable[[str], dict[str, Any]]] = {
     "regex": lambda pattern: {"regex": pattern},
     "response_format": lambda pattern: {"response_format": _schema(pattern)},
 }
-"""How a server can be held to answers of a pattern: the parameter's name, and what makes it. vLLM's new and
-old way, SGLang's, and that of OpenAI, whose answer is an object."""
+"""The parameters for constrained decoding: vLLM's new and old one, SGLang's, and OpenAI's schema, whose answer
+is an object."""
 
 
-def answered(guide: str, text: str) -> str:
-    """The answer in the text of a reply that was guided so; a text that is none stays as it is."""
+def unwrap_answer(guide: str, text: str) -> str:
+    """The answer in a reply to a request with this guide; text in another format is returned unchanged."""
     if guide != "response_format":
         return text
     try:
-        found = json.loads(text)
-        return str(found["answer"]) if isinstance(found, Mapping) else text
+        parsed = json.loads(text)
+        return str(parsed["answer"]) if isinstance(parsed, Mapping) else text
     except (ValueError, KeyError):
         return text
 
 
 @dataclass(frozen=True)
 class ServerCapabilities:
-    """top: how many likely tokens it tells in each place, 0 for none.
+    """What a server supports.
 
-    continues: whether it goes on from an assistant's words.  guide: the parameter (`GUIDES`) by which it can
-    be held to a pattern; None where it cannot. What would not be used is not looked for.
+    top: number of likely tokens that it reports at each position, 0 for none.
+    continues: whether it continues an assistant message.
+    guide: its parameter for constrained decoding (`GUIDES`), None if it has none or does not need one.
     """
 
     top: int = 0
@@ -66,18 +67,18 @@ class ServerCapabilities:
     guide: str | None = None
 
     @classmethod
-    def of(cls, client: ServerClient, *, weigh: bool = True) -> Self:
-        """What the server can do, in a few short requests; without `weigh` its likely tokens do not matter.
+    def detect(cls, client: ServerClient, *, log_probs: bool = True) -> Self:
+        """Detects the capabilities by a few short requests.
 
-        Raises ModelError where every request would fail.
+        log_probs: whether likely tokens are of interest. Raises ModelError if every request would fail.
         """
-        top = next(filter(None, (_likely(client, count) for count in _TOKENS)), 0) if weigh else 0
-        guide = None if top else next((name for name in GUIDES if _obeys(client, name)), None)
+        top = next(filter(None, (_likely(client, count) for count in _TOKENS)), 0) if log_probs else 0
+        guide = None if top else next((name for name in GUIDES if _respects(client, name)), None)
         return cls(top, bool(top) and _continues(client), guide)
 
     @property
     def decode(self) -> str:
-        """What records call an answer of such a server: "topk" or "greedy"."""
+        """The `decode` field of records from such a server: "topk" or "greedy"."""
         return "topk" if self.top else "greedy"
 
     def settings(self) -> dict[str, Any]:
@@ -86,14 +87,14 @@ class ServerCapabilities:
 
     def __str__(self) -> str:
         if self.top:
-            goes = "goes on from words that it is given" if self.continues else "begins answers by itself"
-            return f"tells the {self.top} likeliest tokens of each place and {goes}: decode {self.decode}"
-        guided = f"is held to the form of answers by {self.guide}" if self.guide else "answers freely"
-        return f"tells no probabilities and {guided}: decode {self.decode}"
+            prefix = "continues a given prefix" if self.continues else "does not continue a given prefix"
+            return f"reports the {self.top} most likely tokens and {prefix}: decode {self.decode}"
+        guide = f"supports constrained decoding by {self.guide}" if self.guide else "answers in free text"
+        return f"does not report probabilities and {guide}: decode {self.decode}"
 
 
 def _likely(client: ServerClient, count: int) -> int:
-    """How many likely tokens come when so many are asked for."""
+    """How many likely tokens the server reports if `count` are requested."""
     try:
         reply = client.chat([_GREETING], **_greedy(4), logprobs=True, top_logprobs=count)
     except ItemError:
@@ -105,29 +106,29 @@ def _likely(client: ServerClient, count: int) -> int:
 
 
 def _continues(client: ServerClient) -> bool:
-    """Whether an assistant's words are gone on from: by the tokens that are counted, or by half a word."""
+    """Whether an assistant message is continued, judged by the token counts or by the rest of a word."""
     begun = [_COUNT, {"role": "assistant", "content": _COUNTED}]
     try:
-        forced = client.chat(begun, **_greedy(8), **GO_ON).raw
+        forced = client.chat(begun, **_greedy(8), **CONTINUE).raw
     except ItemError:
         return False
     try:
         plain = client.chat(begun, **_greedy(8)).raw
-    except ItemError:  # an assistant has the last word only where that is asked for
+    except ItemError:  # the server accepts a final assistant message only with the parameters
         return True
     counts = [_prompt_tokens(raw) for raw in (forced, plain)]
-    if None not in counts and counts[0] != counts[1]:  # without the tokens that begin a turn
+    if None not in counts and counts[0] != counts[1]:  # fewer: without the tokens that start a turn
         return counts[0] < counts[1]  # type: ignore[operator]
     return _text(forced).lower().startswith(_REST)
 
 
-def _obeys(client: ServerClient, guide: str) -> bool:
-    """Whether the server gives one of two odd answers because it is held to them."""
+def _respects(client: ServerClient, guide: str) -> bool:
+    """Whether the server returns one of two odd answers, to which the guide constrains it."""
     try:
         reply = client.chat([_GREETING], **_greedy(24), **GUIDES[guide](one_of(_ODD)))
     except ItemError:
         return False
-    return answered(guide, _text(reply.raw)) in _ODD
+    return unwrap_answer(guide, _text(reply.raw)) in _ODD
 
 
 def _greedy(tokens: int) -> dict[str, Any]:
@@ -135,11 +136,11 @@ def _greedy(tokens: int) -> dict[str, Any]:
 
 
 def _text(raw: Mapping[str, Any]) -> str:
-    """What was written, if only blanks."""
+    """The text of the answer, stripped; may be empty."""
     return str(raw["choices"][0]["message"].get("content") or "").strip()
 
 
 def _prompt_tokens(raw: Mapping[str, Any]) -> int | None:
     usage = raw.get("usage")
-    found = usage.get("prompt_tokens") if isinstance(usage, Mapping) else None
-    return found if isinstance(found, int) else None
+    count = usage.get("prompt_tokens") if isinstance(usage, Mapping) else None
+    return count if isinstance(count, int) else None

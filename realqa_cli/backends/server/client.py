@@ -1,8 +1,8 @@
-"""A client of OpenAI-compatible servers: patient with what passes, plain about what does not.
+"""A client of OpenAI-compatible servers, with retries.
 
-Speaks POST {url}/chat/completions and GET {url}/models. Time-outs, 429, 5xx and half bodies are tried again
-with exponential back-off, jitter and the server's `retry-after`; a wrong key, address or model stops the run
-at once. Knows neither steps nor photos. The key leaves as a header and never in a word of ours.
+Sends POST {url}/chat/completions and GET {url}/models. Time-outs, 429, 5xx and incomplete bodies are retried
+with exponential back-off, jitter and the server's `retry-after`; a wrong key, address or model and an account
+without money stop the run at once. The key is sent in a header and never logged.
 """
 
 import json
@@ -27,10 +27,10 @@ log = logging.getLogger("realqa")
 
 CONNECT_SECONDS = 10.0
 MODELS_RETRIES = 2  # some servers fail to list their models, and can do without
-NOTABLE_SECONDS = 10.0  # a pause that a person should be told of
+NOTABLE_SECONDS = 10.0  # longer pauses are logged
 
 Attempt = Callable[[], AbstractContextManager[object]]
-"""Makes what every attempt of a call is sent within: it may wait, count, or raise to give the call up."""
+"""Makes the context of every attempt of a call: it may wait, count, or raise to give up the call."""
 
 _ALTERNATIVES = {
     "max_tokens": "max_completion_tokens",
@@ -39,17 +39,17 @@ _ALTERNATIVES = {
     "stop": None,
     "response_format": None,
 }
-"""Parameters that some models or servers refuse, each with what they take in its place."""
+"""Parameters that some models or servers refuse, with their replacements."""
 
 
 class ServerClient:
-    """Sends requests; several threads may share one. A context manager, which closes the connections.
+    """Sends requests; several threads may share one client. As a context manager it closes its connections.
 
-    failures: attempts that came to nothing but could be repeated, by kind: "429", "time-out", ...
+    failures: number of failed attempts that could be retried, by kind: "429", "time-out", ...
     """
 
     def __init__(self, settings: ServerSettings) -> None:
-        """Sends nothing yet. Raises UsageError."""
+        """Checks the settings and sends nothing. Raises UsageError."""
         settings.check()
         self.settings, self.address = settings, settings.address
         self._key = settings.key
@@ -57,12 +57,12 @@ class ServerClient:
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             timeout=httpx2.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout)),
             limits=httpx2.Limits(max_keepalive_connections=settings.concurrency),
-            verify=self.address.startswith("https:"),  # else all certificates are read for nothing
+            verify=self.address.startswith("https:"),  # loading certificates is slow
         )
         self._lock = threading.Lock()
         self._resume_at = 0.0  # on the monotonic clock; all threads wait for it
         self._reached = False
-        self._unwelcome: frozenset[str] = frozenset()
+        self._refused: frozenset[str] = frozenset()
         self.failures: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
@@ -73,29 +73,29 @@ class ServerClient:
 
     @cached_property
     def model(self) -> str:
-        """The model's name: as given, or the only one that the server has. Raises UsageError."""
+        """The name of the model: the given one, or the only one of the server. Raises UsageError."""
         if self.settings.model:
             return self.settings.model
         names = self.models
         if len(names) != 1:
             what = f"serves {_some(names)}" if names else "does not say what it serves"
-            raise UsageError(what, where=self.address, remedy="name the model")
+            raise UsageError(what, where=self.address, remedy="add --model NAME")
         return names[0]
 
     @cached_property
     def models(self) -> list[str]:
-        """The names of what the server serves; [] where it does not say. Raises ModelError."""
+        """The names of the served models; [] if the server does not list them. Raises ModelError."""
         try:
-            found = self._patiently("GET", "models", {}, retries=MODELS_RETRIES).get("data")
+            data = self._with_retries("GET", "models", {}, retries=MODELS_RETRIES).get("data")
         except ItemError:
             return []
-        listed = found if isinstance(found, list) else []
+        listed = data if isinstance(data, list) else []
         return [str(one["id"]) for one in listed if isinstance(one, Mapping) and one.get("id")]
 
     def reach(self) -> str:
-        """The model's name, settled, when the server is known to be there and to take the key.
+        """Checks that the server responds and accepts the key. Returns the name of the model.
 
-        Raises ModelError or UsageError, before there is work that could be lost.
+        Raises ModelError or UsageError.
         """
         _ = self.models
         return self.model
@@ -103,30 +103,30 @@ class ServerClient:
     def chat(
         self, messages: Sequence[Mapping[str, Any]], attempt: Attempt = nullcontext, /, **parameters: Any
     ) -> Reply:
-        """The reply to a conversation. Parameters that the model is found to refuse are left out or renamed.
+        """The reply to a conversation. Parameters that the model refuses are omitted or renamed.
 
-        Raises ItemError where this request fails for good, ModelError where every one would, and whatever
+        Raises ItemError if this request fails for good, ModelError if every request would, and whatever
         `attempt` raises.
         """
         while True:
-            unwelcome = self._unwelcome
-            body = {"model": self.model, "messages": list(messages), **_adapted(parameters, unwelcome)}
+            refused_names = self._refused
+            body = {"model": self.model, "messages": list(messages), **_adapted(parameters, refused_names)}
             try:
-                return Reply(self._patiently("POST", "chat/completions", body, attempt))
+                return Reply(self._with_retries("POST", "chat/completions", body, attempt))
             except UnsupportedParameter as refused:
-                if refused.name in unwelcome:
+                if refused.name in refused_names:
                     raise
                 self._do_without(refused.name)
 
     def _do_without(self, name: str) -> None:
         with self._lock:
-            if name == "temperature" and name not in self._unwelcome:
-                log.warning("%s takes no temperature: its answers may change from run to run", self.model)
-            if name == "response_format" and name not in self._unwelcome:
-                log.warning("%s takes no schema of answers", self.model)
-            self._unwelcome |= {name}
+            if name == "temperature" and name not in self._refused:
+                log.warning("%s does not accept a temperature: its answers may differ between runs", self.model)
+            if name == "response_format" and name not in self._refused:
+                log.warning("%s does not accept a schema for answers", self.model)
+            self._refused |= {name}
 
-    def _patiently(
+    def _with_retries(
         self,
         method: str,
         path: str,
@@ -134,7 +134,7 @@ class ServerClient:
         attempt: Attempt = nullcontext,
         retries: int | None = None,
     ) -> dict[str, Any]:
-        """What `_once` gives, tried again as the settings say, and at most `retries` times."""
+        """`_once` with retries: as many as the settings allow, and at most `retries`."""
         tries = 1 + min(n for n in (self.settings.retries, retries) if n is not None)
         for number in range(tries):
             try:
@@ -161,51 +161,51 @@ class ServerClient:
                 self._stop(reason, "start the server or check the address")
             raise TransientFailure(reason, "no connection", gone=True) from error
         except httpx2.TimeoutException as error:
-            silence = f"silent for {self.settings.timeout:g} seconds"
+            silence = f"no data for {self.settings.timeout:g} seconds"
             raise TransientFailure(silence, "time-out", lost=True) from error
-        except (httpx2.TransportError, httpx2.DecodingError) as error:  # resets and half bodies
-            reason = f"broke off ({short(str(error)) or type(error).__name__})"
+        except (httpx2.TransportError, httpx2.DecodingError) as error:  # resets and incomplete bodies
+            reason = f"the connection broke ({short(str(error)) or type(error).__name__})"
             raise TransientFailure(reason, "broken off", lost=True) from error
         self._reached = True
-        self._judge(response, body)
-        self._rest(server_replies.asked_rest(response))
+        self._check_status(response, body)
+        self._rest(server_replies.limit_reset(response))
         try:
             found = json.loads(server_replies.masked(response.text, self._key))
         except (ValueError, RecursionError) as error:
-            raise TransientFailure("a body that is no JSON", "no JSON", lost=True) from error
+            raise TransientFailure("the body is not JSON", "not JSON", lost=True) from error
         if body and not server_replies.is_completion(found):
-            words = server_replies.said(response, secret=self._key)
-            raise TransientFailure(f"a body without an answer ({words})", "no answer", lost=True)
+            words = server_replies.server_message(response, secret=self._key)
+            raise TransientFailure(f"the body contains no answer ({words})", "no answer", lost=True)
         return found if isinstance(found, dict) else {}
 
-    def _judge(self, response: httpx2.Response, body: Mapping[str, Any]) -> None:
-        """Raises what a status other than success means; `body` is empty for a GET."""
-        found = server_replies.verdict(response)
-        if found == "fine":
+    def _check_status(self, response: httpx2.Response, body: Mapping[str, Any]) -> None:
+        """Raises the error of a status other than success; `body` is empty for a GET."""
+        verdict = server_replies.verdict(response)
+        if verdict == "ok":
             return
-        words = server_replies.said(response, secret=self._key)
-        told = f"{response.status_code}{f': {words}' if words else ''}"
-        if found == "passing":
-            wait = server_replies.asked_wait(response) or server_replies.asked_rest(response)
-            raise TransientFailure(told, str(response.status_code), after=wait)
-        if found == "key":
+        words = server_replies.server_message(response, secret=self._key)
+        status = f"{response.status_code}{f': {words}' if words else ''}"
+        if verdict == "transient":
+            wait = server_replies.retry_after(response) or server_replies.limit_reset(response)
+            raise TransientFailure(status, str(response.status_code), after=wait)
+        if verdict == "key":
             variable = self.settings.api_key_env
-            remedy = f"set {variable} to a valid one" if self._key else f"put one into {variable}"
-            self._stop(f"{'refuses the key' if self._key else 'wants a key'} ({told})", remedy)
-        if found == "unpaid":
-            self._stop(f"wants to be paid first ({told})", "top up the account")
-        if found == "moved":
+            remedy = f"set {variable} to a valid key" if self._key else f"set {variable} to your key"
+            self._stop(f"{'refuses the key' if self._key else 'requires a key'} ({status})", remedy)
+        if verdict == "unpaid":
+            self._stop(f"the account has no credit or quota left ({status})", "top up the account or wait for its quota")
+        if verdict == "moved":
             target = short(response.headers.get("location", "elsewhere"))
             self._stop(f"redirects to {target}", "give the address that it redirects to")
-        if found == "absent" and body:
-            self._stop(f"has no such address or model ({told})", self._remedy(str(body["model"])))
-        what = f"the server refuses the request ({told})"
-        if name := server_replies.named(response, [name for name in _ALTERNATIVES if name in body]):
+        if verdict == "absent" and body:
+            self._stop(f"unknown address or model ({status})", self._remedy(str(body["model"])))
+        what = f"the server refuses the request ({status})"
+        if name := server_replies.refused_parameter(response, [name for name in _ALTERNATIVES if name in body]):
             raise UnsupportedParameter(name, what, self.address)
         raise ItemError(what, type="request", where=self.address)
 
     def _remedy(self, model: str) -> str:
-        """What helps against a 404, with the names of what there is if the server tells them."""
+        """The remedy for a 404, with the names of the served models if the server lists them."""
         try:
             found = self._http.get(f"{self.address}/models").json()["data"]
             names = [str(one["id"]) for one in found]
@@ -213,39 +213,39 @@ class ServerClient:
             names = []
         if names and model not in names:
             return f"it serves {_some(names)}, not {model}"
-        return f"check the address, which ends in /v1, and the model's name, {model}"
+        return f"check the address, which ends in /v1, and the name of the model, {model}"
 
     def _wait(self) -> None:
         while (left := self._resume_at - time.monotonic()) > 0:
             time.sleep(left)
 
-    def _rest(self, asked: float) -> None:
-        """Nothing is left of a limit for so many seconds: whoever asks next waits."""
-        if 0 < asked <= self.settings.patience:  # else the server will refuse, and say how long to wait
+    def _rest(self, seconds: float) -> None:
+        """A rate limit is exhausted for so many seconds: all threads wait before their next request."""
+        if 0 < seconds <= self.settings.patience:  # else the next reply says how long to wait
             with self._lock:
-                self._resume_at = max(self._resume_at, time.monotonic() + asked)
+                self._resume_at = max(self._resume_at, time.monotonic() + seconds)
 
-    def _pause(self, attempt: int, asked: float | None) -> None:
-        """Waits before the next attempt; what the server asks for is waited for by all threads."""
+    def _pause(self, attempt: int, requested: float | None) -> None:
+        """Waits before the next attempt; a wait that the server requests applies to all threads."""
         settings = self.settings
-        if not asked:
+        if not requested:
             wait = min(settings.longest_wait, settings.first_wait * 2**attempt)
             time.sleep(wait * random.uniform(0.5, 1.0))
             return
-        if asked > settings.patience:
-            self._stop(f"asks to wait for {asked:.0f} seconds", "run again then; finished work is kept")
-        if asked >= NOTABLE_SECONDS:
-            log.warning("the server asks to wait for %.0f seconds", asked)
+        if requested > settings.patience:
+            self._stop(f"requests a wait of {requested:.0f} seconds", "run again then; finished work is kept")
+        if requested >= NOTABLE_SECONDS:
+            log.warning("the server requests a wait of %.0f seconds", requested)
         with self._lock:
-            self._resume_at = max(self._resume_at, time.monotonic() + asked)
-        time.sleep(asked + settings.first_wait * random.uniform(0.0, 0.5))  # not all at the same moment
+            self._resume_at = max(self._resume_at, time.monotonic() + requested)
+        time.sleep(requested + settings.first_wait * random.uniform(0.0, 0.5))  # not all threads at the same moment
 
     def _stop(self, what: str, remedy: str) -> NoReturn:
         raise ModelError(what, where=self.address, remedy=remedy)
 
 
-def _adapted(parameters: Mapping[str, Any], unwelcome: frozenset[str]) -> dict[str, Any]:
-    names = {name: _ALTERNATIVES[name] if name in unwelcome else name for name in parameters}
+def _adapted(parameters: Mapping[str, Any], refused_names: frozenset[str]) -> dict[str, Any]:
+    names = {name: _ALTERNATIVES[name] if name in refused_names else name for name in parameters}
     return {name: parameters[old] for old, name in names.items() if name}
 
 

@@ -1,9 +1,9 @@
-"""A model behind an OpenAI-compatible server as a whole backend: as much of one as its server allows.
+"""The backend for a model behind an OpenAI-compatible server, as far as the server supports it.
 
-With likely tokens it weighs continuations, among the k likeliest tokens of each place; never exactly. Where
-the server goes on from an assistant's words, an ask's prefix is forced and every branch can be followed;
-where it does not, the prefix is asked for in words, and what one answer tells is all there is. Without
-likely tokens it answers, held to the ask's pattern where the server can do that.
+If the server reports likely tokens, continuations get probabilities among the k most likely tokens of each
+position; these are never exact. If the server continues an assistant message, the prefix of a prompt is forced
+and every branch can be followed; else the prompt requests the prefix in words, and only one answer is known.
+Without likely tokens the model answers freely, constrained to the pattern of the prompt if possible.
 """
 
 import logging
@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 from PIL.Image import Image, Resampling
 
-from realqa_cli.backends.base import PhotoTransform, Prompt
-from realqa_cli.backends.server.capabilities import GO_ON, GUIDES, ServerCapabilities, answered
+from realqa_cli.backends.base import PhotoTransform, Prompt, ThreadPlan
+from realqa_cli.backends.server.capabilities import CONTINUE, GUIDES, ServerCapabilities, unwrap_answer
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.replies import Reply
 from realqa_cli.backends.server.settings import ServerSettings
@@ -30,25 +30,25 @@ from realqa_cli.media.resize import resize_within_bounds, shrink_to_area
 log = logging.getLogger("realqa")
 
 SENT_PIXELS = 2**20
-"""Area of a photo that is sent, at most, where nobody says; the server resizes it then as it likes."""
-FACTOR = 28  # sides that servers of the Qwen2-VL family need not resize again
+"""Largest area in pixels of a sent photo without pixel bounds; the server may resize it again."""
+FACTOR = 28  # Qwen2-VL models do not resize sides that are multiples of it
 
 _UNSEEN = 0.02
-"""Branches are followed until those that are left come to less than this share of what is known."""
-_REQUESTS = 40  # for one distribution, at most
-_BRANCH = 8  # tokens of a branch, in one request
-_SENTENCE = 64  # tokens of an answer whose beginning cannot be forced
+"""Branches are followed until the rest has less than this share of the known probability."""
+_REQUESTS = 40  # most requests for one distribution
+_BRANCH = 8  # tokens of a branch in one request
+_SENTENCE = 64  # tokens of an answer without a forced prefix
 
 
 @dataclass(frozen=True)
 class ImageSizing:
-    """How large photos are sent: area in pixels, at least and at most; None leaves it to `SENT_PIXELS`."""
+    """The bounds of the area in pixels of sent photos; without bounds, `SENT_PIXELS` is the largest."""
 
     min_pixels: int | None = None
     max_pixels: int | None = None
 
     def fit(self, image: Image) -> Image:
-        """The photo as it is sent."""
+        """The photo, resized for sending."""
         if self.min_pixels is None and self.max_pixels is None:
             return shrink_to_area(image, SENT_PIXELS, Resampling.BICUBIC)
         most = self.max_pixels or max(SENT_PIXELS, self.min_pixels or 0)
@@ -56,112 +56,116 @@ class ImageSizing:
 
 
 class ServerBackend(ServerTextBackend):
-    """Implements `Backend`, `Limited` and `Fits`; several threads may ask at once."""
+    """Implements `Backend`; several threads may call it at once."""
 
-    def __init__(self, client: ServerClient, abilities: ServerCapabilities, sending: ImageSizing) -> None:
+    def __init__(self, client: ServerClient, capabilities: ServerCapabilities, sizing: ImageSizing) -> None:
         super().__init__(client)
-        self.abilities, self.sending = abilities, sending
-        self._kept = threading.local()  # each thread asks many times about one photo
-        weakref.finalize(self, client.__exit__)  # a scorer has no end of its own
+        self.capabilities, self.sizing = capabilities, sizing
+        self._cache = threading.local()  # a thread sends many prompts about one photo
+        weakref.finalize(self, client.__exit__)  # a scorer is never closed explicitly
 
     @classmethod
-    def reach(cls, settings: ServerSettings, sending: ImageSizing, *, weigh: bool = True) -> Self:
-        """The model, when its server has been asked what it can do, which is said. Raises UsageError.
+    def reach(cls, settings: ServerSettings, sizing: ImageSizing, *, log_probs: bool = True) -> Self:
+        """Connects to the server, and detects and logs its capabilities. Raises UsageError.
 
-        weigh: whether probabilities are wanted, where there are any.
+        log_probs: whether probabilities are of interest.
         """
         client = ServerClient(settings)
         client.reach()
-        abilities = ServerCapabilities.of(client, weigh=weigh)
-        log.warning("%s %s", client.model, abilities)
-        return cls(client, abilities, sending)
+        capabilities = ServerCapabilities.detect(client, log_probs=log_probs)
+        log.warning("%s %s", client.model, capabilities)
+        return cls(client, capabilities, sizing)
 
     def decode_mode(self, requested: str) -> str:
         """See `Backend`: "topk" where the server reports likely tokens, else "greedy"."""
-        return self.abilities.decode if requested == "exact" else requested
+        return self.capabilities.decode if requested == "exact" else requested
+
+    def thread_plan(self) -> ThreadPlan:
+        """See `Backend`: one prompt a request, with the concurrency of the settings."""
+        return ThreadPlan(self.client.settings.concurrency, requests=True)
 
     def photo_transform(self) -> PhotoTransform:
         """See `Backend`."""
-        return self.sending.fit
+        return self.sizing.fit
 
-    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        """See `Backend`: -inf for continuations beyond the likeliest tokens.
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+        """See `Backend`: -inf for continuations outside the likely tokens.
 
-        Raises ItemError where an answer has none of them, ModelError where the server tells no probabilities.
+        Raises ItemError if an answer has no continuation, ModelError if the server reports no probabilities.
         """
-        if not self.abilities.top:
-            raise ModelError("tells no probabilities", where=self.client.address)
-        follow = self._follow if self.abilities.continues else self._ask_once
-        return np.stack([follow(ask, continuations, end).known for ask in asks])
+        if not self.capabilities.top:
+            raise ModelError("does not report probabilities", where=self.client.address)
+        search = self._follow if self.capabilities.continues else self._search_answer
+        return np.stack([search(prompt, continuations, end).known for prompt in batch])
 
-    def regression_values(self, asks: Sequence[Prompt]) -> Floats:
-        """Raises ModelError: no server tells what a head says."""
-        raise ModelError("serves no regression head", where=self.client.address)
+    def regression_values(self, batch: Sequence[Prompt]) -> Floats:
+        """Raises ModelError: servers do not run regression heads."""
+        raise ModelError("servers do not run regression heads", where=self.client.address)
 
     def settings(self) -> Mapping[str, Any]:
-        """How the model is asked, and what its server honours."""
-        return {**super().settings(), **asdict(self.sending), "honours": asdict(self.abilities)}
+        """Server, model, sizes of photos and capabilities."""
+        return {**super().settings(), **asdict(self.sizing), "honours": asdict(self.capabilities)}
 
-    def _one(self, ask: Prompt, max_new_tokens: int, stop: str | None) -> str:
-        guide = self.abilities.guide if ask.pattern else None
-        more = GUIDES[guide](ask.pattern) if guide else {}
+    def _one(self, prompt: Prompt, max_new_tokens: int, stop: str | None) -> str:
+        guide = self.capabilities.guide if prompt.pattern else None
+        more = GUIDES[guide](prompt.pattern) if guide else {}
         if stop is not None:
             more["stop"] = [stop]
-        text = self._reply(_open(ask), max_new_tokens, more).text
+        text = self._reply(_without_trailing_blank(prompt), max_new_tokens, more).text
         if guide:
-            return answered(guide, text)
-        if not self.abilities.continues and text.startswith(ask.prefix.strip()):
+            return unwrap_answer(guide, text)
+        if not self.capabilities.continues and text.startswith(prompt.prefix.strip()):
             return text
-        return ask.prefix + text.lstrip(" ")
+        return prompt.prefix + text.lstrip(" ")
 
-    def _follow(self, ask: Prompt, continuations: Sequence[str], end: str) -> ContinuationSearch:
-        """Follows the branches that go on from the prefix, the likeliest first, a request for each."""
-        said = _open(ask)
-        walk, start = ContinuationSearch(continuations, end, blank=said != ask), ""
+    def _follow(self, prompt: Prompt, continuations: Sequence[str], end: str) -> ContinuationSearch:
+        """Follows the branches after the prefix, the most likely first, with a request for each."""
+        request = _without_trailing_blank(prompt)
+        search, start = ContinuationSearch(continuations, end, blank=request != prompt), ""
         for _ in range(_REQUESTS):
-            self._read(walk, start, said, _BRANCH)
-            following = walk.next(_UNSEEN)
+            self._read(search, start, request, _BRANCH)
+            following = search.next(_UNSEEN)
             if following is None:
                 break
-            start, said = following, replace(ask, prefix=ask.prefix + following.lstrip(" "))
-        return self._found(walk, ask)
+            start, request = following, replace(prompt, prefix=prompt.prefix + following.lstrip(" "))
+        return self._checked(search, prompt)
 
-    def _ask_once(self, ask: Prompt, continuations: Sequence[str], end: str) -> ContinuationSearch:
-        """What is known from the one answer that the model gives to a request for the prefix."""
-        walk = ContinuationSearch([ask.prefix + text for text in continuations], end)
-        self._read(walk, "", ask, _SENTENCE)
-        return self._found(walk, ask)
+    def _search_answer(self, prompt: Prompt, continuations: Sequence[str], end: str) -> ContinuationSearch:
+        """The probabilities in the single answer to a prompt that requests the prefix in words."""
+        search = ContinuationSearch([prompt.prefix + text for text in continuations], end)
+        self._read(search, "", prompt, _SENTENCE)
+        return self._checked(search, prompt)
 
-    def _read(self, walk: ContinuationSearch, start: str, ask: Prompt, tokens: int) -> None:
-        likely = {"logprobs": True, "top_logprobs": self.abilities.top}
-        walk.read(start, places_of(self._reply(ask, tokens, likely).raw))
+    def _read(self, search: ContinuationSearch, start: str, prompt: Prompt, tokens: int) -> None:
+        likely = {"logprobs": True, "top_logprobs": self.capabilities.top}
+        search.read(start, places_of(self._reply(prompt, tokens, likely).raw))
 
-    def _found(self, walk: ContinuationSearch, ask: Prompt) -> ContinuationSearch:
-        if not walk.mass:
-            what = f"the model does not go on from {ask.prefix[-60:]!r} as it should"
+    def _checked(self, search: ContinuationSearch, prompt: Prompt) -> ContinuationSearch:
+        if not search.mass:
+            what = f"the model does not continue {ask.prefix[-60:]!r} with an expected answer"
             raise ItemError(what, type="unparsed", where=self.client.address)
-        return walk
+        return search
 
-    def _reply(self, ask: Prompt, max_tokens: int, more: Mapping[str, Any]) -> Reply:
-        """To the ask; its prefix stands as the assistant's words, or as a request for them."""
+    def _reply(self, prompt: Prompt, max_tokens: int, more: Mapping[str, Any]) -> Reply:
+        """Sends the prompt; its prefix is an assistant message, or requested in words."""
         options = {"temperature": 0, "seed": 0, "max_tokens": max_tokens, **more}
-        if not self.abilities.continues or not ask.prefix:
-            return self.client.chat([self._asked(ask)], **options)
-        turn = {"role": "assistant", "content": ask.prefix}
-        return self.client.chat([self._asked(replace(ask, prefix="")), turn], **options, **GO_ON)
+        if not self.capabilities.continues or not prompt.prefix:
+            return self.client.chat([self._message(prompt)], **options)
+        turn = {"role": "assistant", "content": prompt.prefix}
+        return self.client.chat([self._message(replace(prompt, prefix="")), turn], **options, **CONTINUE)
 
-    def _asked(self, ask: Prompt) -> dict[str, Any]:
-        """The user's message. Photos, as they are sent, are kept for as long as they are asked about."""
-        if not ask.images:
-            return user_message(ask)
-        kept = getattr(self._kept, "photos", None)
-        if kept is None or [*map(id, kept[0])] != [*map(id, ask.images)]:
-            kept = ask.images, user_message(ask, image_format=self.image_format)["content"][:-1]
-            self._kept.photos = kept
-        text = user_message(replace(ask, images=()))["content"]
-        return {"role": "user", "content": [*kept[1], {"type": "text", "text": text}]}
+    def _message(self, prompt: Prompt) -> dict[str, Any]:
+        """The user message. The encoded photos of the last prompt are cached."""
+        if not prompt.images:
+            return user_message(prompt)
+        cached = getattr(self._cache, "photos", None)
+        if cached is None or [*map(id, cached[0])] != [*map(id, prompt.images)]:
+            cached = prompt.images, user_message(prompt, image_format=self.image_format)["content"][:-1]
+            self._cache.photos = cached
+        text = user_message(replace(prompt, images=()))["content"]
+        return {"role": "user", "content": [*cached[1], {"type": "text", "text": text}]}
 
 
-def _open(ask: Prompt) -> Prompt:
-    """The ask without the blank at its prefix's end: many tokenizers write it with what follows."""
-    return replace(ask, prefix=ask.prefix.rstrip(" "))
+def _without_trailing_blank(prompt: Prompt) -> Prompt:
+    """The prompt without the blank at the end of its prefix: many tokenizers merge it with the next word."""
+    return replace(prompt, prefix=prompt.prefix.rstrip(" "))

@@ -1,6 +1,6 @@
-"""What an OpenAI-compatible server's response means: an answer, a failure that may pass, or one that stays.
+"""Interprets the responses of OpenAI-compatible servers: an answer, a transient failure, or a permanent one.
 
-Pure: judges statuses, headers and bodies; sends nothing and waits for nothing.
+Pure functions of statuses, headers and bodies.
 """
 
 import json
@@ -15,28 +15,28 @@ import httpx2
 
 from realqa_cli.errors import ItemError
 
-Verdict = Literal["fine", "passing", "key", "unpaid", "absent", "moved", "refused"]
+Verdict = Literal["ok", "transient", "key", "unpaid", "absent", "moved", "refused"]
 
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
-_LONGEST = 200  # characters of a server's own words in ours
-_SECRET = 8  # shorter keys are stand-ins such as "none"
+_LONGEST = 200  # characters of a server message in our messages
+_SECRET = 8  # shorter keys are placeholders such as "none"
 _ALSO_CALLED = {"response_format": ("json_schema", "json schema", "structured outputs?", "guided_json")}
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A server's whole answer. raw: as it came, for whoever keeps it."""
+    """The complete answer of a server. raw: the parsed body."""
 
     raw: Mapping[str, Any]
 
     @property
     def text(self) -> str:
-        """What the model wrote, without its thoughts. Raises ItemError for a refusal and for nothing."""
+        """The text of the answer without thoughts. Raises ItemError for a refusal or an empty answer."""
         choice = self.raw["choices"][0]
         message = choice["message"]
         if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-            said = str(message.get("refusal") or "filtered")[:_LONGEST]
-            raise ItemError(f"the model refuses: {said}", type="refused")
+            reason = short(str(message.get("refusal") or "filtered"))
+            raise ItemError(f"the model refuses: {reason}", type="refused")
         content = message.get("content")
         if isinstance(content, list):
             content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
@@ -47,15 +47,16 @@ class Reply:
 
     @property
     def cut(self) -> bool:
-        """Whether the answer met the limit of its length."""
+        """Whether the answer was cut off at the limit of its length."""
         return bool(self.raw["choices"][0].get("finish_reason") == "length")
 
 
 class TransientFailure(Exception):
-    """A failure that may pass. reason: in words.  kind: in one or two, for counting.
+    """A failure that may not occur again.
 
-    after: seconds that the server asks to wait, if it does.  gone: whether there was no connection at all.
-    lost: whether an answer may have been made, and charged for, that did not arrive.
+    reason: one sentence.  kind: one or two words, for counting.
+    after: seconds that the server requests to wait.  gone: whether the connection failed.
+    lost: whether an answer may have been generated, and charged, without arriving.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class TransientFailure(Exception):
 
 
 class UnsupportedParameter(ItemError):
-    """The model takes no parameter of this `name`."""
+    """The model does not accept the parameter `name`."""
 
     def __init__(self, name: str, what: str, where: str) -> None:
         super().__init__(what, type="request", where=where)
@@ -77,7 +78,7 @@ def verdict(response: httpx2.Response) -> Verdict:
     """What the status means; an account without money answers like a busy server, but will not pass."""
     status = response.status_code
     if response.is_success:
-        return "fine"
+        return "ok"
     if status == 402 or (status in {403, 429} and "insufficient_quota" in response.text[:4000]):
         return "unpaid"
     if status in {401, 403}:
@@ -86,19 +87,19 @@ def verdict(response: httpx2.Response) -> Verdict:
         return "absent"
     if 300 <= status < 400:
         return "moved"
-    return "passing" if status in {408, 409, 425, 429} or status >= 500 else "refused"
+    return "transient" if status in {408, 409, 425, 429} or status >= 500 else "refused"
 
 
 def is_completion(found: object) -> bool:
-    """Whether a body holds an answer."""
+    """Whether a body contains an answer."""
     match found:
         case {"choices": [{"message": dict()}, *_]}:
             return True
     return False
 
 
-def said(response: httpx2.Response, *, secret: str) -> str:
-    """The message in an error's body, in one short line; nothing for a page of HTML.
+def server_message(response: httpx2.Response, *, secret: str) -> str:
+    """The message in the body of an error, on one short line; empty for an HTML page.
 
     `secret` is masked: some servers repeat the key that they refuse.
     """
@@ -122,15 +123,15 @@ def short(text: str) -> str:
     return " ".join(text.split())[:_LONGEST]
 
 
-def named(response: httpx2.Response, names: Iterable[str]) -> str | None:
-    """The one of our parameters' `names` that a refusal speaks of, if by another word of it."""
+def refused_parameter(response: httpx2.Response, names: Iterable[str]) -> str | None:
+    """The parameter among `names` that the refusal mentions, by its name or a synonym."""
     body = response.text[:4000]
     words = {name: "|".join((re.escape(name), *_ALSO_CALLED.get(name, ()))) for name in names}
     return next((name for name, known in words.items() if re.search(rf"\b(?:{known})\b", body)), None)
 
 
-def asked_rest(response: httpx2.Response) -> float:
-    """Seconds until there is anything left of the limits that the headers tell; 0 where there is."""
+def limit_reset(response: httpx2.Response) -> float:
+    """Seconds until an exhausted rate limit resets, by the headers; 0 if none is exhausted."""
     rests = [0.0]
     for what in ("requests", "tokens"):
         headers = response.headers
@@ -147,8 +148,8 @@ def _seconds(text: str) -> float:
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
-def asked_wait(response: httpx2.Response) -> float | None:
-    """Seconds of `retry-after`, which may be a number or a date."""
+def retry_after(response: httpx2.Response) -> float | None:
+    """Seconds of the header `retry-after`, which is a number or a date; None without it."""
     headers = response.headers
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         if re.fullmatch(r"\d+(?:\.\d+)?", headers.get(name, "")):

@@ -1,4 +1,4 @@
-"""Several requests at once, their results in order: for work that waits for a server, not a processor."""
+"""Concurrent requests with results in order, for work that waits for a server and not for a processor."""
 
 import threading
 from collections import deque
@@ -13,17 +13,16 @@ _Jobs = SimpleQueue[tuple[Future[Out], In] | None]
 
 
 def in_order(work: Callable[[In], Out], items: Iterable[In], at_once: int, *, ahead: int = 0) -> Iterator[Out]:
-    """`work` of each item, in the order of the items, on `at_once` threads.
+    """Yields `work(item)` for each item, in the order of the items, from `at_once` threads.
 
-    At most `at_once + ahead` items are taken and not yet yielded, and an interrupt costs their results; with
-    `ahead` a slow one keeps fewer others from being worked on. What `work` raises is raised in its place, and
-    nothing more is begun. The threads are daemons: a request that nobody waits for any more does not keep the
-    program from ending.
+    At most `at_once + ahead` items are in progress or waiting to be yielded; an interrupt loses their results.
+    With `ahead`, a slow item blocks fewer others. An exception of `work` is raised in the place of its item,
+    and no further item is started. The threads are daemons, so an abandoned request does not delay the exit.
     """
     jobs: _Jobs[Out, In] = SimpleQueue()
     over = threading.Event()
     for _ in range(at_once):
-        threading.Thread(target=_labour, args=(work, jobs, over), daemon=True).start()
+        threading.Thread(target=_run_jobs, args=(work, jobs, over), daemon=True).start()
     waiting: deque[Future[Out]] = deque()
     try:
         for item in items:
@@ -41,22 +40,22 @@ def in_order(work: Callable[[In], Out], items: Iterable[In], at_once: int, *, ah
             jobs.put(None)
 
 
-def _labour(work: Callable[[In], Out], jobs: _Jobs[Out, In], over: threading.Event) -> None:
-    """A thread's work: jobs until there is None. After a failure, anybody's, jobs are not begun."""
+def _run_jobs(work: Callable[[In], Out], jobs: _Jobs[Out, In], over: threading.Event) -> None:
+    """The loop of a thread: runs jobs until it gets None. After a failure in any thread, jobs are cancelled."""
     while (job := jobs.get()) is not None:
         future, item = job
-        if over.is_set():  # what failed is earlier in the order, so that nobody awaits this one
+        if over.is_set():  # the failed job is earlier in the order, so this result is not needed
             future.cancel()
         if future.set_running_or_notify_cancel():
             try:
                 future.set_result(work(item))
-            except BaseException as error:  # noqa: BLE001  it is raised where the result is awaited
+            except BaseException as error:  # noqa: BLE001  raised again by `_result`
                 over.set()
                 future.set_exception(error)
 
 
 def _result(future: Future[Out]) -> Out:
-    """What the work gave. Looks up now and then: an interrupt just before a wait does not end the wait."""
+    """The result of the work. Polls, because an interrupt just before a wait does not end the wait."""
     while not wait([future], timeout=0.5).done:
         pass
     return future.result()

@@ -1,7 +1,6 @@
-"""The `server` backend: free answers of a model behind an OpenAI-compatible server.
+"""Free-text answers of a model behind an OpenAI-compatible server.
 
-Photos travel as data URIs, re-encoded so that the same pixels always give the same request. A server tells
-no exact probabilities, so this backend answers and does not weigh. The wire is `server_client`'s matter.
+Photos are sent as data URIs, re-encoded so that equal pixels give equal requests.
 """
 
 import base64
@@ -25,9 +24,9 @@ _ENCODING: dict[str, dict[str, Any]] = {
 
 
 class ServerTextBackend(Backend):
-    """Implements `Backend`. A context manager, which closes the connections.
+    """Implements `Backend` for text. As a context manager it closes its connections.
 
-    image_format: "png", without loss, or "jpeg", about a tenth of its size.
+    image_format: "png", which is lossless, or "jpeg", about a tenth of its size.
     """
 
     def __init__(self, client: ServerClient, *, image_format: str = "png") -> None:
@@ -35,7 +34,7 @@ class ServerTextBackend(Backend):
 
     @classmethod
     def open(cls, settings: ServerSettings, *, image_format: str = "png") -> Self:
-        """The backend, its model's name settled. Raises UsageError or ModelError."""
+        """Connects to the server and determines the model. Raises UsageError or ModelError."""
         client = ServerClient(settings)
         client.reach()
         return cls(client, image_format=image_format)
@@ -46,30 +45,30 @@ class ServerTextBackend(Backend):
     def __exit__(self, *raised: object) -> None:
         self.client.__exit__(*raised)
 
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        """See `Backend`; a server leaves out the `stop`. Raises the first ask's ItemError, or ModelError."""
-        found: list[str] = []
-        for outcome in self.outcomes(asks, max_new_tokens, stop):
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        """See `Backend`; servers omit the `stop`. Raises the first ItemError, or ModelError."""
+        answers: list[str] = []
+        for outcome in self.outcomes(batch, max_new_tokens, stop):
             if isinstance(outcome, ItemError):
                 raise outcome
-            found.append(outcome)
-        return found
+            answers.append(outcome)
+        return answers
 
     def outcomes(
-        self, asks: Iterable[Prompt], max_new_tokens: int, stop: str | None = None
+        self, batch: Iterable[Prompt], max_new_tokens: int, stop: str | None = None
     ) -> Iterator[str | ItemError]:
-        """Each ask's answer or why there is none, in order, as they come. Raises ModelError."""
+        """Yields the answer or the error of each prompt, in order. Raises ModelError."""
 
-        def one(ask: Prompt) -> str | ItemError:
+        def one(prompt: Prompt) -> str | ItemError:
             try:
-                return self._one(ask, max_new_tokens, stop)
+                return self._one(prompt, max_new_tokens, stop)
             except ItemError as error:
                 return error
 
-        return in_order(one, asks, self.client.settings.concurrency)
+        return in_order(one, batch, self.client.settings.concurrency)
 
     def settings(self) -> Mapping[str, Any]:
-        """The server's address, its model's name, and how photos are sent to it."""
+        """Address, model and image format."""
         return {
             "backend": "server",
             "server": self.client.address,
@@ -79,32 +78,32 @@ class ServerTextBackend(Backend):
         }
 
     def environment(self) -> Mapping[str, Any]:
-        """The versions of what sends; the server's are unknown."""
+        """Concurrency and versions of the libraries used; those of the server are unknown."""
         return {"concurrency": self.client.settings.concurrency, "versions": versions("httpx2", "pillow")}
 
-    def _one(self, ask: Prompt, max_new_tokens: int, stop: str | None) -> str:
+    def _one(self, prompt: Prompt, max_new_tokens: int, stop: str | None) -> str:
         options: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": max_new_tokens}
         if stop is not None:
             options["stop"] = [stop]
-        text = self.client.chat([user_message(ask, image_format=self.image_format)], **options).text
-        return text if text.startswith(ask.prefix.strip()) else ask.prefix + text
+        text = self.client.chat([user_message(prompt, image_format=self.image_format)], **options).text
+        return text if text.startswith(prompt.prefix.strip()) else prompt.prefix + text
 
 
-def user_message(ask: Prompt, *, image_format: str = "png") -> dict[str, Any]:
-    """The ask as a message: plain text where there are no photos; a prefix as a request in words."""
-    question = ask.question
-    if ask.prefix:
+def user_message(prompt: Prompt, *, image_format: str = "png") -> dict[str, Any]:
+    """The prompt as a message: plain text without photos; a prefix is requested in words."""
+    question = prompt.question
+    if prompt.prefix:
         question += f"\n\nBegin your answer with: {ask.prefix}"
-    if not ask.images:
+    if not prompt.images:
         return {"role": "user", "content": question}
-    photos = [{"type": "image_url", "image_url": {"url": data_uri(image, image_format)}} for image in ask.images]
+    photos = [{"type": "image_url", "image_url": {"url": data_uri(image, image_format)}} for image in prompt.images]
     return {"role": "user", "content": [*photos, {"type": "text", "text": question}]}
 
 
 def data_uri(image: Image.Image, image_format: str = "png") -> str:
-    """The pixels as a data URI, without metadata: equal pixels give equal texts."""
+    """The pixels as a data URI without metadata, so that equal pixels give equal texts."""
     if image_format not in _ENCODING:
-        raise ModelError(f"photos are not sent as {image_format!r}", remedy=f"use {' or '.join(_ENCODING)}")
+        raise ModelError(f"unsupported image format {image_format!r}", remedy=f"use {' or '.join(_ENCODING)}")
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     bare = Image.frombytes("RGB", rgb.size, rgb.tobytes())
     buffer = io.BytesIO()

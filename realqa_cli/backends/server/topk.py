@@ -1,11 +1,11 @@
-"""From the few most likely tokens that a server tells to the probability of whole continuations.
+"""Computes probabilities of complete continuations from the most likely tokens that a server reports.
 
-A server with `top_logprobs` tells, for each token that it writes, the k most likely ones. Their conditionals
-are walked as texts: the tokens of all tokenizers spell the same numerals, and nobody outside of the server
-needs to know where they are cut. What no reply leads to stays without probability, so that the probability of
-all continuations together says how much was seen of what the model could have said.
+A server with `top_logprobs` reports the k most likely tokens at each position of its answer. Their conditional
+probabilities are accumulated over texts, so the tokenizer of the server does not have to be known. A
+continuation that no reply leads to has probability 0; the sum over all continuations is therefore the explored
+probability mass.
 
-Pure: reads replies and says what to ask next; sends nothing.
+This module parses replies and selects the next request; it sends nothing.
 """
 
 import math
@@ -17,19 +17,19 @@ import numpy as np
 
 from realqa_cli.domain.numerals import Floats
 
-_NOTHING = 1e-4  # a probability that is not worth a request
+_NOTHING = 1e-4  # smaller probabilities are not worth a request
 
 
 @dataclass(frozen=True)
 class TokenAlternatives:
-    """A token of an answer, as text; and what could have stood in its place: texts and log-probabilities."""
+    """A token of an answer as text, and the texts and log-probabilities of the likely tokens at its position."""
 
     written: str
     likely: tuple[tuple[str, float], ...]
 
 
 def places_of(reply: Mapping[str, Any]) -> list[TokenAlternatives]:
-    """The places of a raw reply's answer, in order; [] where it tells none."""
+    """The positions of the answer in a raw reply, in order; [] if it reports no log-probabilities."""
     try:
         content = reply["choices"][0]["logprobs"]["content"]
         return [_place(entry) for entry in content]
@@ -40,29 +40,29 @@ def places_of(reply: Mapping[str, Any]) -> list[TokenAlternatives]:
 def _place(entry: Mapping[str, Any]) -> TokenAlternatives:
     own = _spelt(entry), float(entry["logprob"])
     likely = [(_spelt(one), float(one["logprob"])) for one in entry["top_logprobs"]]
-    # Two tokens may be spelt alike: the written one is missing only where nothing is.
+    # Two tokens may have the same text: the written one is missing only if no text equals it.
     return TokenAlternatives(own[0], tuple(likely if any(text == own[0] for text, _ in likely) else [*likely, own]))
 
 
 def _spelt(entry: Mapping[str, Any]) -> str:
-    """The token's text; by its bytes where they are told, for half a character is no text."""
-    if isinstance(told := entry.get("bytes"), list):
-        return bytes(told).decode("utf-8", errors="replace")
+    """The text of the token; from its bytes if given, since a token can be part of a character."""
+    if isinstance(values := entry.get("bytes"), list):
+        return bytes(values).decode("utf-8", errors="replace")
     return str(entry["token"])
 
 
 class ContinuationSearch:
-    """The continuations of an answer's beginning, and what is known of them so far.
+    """The known probabilities of the continuations of a prefix.
 
-    known: (V,) natural log of each continuation's probability; -inf where nothing is known of it.
-    pending: log-probabilities of texts that continuations begin with and that no reply went on from yet.
+    known: (V,) natural log of the known probability of each continuation; -inf if none is known.
+    pending: log-probabilities of prefixes of continuations that no request has continued yet.
     """
 
     def __init__(self, continuations: Sequence[str], end: str, *, blank: bool = False) -> None:
-        """`end` is what follows a continuation; it counts where only it tells two of them apart.
+        """end: the text after a continuation, which matters if one continuation is a prefix of another.
 
-        blank: whether one stands before the continuation that was left to the model, because many tokenizers
-        write it with what follows. Where the model writes it by itself, it is taken for given.
+        blank: whether the model has to write a blank before the continuation, because many tokenizers merge it
+        with the next word. A blank that is a token by itself counts as given.
         """
         self.known: Floats = np.full(len(continuations), -np.inf)
         self.pending: dict[str, float] = {}
@@ -70,10 +70,10 @@ class ContinuationSearch:
         self._list("")
 
     def read(self, start: str, places: Sequence[TokenAlternatives]) -> None:
-        """Takes a reply that goes on from `start`, which is a pending text, or "" at first."""
+        """Adds a reply that continues `start`, a pending text or, in the first request, ""."""
         text, log_prob = start, self.pending.pop(start, 0.0)
         if self._blank and not start and places:
-            # Some tokenizers have no blanks in their tokens' texts at all.
+            # The tokens of some tokenizers never contain blanks.
             self._list(" " if any(token.startswith(" ") for token, _ in places[0].likely) else "")
             if places[0].written == " ":
                 text, places = " ", places[1:]
@@ -82,15 +82,15 @@ class ContinuationSearch:
             others = list(place.likely)
             others.remove((place.written, written))
             for token, share in others:
-                self._take(text + token, log_prob + share)
+                self._add(text + token, log_prob + share)
             text, log_prob = text + place.written, log_prob + written
             if text not in self._partial:
                 break
         if text != start:
-            self._take(text, log_prob)
+            self._add(text, log_prob)
 
     def _list(self, lead: str) -> None:
-        """Lists the texts that lead to a continuation, and those that complete one, after `lead`."""
+        """Lists the prefixes of continuations, and the texts that complete one, after `lead`."""
         begins = {text[:n] for text in self._texts for n in range(len(text))}
         least = 1 if begins & {*self._texts} else 0
         whole = [lead + text + self._end for text in self._texts]
@@ -103,7 +103,7 @@ class ContinuationSearch:
         self._lengths = sorted({len(full) for full in whole})
 
     def next(self, above: float) -> str | None:
-        """The likeliest pending text; None where all of them come to less than the known times `above`."""
+        """The most likely pending text; None if all of them have less than `above` times the known mass."""
         left = sum(math.exp(value) for value in self.pending.values())
         if left <= max(above * self.mass, _NOTHING):
             return None
@@ -111,17 +111,17 @@ class ContinuationSearch:
 
     @property
     def mass(self) -> float:
-        """The probability of all continuations that are known, together."""
+        """The sum of the known probabilities of all continuations."""
         return float(np.exp(self.known).sum())
 
-    def _take(self, text: str, log_prob: float) -> None:
-        """Books what is known of a text: all, that it is to be gone on from, or that it leads nowhere."""
+    def _add(self, text: str, log_prob: float) -> None:
+        """Adds the probability of a text to its continuation, or to the pending texts if it is a prefix of one."""
         if (index := self._index(text)) is not None:
             self.known[index] = np.logaddexp(self.known[index], log_prob)
         elif text in self._partial:
             self.pending[text] = float(np.logaddexp(self.pending.get(text, -np.inf), log_prob))
 
     def _index(self, text: str) -> int | None:
-        """The continuation that a text completes, though a token may say more than what has to follow."""
+        """The continuation that a text completes; the last token may extend beyond the end."""
         tries: Iterator[str] = (text[:n] for n in self._lengths if n <= len(text))
         return next((self._complete[one] for one in (text, *tries) if one in self._complete), None)

@@ -28,9 +28,9 @@ class CotMethod:
 
     record = CotRecord
 
-    def __init__(self, means: MethodContext) -> None:
-        self.means, self.direct, self.decode = means, DirectMethod(means), means.decode
-        self.form = form_of(means.config, reasons=False)
+    def __init__(self, context: MethodContext) -> None:
+        self.context, self.direct, self.decode = context, DirectMethod(context), context.decode
+        self.form = form_of(context.config, reasons=False)
         self.prompt = {
             "question": prompts.COT_REGULAR_QUESTION,
             "form": list(self.form),
@@ -42,25 +42,25 @@ class CotMethod:
         return self._written(images) if self.decode == "greedy" else self._weighed(images)
 
     def _weighed(self, images: Sequence[VisualInput]) -> list[Prediction]:
-        backend = self.means.backend.prefix_cache()  # all three ask about the same photos
+        backend = self.context.backend.prefix_cache()  # all three ask about the same photos
         directs = self.direct.distributions(images, backend)
-        asks = [Prompt.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
-        answers = fill_form(backend, asks, prompts.regular_form(self.form), _CLOSING)
-        asks = [replace(ask, prefix=a.text + _CLOSING) for ask, a in zip(asks, answers, strict=True)]
-        finals = weigh_numerals(self.means, asks, prompts.FINAL_END, backend)
+        batch = [Prompt.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
+        answers = fill_form(backend, batch, prompts.regular_form(self.form), _CLOSING)
+        batch = [replace(prompt, prefix=a.text + _CLOSING) for prompt, a in zip(batch, answers, strict=True)]
+        finals = weigh_numerals(self.context, batch, prompts.FINAL_END, backend)
         return [self._found(*parts) for parts in zip(answers, finals, directs, strict=True)]
 
     def _found(self, answer: FilledForm, final: ScoreDistribution, direct: ScoreDistribution) -> Prediction:
         text = answer.text + prompts.REGULAR_JOINT + prompts.final_sentence(final.mode_text)
-        told = distribution_fields(final, text, distribution=self.means.distribution)
+        told = distribution_fields(final, text, distribution=self.context.distribution)
         return told | {"attributes": attributes_of(answer.slots), "score_direct": direct.mean}
 
     def _written(self, images: Sequence[VisualInput]) -> list[Prediction]:
-        asks = [Prompt.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
+        batch = [Prompt.about(image, prompts.COT_REGULAR_QUESTION) for image in images]
         closing = one_of(
-            prompts.REGULAR_JOINT + prompts.final_sentence(numeral) for numeral in self.means.readout.numerals
+            prompts.REGULAR_JOINT + prompts.final_sentence(numeral) for numeral in self.context.readout.numerals
         )
-        answers = generate_forms(self.means.backend, asks, self.form, closing)
+        answers = generate_forms(self.context.backend, batch, self.form, closing)
         return [self._read(*parts) for parts in zip(answers, self.direct.read(images), strict=True)]
 
     def _read(self, answer: FilledForm, direct: Prediction) -> Prediction:

@@ -24,41 +24,41 @@ class DirectMethod:
     record = ScoreRecord
     prompt = {"question": prompts.DIRECT_QUESTION, "prefix": prompts.DIRECT_PREFIX}  # noqa: RUF012
 
-    def __init__(self, means: MethodContext) -> None:
-        self.means, self.decode = means, means.decode
+    def __init__(self, context: MethodContext) -> None:
+        self.context, self.decode = context, context.decode
 
     def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
         if self.decode == "greedy":
-            asks = [
+            batch = [
                 replace(Prompt.about(image, prompts.DIRECT_QUESTION), pattern=self._pattern(image)) for image in images
             ]
-            texts = self.means.backend.generate(asks, _GREEDY_TOKENS)
+            texts = self.context.backend.generate(batch, _GREEDY_TOKENS)
             return [self.stated(text, _number_in(text)) for text in texts]
         found = self.distributions(images)
         return [self._exact(one, subject_of(image)) for one, image in zip(found, images, strict=True)]
 
     def distributions(self, images: Sequence[VisualInput], backend: Backend | None = None) -> list[ScoreDistribution]:
         """The exact distribution over the scale's numerals for each photo; `backend`: one with a memory."""
-        asks = [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
-        return weigh_numerals(self.means, asks, prompts.DIRECT_END, backend)
+        batch = [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
+        return weigh_numerals(self.context, batch, prompts.DIRECT_END, backend)
 
     def _pattern(self, image: VisualInput) -> str:
         """Of the answers that can be read."""
-        numerals = self.means.readout.numerals
+        numerals = self.context.readout.numerals
         return one_of(prompts.direct_answer(numeral, subject_of(image)) for numeral in numerals)
 
     def _exact(self, found: ScoreDistribution, subject: prompts.Subject) -> Prediction:
         text = prompts.direct_answer(found.mode_text, subject)
-        return distribution_fields(found, text, distribution=self.means.distribution)
+        return distribution_fields(found, text, distribution=self.context.distribution)
 
     def stated(self, text: str, value: float | None) -> Prediction:
         """What is known of a score that an answer states, or why that is none."""
         if value is None:
             what = f"the answer holds no score: {text[-120:]!r}"
-            weighs = self.means.backend.decode_mode("exact") == "exact"
+            weighs = self.context.backend.decode_mode("exact") == "exact"
             return ItemError(what, type="unparsed", remedy="use --decode exact" if weighs else None)
-        low, high = self.means.readout.scale
+        low, high = self.context.readout.scale
         if not low <= value <= high:
             return ItemError(f"the answer's score is outside {low:g}-{high:g}: {text[:120]!r}", type="unparsed")
         unknown: dict[str, Any] = dict.fromkeys(("std", "interval", "mass"))
@@ -71,9 +71,9 @@ def _number_in(text: str) -> float | None:
 
 
 def weigh_numerals(
-    means: MethodContext, asks: Sequence[Prompt], end: str, backend: Backend | None = None
+    context: MethodContext, batch: Sequence[Prompt], end: str, backend: Backend | None = None
 ) -> list[ScoreDistribution]:
     """The distribution over the scale's numerals with which each answer goes on; `backend`: with a memory."""
-    texts = means.readout.numerals
-    log_probs_B_V = (backend or means.backend).log_probs(asks, texts, end)
+    texts = context.readout.numerals
+    log_probs_B_V = (backend or context.backend).log_probs(batch, texts, end)
     return [ScoreDistribution.from_log_probs(texts, log_probs_V) for log_probs_V in log_probs_B_V]

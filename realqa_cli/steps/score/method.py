@@ -61,10 +61,10 @@ METHODS = {
 """Method name to "module:class"; each class is made of `MethodContext`."""
 
 
-def make_method(name: str, means: MethodContext) -> Method:
+def make_method(name: str, context: MethodContext) -> Method:
     """The method of that name, which must be one of `METHODS`."""
     module, _, cls = METHODS[name].partition(":")
-    return cast(Method, getattr(import_module(module), cls)(means))
+    return cast(Method, getattr(import_module(module), cls)(context))
 
 
 def distribution_fields(found: ScoreDistribution, text: str, *, distribution: bool) -> dict[str, Any]:

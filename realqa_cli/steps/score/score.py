@@ -74,14 +74,14 @@ class Scorer:
             max_pixels=self.readout.max_pixels,
             weigh=self.settings.decode != "greedy",
         )
-        means = MethodContext(
+        context = MethodContext(
             self._backend,
             self.readout,
             self._asked.config,
             self._backend.decode_mode(self.settings.decode),
             self.settings.distribution,
         )
-        self._method = make_method(self.readout.method, means)
+        self._method = make_method(self.readout.method, context)
         self._viewer = InputScorer(
             self._method,
             self.readout,

@@ -57,13 +57,13 @@ class InputScorer:
                 fit = _small
         return video_reader(self.sampling, fit and self._prepared(fit), remedy=remedy)
 
-    def read(self, sights: Sequence[VisualInput]) -> list[Prediction]:
+    def read(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """As `Method.read`, of what `opening` made; with `per_frame` the fields of a video have `frames`."""
-        whole = [sight for sight in sights if self.backend_fit or not isinstance(sight, Clip)]
+        whole = [visual_input for visual_input in visual_inputs if self.backend_fit or not isinstance(visual_input, Clip)]
         waiting = iter(self.method.read(whole) if whole else ())
         return [
-            self._film(sight, waiting) if isinstance(sight, Clip) and self.per_frame else next(waiting)
-            for sight in sights
+            self._film(visual_input, waiting) if isinstance(visual_input, Clip) and self.per_frame else next(waiting)
+            for visual_input in visual_inputs
         ]
 
     def settings(self) -> dict[str, Any]:

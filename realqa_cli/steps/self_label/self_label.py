@@ -101,7 +101,7 @@ class SelfLabeler:
         ).to_line()
 
     def _ask(self, images: Sequence[VisualInput]) -> list[FilledForm]:
-        asks = [Prompt.about(image, prompts.MIX_QUESTION) for image in images]
+        batch = [Prompt.about(image, prompts.MIX_QUESTION) for image in images]
         if self.decode == "greedy":
-            return generate_forms(self._backend, asks, self.form, one_of([prompts.REGULAR_END]))
-        return fill_form(self._backend.prefix_cache(), asks, prompts.regular_form(self.form), prompts.REGULAR_END)
+            return generate_forms(self._backend, batch, self.form, one_of([prompts.REGULAR_END]))
+        return fill_form(self._backend.prefix_cache(), batch, prompts.regular_form(self.form), prompts.REGULAR_END)

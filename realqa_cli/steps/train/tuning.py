@@ -15,7 +15,7 @@ import torch
 
 from realqa_cli import models
 from realqa_cli.backends.base import LoadOptions
-from realqa_cli.backends.hf.adapters import attach, unasked_advice_left_out
+from realqa_cli.backends.hf.adapters import attach, deprecation_warnings_hidden
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.hf.regression_head import RegressionHead, save_head
 from realqa_cli.errors import ModelError, UsageError
@@ -147,7 +147,7 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
         target_modules=names,
         task_type="CAUSAL_LM",
     )
-    with unasked_advice_left_out():
+    with deprecation_warnings_hidden():
         model = get_peft_model(model, config)
     config.base_model_name_or_path = base_name(source)
     return model

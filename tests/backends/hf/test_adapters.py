@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 from realqa_cli import models
 from realqa_cli.backends import base as backends
 from realqa_cli.backends.base import LoadOptions
-from realqa_cli.backends.hf.adapters import attach, unasked_advice_left_out
+from realqa_cli.backends.hf.adapters import attach, deprecation_warnings_hidden
 from realqa_cli.errors import ModelError
 from realqa_cli.steps.score.score import Scorer
 from realqa_cli.steps.train import tuning
@@ -215,7 +215,7 @@ def test_an_adapter_of_ours_is_loaded_as_it_was_saved(base: Path, tmp_path: Path
     from peft import LoraConfig, get_peft_model
 
     model = load(base)
-    with unasked_advice_left_out():
+    with deprecation_warnings_hidden():
         ours: Any = get_peft_model(
             model, LoraConfig(r=2, target_modules=list(linear_layers(model)), task_type="CAUSAL_LM")
         )
