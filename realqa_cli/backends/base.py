@@ -114,9 +114,9 @@ class ThreadPlan:
     """
 
     size: int = 1
-    requests: bool = False
     share: Callable[[int], None] = lambda batches: None
     end: Callable[[], None] = lambda: None
+    requests: bool = False
 
 
 SINGLE_THREAD = ThreadPlan()

@@ -20,7 +20,9 @@ def form_of(config: ScorerConfig | None, *, reasons: bool) -> tuple[str, ...]:
     """
     trained = config.form if config is not None else None
     if trained is None:
-        log.warning("the model has no realqa.json with a form: if it was not trained on attributes, its labels are guesses")
+        log.warning(
+            "the model has no realqa.json with a form: if it was not trained on attributes, its labels are guesses"
+        )
         trained = prompts.arrange(prompts.SLOTS)
     elif reasons and not any(prompts.SLOTS[key].free for key in trained):
         raise UsageError(

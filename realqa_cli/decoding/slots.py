@@ -49,7 +49,9 @@ def fill_form(backend: Backend, batch: Sequence[Prompt], form: Sequence[str | Sl
             continue
         following = form[place + 1] if place + 1 < len(form) else closing
         end = following if isinstance(following, str) else closing
-        begun = [replace(prompt, prefix=prompt.prefix + answer.text) for prompt, answer in zip(batch, answers, strict=True)]
+        begun = [
+            replace(prompt, prefix=prompt.prefix + answer.text) for prompt, answer in zip(batch, answers, strict=True)
+        ]
         # The first character after an option is enough to complete it: the rest is forced anyway.
         filled = _write(backend, begun, end) if part.free else _choose(backend, begun, part, end[:1])
         answers = [

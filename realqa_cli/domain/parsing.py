@@ -6,14 +6,21 @@ number is read where the paper's texts have it (Sec. 3.3), and a class as it is 
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.domain.prompts import SLOTS
 
-_NUMBER = r"(-?\d+(?:\.\d+)?)(?!\d|[.,]\d|\s*[-–]\s*\d)"  # "3,99" and "3-4" do not match
-_SENTENCE = re.compile(rf"score of this (?:image|video) is\s*{_NUMBER}", re.IGNORECASE)
-_BRACKETS = re.compile(r"<(?!\|)([^<>]*)>")  # but not the <|im_end|> of a chat template
+_NUMBER = r"(-?\d+(?:\.\d+|,\d{1,2}(?!\d))?)(?!\d|[.,]\d|\s*[-–]\s*\d)"  # "3-4" and "3,987" do not match
+_OUT_OF = r"(?:\s*[*_`]{0,3}\s*(?:/|out of)\s*(\d+(?:\.\d+)?))?"
+_SENTENCE = re.compile(rf"score of this (?:image|video) is\s*[*_`<]{{0,3}}\s*{_NUMBER}{_OUT_OF}", re.IGNORECASE)
+_FINAL_SENTENCE = re.compile(rf"final score is\s*[*_`<]{{0,3}}\s*{_NUMBER}{_OUT_OF}", re.IGNORECASE)
+_BRACKETS = re.compile(rf"<\s*{_NUMBER}\s*>{_OUT_OF}")
+
+_THOUGHT_NAMES = r"(?:think|thinking|thought|reasoning)"
+_THOUGHT = re.compile(rf"<{_THOUGHT_NAMES}>.*?</{_THOUGHT_NAMES}>|\[THINK\].*?\[/THINK\]", re.DOTALL | re.IGNORECASE)
+_THOUGHT_END = re.compile(rf"</{_THOUGHT_NAMES}>|\[/THINK\]|<\|channel\|>final<\|message\|>", re.IGNORECASE)
+_THOUGHT_START = re.compile(rf"<{_THOUGHT_NAMES}>|\[THINK\]", re.IGNORECASE)
 
 _LABELS = {slot.label.casefold(): key for key, slot in SLOTS.items()} | {
     f"{ATTRIBUTES[key].title.casefold()} reason": f"{key}.reason" for key in ("composition", "eye_catching")
@@ -33,21 +40,61 @@ _PLACEHOLDER = re.compile(r"\bnumber[\s_]*(?:\d+(?![.\d])\s*[:=]?|n\b|(?=\d))", 
 _ENUMERATOR = re.compile(r"(?m)^[ \t>]*\(?\d{1,3}(?:[.)](?=\s)|\)|:)[ \t]*")
 
 
-def predicted_score(text: object) -> float | None:
-    """The number in the first <...> where there is one, else after "score of this image is"."""
+class StatedScore(NamedTuple):
+    """A score that an answer states, and the highest score if it says so ("8.5 out of 10")."""
+
+    value: float
+    out_of: float | None = None
+
+
+def without_thoughts(text: str) -> str:
+    """The answer without the thoughts of a reasoning model.
+
+    Thoughts end at `</think>` (or the tag of another family) even if the answer does not contain the opening
+    tag, because some chat templates write it as part of the prompt. Thoughts that do not end were cut off, and
+    no answer follows them.
+    """
+    text = _THOUGHT_END.split(_THOUGHT.sub("", text))[-1]
+    return _THOUGHT_START.split(text)[0].strip()
+
+
+def stated_score(text: object) -> StatedScore | None:
+    """The score that a model's answer states: in <...>, else as the final score, else as the score of the image.
+
+    Thoughts do not count. The last of several equal statements counts; None if there is no statement, or if
+    two statements of the same kind disagree. Decimal commas are read: "4,20" is 4.2.
+    """
     if not isinstance(text, str):
         return None
-    if brackets := _BRACKETS.search(text):
-        inside = re.fullmatch(rf"\s*{_NUMBER}\s*", brackets[1])
-        return float(inside[1]) if inside else None
-    found = _SENTENCE.search(text)
-    return float(found[1]) if found else None
+    return _agreed(without_thoughts(text), _BRACKETS, _FINAL_SENTENCE, _SENTENCE)
+
+
+def predicted_score(text: object) -> float | None:
+    """The value of `stated_score`."""
+    score = stated_score(text)
+    return None if score is None else score.value
 
 
 def labelled_score(text: object) -> float | None:
-    """The number after "score of this image is"; in a chain of thought, which lacks it, the first <...>."""
-    found = _SENTENCE.search(text) if isinstance(text, str) else None
-    return float(found[1]) if found else predicted_score(text)
+    """The number after "score of this image is", else the other statements of `stated_score`."""
+    if not isinstance(text, str):
+        return None
+    score = _agreed(without_thoughts(text), _SENTENCE, _BRACKETS, _FINAL_SENTENCE)
+    return None if score is None else score.value
+
+
+def _agreed(text: str, *kinds: re.Pattern[str]) -> StatedScore | None:
+    """The last statement of the first kind that occurs; None if two statements of this kind disagree."""
+    for kind in kinds:
+        matches = kind.finditer(text)
+        found = [StatedScore(_number(m[1]), _number(m[2]) if m[2] else None) for m in matches]
+        if found:
+            return found[-1] if len({score.value for score in found}) == 1 else None
+    return None
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
 
 
 def read_attributes(text: object) -> dict[str, Any]:
@@ -57,6 +104,7 @@ def read_attributes(text: object) -> dict[str, Any]:
     """
     if not isinstance(text, str):
         return {}
+    text = without_thoughts(text)
     final = _FINAL.search(text)
     form = text[: final.start()] if final else text.partition("<|")[0]
     items = list(_ITEM.finditer(form))
@@ -89,7 +137,7 @@ def read_list(answer: str, given: Sequence[float]) -> list[float] | None:
     long as the question's counts, else the longest; a mere repetition of the question's list counts only where
     there is no other. A list has at least two numbers.
     """
-    text = _PLACEHOLDER.sub(" ", answer.replace("−", "-"))
+    text = _PLACEHOLDER.sub(" ", without_thoughts(answer).replace("−", "-"))
     lists = [_list_numbers(inner) for inner in _LIST_BRACKETS.findall(text)]
     if not any(2 * len(numbers) >= len(given) for numbers in lists if numbers != list(given)):
         lists += _list_runs(text)

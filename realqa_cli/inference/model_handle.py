@@ -1,60 +1,44 @@
-"""Which model a step asks: one in this process, or one behind a server; and how photos go through it.
+"""The model that a step uses: in this process, or behind a server."""
 
-A model here takes them in batches, as its memory allows. A server takes one photo a request, and many
-requests at once.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from realqa_cli.backends.base import Backend
+from realqa_cli.backends.base import Backend, Capability
 from realqa_cli.backends.server.settings import ServerSettings
-from realqa_cli.errors import ItemError
-from realqa_cli.inference.inputs import OpenedItem
 from realqa_cli.inference.model_settings import ModelSettings
-from realqa_cli.inference.pipeline import run_batches
-from realqa_cli.media.video import VisualInput
 from realqa_cli.models import ModelSource
 from realqa_cli.models.realqa_json import ScorerConfig
-
-Output = TypeVar("Output")
-RunBatch = Callable[[Sequence[VisualInput]], Sequence[Output]]
-BatchOutputs = Iterator[tuple[OpenedItem, Output | ItemError]]
 
 
 @dataclass(frozen=True)
 class InferenceSettings(ModelSettings):
-    """server: what is asked in place of a model in this process."""
+    """server: the server to use instead of a model in this process."""
 
     server: ServerSettings | None = None
 
-    def asked(self) -> "ModelHandle":
+    def handle(self) -> "ModelHandle":
         """The model, not loaded yet. Raises ModelError."""
         return LocalModel(self, self.find()) if self.server is None else RemoteModel(self.server)
 
 
 class ModelHandle(Protocol):
-    """A model that a step asks."""
+    """A model that is not loaded yet."""
 
     @property
     def config(self) -> ScorerConfig | None:
-        """What it says of itself, if anything."""
+        """The content of `realqa.json`; None without one."""
         ...
 
-    def load(self, *, min_pixels: int | None, max_pixels: int | None, weigh: bool) -> Backend:
-        """It, ready to be asked, at the settled pixel bounds; `weigh`: for probabilities, not for text alone.
+    def load(self, *, min_pixels: int | None, max_pixels: int | None, needs: Collection[Capability]) -> Backend:
+        """Loads the model with the resolved pixel bounds and the needed capabilities.
 
         Raises UsageError or ModelError.
         """
         ...
 
-    def through(self, backend: Backend, photos: Iterable[OpenedItem], ask: RunBatch[Output]) -> BatchOutputs[Output]:
-        """Each photo with what `ask` says of it or with its error, in order."""
-        ...
-
     def environment(self, backend: Backend) -> Mapping[str, Any]:
-        """For the manifest: the "model" by its name, and how it is run."""
+        """For the manifest: the name of the "model" and how it is run."""
         ...
 
 
@@ -70,13 +54,9 @@ class LocalModel:
         """See `ModelHandle`."""
         return self.source.config
 
-    def load(self, *, min_pixels: int | None, max_pixels: int | None, weigh: bool) -> Backend:
+    def load(self, *, min_pixels: int | None, max_pixels: int | None, needs: Collection[Capability]) -> Backend:
         """See `ModelHandle`."""
-        return self.settings.load(self.source, min_pixels=min_pixels, max_pixels=max_pixels)
-
-    def through(self, backend: Backend, photos: Iterable[OpenedItem], ask: RunBatch[Output]) -> BatchOutputs[Output]:
-        """See `ModelHandle`."""
-        return run_batches(photos, self.settings.batch_size, ask, backend.thread_plan())
+        return self.settings.load(self.source, min_pixels=min_pixels, max_pixels=max_pixels, needs=needs)
 
     def environment(self, backend: Backend) -> Mapping[str, Any]:
         """See `ModelHandle`."""
@@ -86,31 +66,17 @@ class LocalModel:
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """A model behind a server, which says nothing of itself."""
+    """A model behind a server, without a `realqa.json`."""
 
     settings: ServerSettings
     config: None = None
 
-    def load(self, *, min_pixels: int | None, max_pixels: int | None, weigh: bool) -> Backend:
-        """See `ModelHandle`."""
+    def load(self, *, min_pixels: int | None, max_pixels: int | None, needs: Collection[Capability]) -> Backend:
+        """See `ModelHandle`. The server may support less than `needs`; `Backend.decode_mode` then says so."""
         from realqa_cli.backends.server.model import ImageSizing, ServerBackend
 
-        return ServerBackend.reach(self.settings, ImageSizing(min_pixels, max_pixels), weigh=weigh)
-
-    def through(self, backend: Backend, photos: Iterable[OpenedItem], ask: RunBatch[Output]) -> BatchOutputs[Output]:
-        """See `ModelHandle`. Each photo is opened and asked about in one of as many threads as requests may fly."""
-        from realqa_cli.backends.server.request_pool import in_order
-
-        def one(photo: OpenedItem) -> tuple[OpenedItem, Output | ItemError]:
-            opened = photo.opened()
-            try:
-                return opened, opened.error or ask([opened.image] if opened.image else [])[0]
-            except ItemError as error:
-                return opened, error
-            except ValueError as error:  # probabilities that are none
-                return opened, ItemError(f"the server's answer makes no sense: {error}", type="model")
-
-        return in_order(one, photos, self.settings.concurrency)
+        sizing = ImageSizing(min_pixels, max_pixels)
+        return ServerBackend.reach(self.settings, sizing, log_probs="log_probs" in needs)
 
     def environment(self, backend: Backend) -> Mapping[str, Any]:
         """See `ModelHandle`."""

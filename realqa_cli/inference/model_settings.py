@@ -1,10 +1,11 @@
-"""The options that every step with a local model shares, and what they lead to: a loaded backend."""
+"""The options of every step with a local model, and loading of the model."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import Backend, LoadOptions
+from realqa_cli.backends.base import Backend, Capability, LoadOptions
 from realqa_cli.errors import UsageError
 from realqa_cli.media.photo import DecodeOptions
 from realqa_cli.models import ModelSource
@@ -12,10 +13,11 @@ from realqa_cli.models import ModelSource
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model, how it is loaded, and how much of it works at once. None leaves the choice open.
+    """The model, how it is loaded, and its batch size. None leaves the choice to the model folder.
 
-    jpeg_draft: whether JPEGs are decoded at a fraction of their size that the pixel bounds leave enough of.
-    batch_size: photos a forward pass.  min_pixels, max_pixels: bounds of the area a photo is resized to.
+    batch_size: number of photos in a forward pass.
+    min_pixels, max_pixels: bounds of the area in pixels that a photo is resized to.
+    jpeg_draft: whether to decode JPEGs at a fraction of their size if that leaves enough pixels for the bounds.
     """
 
     model: str = models.BUNDLED[0]
@@ -32,14 +34,14 @@ class ModelSettings:
     jpeg_draft: bool = False
 
     def check(self) -> None:
-        """Raises UsageError for a number that makes no sense."""
+        """Raises UsageError for a number below 1."""
         for name in ("batch_size", "min_pixels", "max_pixels"):
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise UsageError(f"must be at least 1, not {count}", where=f"--{name.replace('_', '-')}")
 
     def find(self) -> ModelSource:
-        """The model's parts on disk. Raises ModelError."""
+        """Finds the model on disk or downloads it. Raises ModelError."""
         return models.find(
             self.model,
             adapter=self.adapter,
@@ -47,8 +49,18 @@ class ModelSettings:
             trust_remote_code=self.trust_remote_code,
         )
 
-    def load(self, source: ModelSource, *, min_pixels: int | None, max_pixels: int | None) -> Backend:
-        """The backend with the model, at the settled pixel bounds. Raises UsageError or ModelError."""
+    def load(
+        self,
+        source: ModelSource,
+        *,
+        min_pixels: int | None,
+        max_pixels: int | None,
+        needs: Collection[Capability] = (),
+    ) -> Backend:
+        """Loads the model with the resolved pixel bounds and the needed capabilities.
+
+        Raises UsageError or ModelError.
+        """
         return backends.load(
             self.backend,
             source,
@@ -60,6 +72,7 @@ class ModelSettings:
                 max_pixels=max_pixels,
                 trust_remote_code=self.trust_remote_code,
             ),
+            needs=needs,
         )
 
 
@@ -74,5 +87,5 @@ def decode_options(settings: ModelSettings, backend: Backend) -> DecodeOptions:
 
 
 def decode_setting(settings: ModelSettings) -> dict[str, bool]:
-    """For a manifest: the decode options that differ from the defaults."""
+    """For the manifest: the decode options that differ from the defaults."""
     return {"jpeg_draft": True} if settings.jpeg_draft else {}

@@ -16,6 +16,7 @@ from math import ceil
 from typing import Any, Generic, TypeVar
 
 from realqa_cli.backends.base import SINGLE_THREAD, ThreadPlan
+from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ItemError, one_line
 from realqa_cli.inference.inputs import OpenedItem
 from realqa_cli.media.video import VisualInput
@@ -43,7 +44,26 @@ def run_batches(
     Items are opened ahead of time, and items of similar size share a batch; an item from standard input waits
     for one batch at most. `call` runs in threads, as many at the same time as the thread plan has.
     """
+    if thread_plan.requests:
+        return _run_requests(items, call, thread_plan.size)
     return _Pipeline(_Batcher(call, batch_size), thread_plan).run(items)
+
+
+def _run_requests(
+    items: Iterable[OpenedItem], call: ModelCall[Output], at_once: int
+) -> Iterator[tuple[OpenedItem, Output | ItemError]]:
+    """Each item is opened and sent by one of `at_once` threads, one item in a request."""
+
+    def predict(item: OpenedItem) -> tuple[OpenedItem, Output | ItemError]:
+        opened = item.opened()
+        try:
+            return opened, opened.error or call([opened.image] if opened.image else [])[0]
+        except ItemError as error:
+            return opened, error
+        except ValueError as error:  # probabilities that do not form a distribution
+            return opened, ItemError(f"the server returned an invalid answer: {error}", type="model")
+
+    return in_order(predict, items, at_once)
 
 
 @dataclass

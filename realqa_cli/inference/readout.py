@@ -1,7 +1,7 @@
-"""How a model's scores are read out: method, scale, numerals, pixel bounds. Settled once, before loading.
+"""Resolves how scores are read from a model: method, scale, numerals and pixel bounds, before it is loaded.
 
-The model folder's `realqa.json` decides; options win over it with a warning; what neither says
-is assumed, with a warning too. A preset stands for a known way of training.
+The `realqa.json` of the model folder decides; options override it with a warning; defaults are used with a
+warning too. A preset contains the settings of a known way of training.
 """
 
 import logging
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL.Image import Resampling
 
+from realqa_cli.backends.base import PhotoTransform
 from realqa_cli.domain.numerals import numerals, short_numerals
 from realqa_cli.domain.scales import PAPER_SCALE, Scale
 from realqa_cli.errors import ModelError, UsageError
@@ -26,10 +27,11 @@ log = logging.getLogger("realqa")
 
 @dataclass(frozen=True)
 class Preset:
-    """A way of training that is not written in a `realqa.json`.
+    """The settings of a way of training for models without a `realqa.json`.
 
-    scale: of the scores.  shrink: photos of a larger area (pixels) are first shrunk to it, by nearest neighbour.
-    shrink_frames, fps: the same for the frames of videos, and how many a second are looked at.
+    scale: the scale of the scores.
+    shrink: area in pixels to which larger photos are shrunk first, by nearest neighbour.
+    shrink_frames, fps: the same for the frames of videos, and the number of frames per second.
     short: numerals are written as Python prints rounded floats ("3.9", not "3.90").
     """
 
@@ -53,7 +55,7 @@ PRESETS = {
         short=True,
     )
 }
-"""`realqa-release`: the adapters of the paper's authors, trained by a framework that shrinks first."""
+"""`realqa-release`: the adapters of the paper's authors, trained by a framework that shrinks photos first."""
 
 
 METHODS_BY_OBJECTIVE = {
@@ -61,14 +63,14 @@ METHODS_BY_OBJECTIVE = {
     "levels": ("levels",),
     "regression": ("regression",),
 }
-"""By which methods a model of each objective can be read out; its own one comes first."""
+"""The methods for the models of each objective, the default first."""
 
-_OF_NUMERALS = {"direct", "cot"}
-"""The methods that weigh numerals, and so have digits."""
+_NUMERAL_METHODS = {"direct", "cot"}
+"""The methods that score numerals, and therefore depend on the digits."""
 
 
 class ReadoutOptions(Protocol):
-    """The options that concern the read-out."""
+    """The options of the read-out."""
 
     @property
     def method(self) -> str | None: ...
@@ -88,7 +90,7 @@ class ReadoutOptions(Protocol):
 
 @dataclass(frozen=True)
 class Readout:
-    """The settled read-out; `numerals` ascend and lie within `scale`, () for methods without them."""
+    """The resolved read-out; `numerals` ascend and are within `scale`; () for methods without numerals."""
 
     method: str
     scale: Scale
@@ -98,16 +100,19 @@ class Readout:
     max_pixels: int | None
     preset: str | None
 
-    def prepare(self, image: "Image") -> "Image":
-        """The photo as the backend gets it: unchanged, but for a preset that shrinks first."""
-        return _shrunk(image, PRESETS[self.preset].shrink if self.preset else None)
+    def photo_transform(self, transform: PhotoTransform | None) -> PhotoTransform | None:
+        """The transform of photos for a backend with this `transform`; a preset may shrink them first."""
+        limit = PRESETS[self.preset].shrink if self.preset else None
+        if limit is None:
+            return transform
+        return lambda photo: _shrunk(photo, limit) if transform is None else transform(_shrunk(photo, limit))
 
     def prepare_frame(self, frame: "Image") -> "Image":
-        """The same for a frame of a video."""
+        """The frame of a video before the transform of the backend: shrunk if the preset says so."""
         return _shrunk(frame, PRESETS[self.preset].shrink_frames if self.preset else None)
 
     def sampling(self, frames: int | None, fps: float | None) -> Sampling:
-        """Which frames of a video are looked at: as asked, or by the preset. Raises UsageError."""
+        """Which frames of a video are used: by the options, or by the preset. Raises UsageError."""
         if frames is None and fps is None and self.preset:
             fps = PRESETS[self.preset].fps
         sampling = Sampling(frames, fps)
@@ -115,39 +120,41 @@ class Readout:
         return sampling
 
     def settings(self) -> Mapping[str, Any]:
-        """For the manifest; the pixel bounds are the backend's to tell."""
+        """For the manifest; the pixel bounds are among the settings of the backend."""
         return {"scale": list(self.scale), "digits": self.digits, "preset": self.preset}
 
 
-def resolve(scorer: ScorerConfig | None, asked: ReadoutOptions) -> Readout:
-    """Settles the read-out from the folder's `realqa.json`, the preset and the options.
+def resolve(config: ScorerConfig | None, options: ReadoutOptions) -> Readout:
+    """Resolves the read-out from `realqa.json`, the preset and the options.
 
-    Raises ModelError where the model was trained for another method, UsageError for an unknown preset, a
-    scale that the digits cannot write, or options that do not go with the method.
+    Raises ModelError if the model was trained for another method, UsageError for an unknown preset, a scale
+    that the digits cannot express, or options that do not fit the method.
     """
-    method = _method(scorer, asked)
-    if asked.preset is not None and asked.preset not in PRESETS:
-        raise UsageError(f"unknown preset {asked.preset!r}", where="--preset", remedy=f"known: {', '.join(PRESETS)}")
-    preset = PRESETS[asked.preset] if asked.preset else None
-    _warn(scorer, asked, method, preset)
-    told = scorer or ScorerConfig()
-    scale = Scale.of(asked.scale or (preset.scale if preset else told.scale))
-    digits = asked.digits or (3 if preset and preset.short else told.digits)
+    method = _method(config, options)
+    if options.preset is not None and options.preset not in PRESETS:
+        raise UsageError(
+            f"unknown preset {options.preset!r}", where="--preset", remedy=f"use one of: {', '.join(PRESETS)}"
+        )
+    preset = PRESETS[options.preset] if options.preset else None
+    _warn(config, options, method, preset)
+    trained = config or ScorerConfig()
+    scale = Scale.of(options.scale or (preset.scale if preset else trained.scale))
+    digits = options.digits or (3 if preset and preset.short else trained.digits)
     return Readout(
         method=method,
         scale=scale,
         digits=digits,
-        numerals=_numerals(scale, digits, preset) if method in _OF_NUMERALS else (),
-        min_pixels=asked.min_pixels or (preset.min_pixels if preset else told.min_pixels),
-        max_pixels=asked.max_pixels or (preset.max_pixels if preset else told.max_pixels),
-        preset=asked.preset,
+        numerals=_numerals(scale, digits, preset) if method in _NUMERAL_METHODS else (),
+        min_pixels=options.min_pixels or (preset.min_pixels if preset else trained.min_pixels),
+        max_pixels=options.max_pixels or (preset.max_pixels if preset else trained.max_pixels),
+        preset=options.preset,
     )
 
 
-def _method(scorer: ScorerConfig | None, asked: ReadoutOptions) -> str:
-    """The method that was asked for, or the model's own."""
-    objective = (scorer or ScorerConfig()).objective
-    method = asked.method or METHODS_BY_OBJECTIVE[objective][0]
+def _method(config: ScorerConfig | None, options: ReadoutOptions) -> str:
+    """The requested method, or the one that the model was trained for."""
+    objective = (config or ScorerConfig()).objective
+    method = options.method or METHODS_BY_OBJECTIVE[objective][0]
     if method not in METHODS_BY_OBJECTIVE[objective]:
         what = "was not trained" if objective == "ntp" else f"was trained with the objective {objective!r}, not"
         raise ModelError(
@@ -155,7 +162,7 @@ def _method(scorer: ScorerConfig | None, asked: ReadoutOptions) -> str:
             where="--method",
             remedy=f"leave it out, or use {' or '.join(METHODS_BY_OBJECTIVE[objective])}",
         )
-    if method != "direct" and asked.decode == "greedy":
+    if method != "direct" and options.decode == "greedy":
         raise UsageError("goes with --method direct only", where="--decode greedy", remedy="use --decode exact")
     return method
 
@@ -169,20 +176,20 @@ def _numerals(scale: Scale, digits: int, preset: Preset | None) -> tuple[str, ..
         ) from error
 
 
-def _warn(scorer: ScorerConfig | None, asked: ReadoutOptions, method: str, preset: Preset | None) -> None:
-    decide = ("scale", "digits") if method in _OF_NUMERALS else ("scale",)
+def _warn(config: ScorerConfig | None, options: ReadoutOptions, method: str, preset: Preset | None) -> None:
+    decide = ("scale", "digits") if method in _NUMERAL_METHODS else ("scale",)
     names = (*decide, "min_pixels", "max_pixels")
-    chosen = {n: getattr(asked, n) or getattr(preset, n, None) for n in names}
-    if scorer is None:
+    chosen = {n: getattr(options, n) or getattr(preset, n, None) for n in names}
+    if config is None:
         assumed = [f"{n.replace('_', ' ')} {_plain(getattr(ScorerConfig(), n))}" for n in decide if chosen[n] is None]
         if assumed and preset is None:
-            options = ", ".join(f"--{name}" for name in decide)
-            log.warning("the model has no realqa.json: assuming %s (see %s)", " and ".join(assumed), options)
+            flags = " and ".join(f"--{name}" for name in decide)
+            log.warning("the model has no realqa.json: assuming %s; set %s to change it", " and ".join(assumed), flags)
         return
     differing = [
-        f"{n.replace('_', ' ')} {_plain(chosen[n])} instead of {_plain(getattr(scorer, n))}"
+        f"{n.replace('_', ' ')} {_plain(chosen[n])} instead of {_plain(getattr(config, n))}"
         for n in names
-        if chosen[n] is not None and getattr(scorer, n) is not None and chosen[n] != getattr(scorer, n)
+        if chosen[n] is not None and getattr(config, n) is not None and chosen[n] != getattr(config, n)
     ]
     if differing:
         log.warning("options contradict what the model was trained with: %s", ", ".join(differing))

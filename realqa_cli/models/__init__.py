@@ -1,6 +1,6 @@
 """Finds a model: the bundled one, a folder, a short name of the paper's models, or a hub id.
 
-Everything ends as folders on disk that hold safetensors; nothing is loaded here.
+The result is folders on disk with safetensors; this module loads no weights.
 """
 
 import json
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realqa_cli.errors import ModelError
+from realqa_cli.errors import ModelError, one_line
 
 if TYPE_CHECKING:
     from realqa_cli.models.realqa_json import ScorerConfig
 
 BUNDLED = ("realqa-tiny",)
-"""Models that are part of the package."""
+"""Models in the package."""
 
 SHORT_NAMES = {
     "qwen2-vl-2b": "Qwen/Qwen2-VL-2B-Instruct",
@@ -54,10 +54,10 @@ _HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model", "*.tikto
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's parts lie.
+    """The folders of a model.
 
     name: as the user gave it.  base: folder of full weights.  adapter: folder of a PEFT adapter.
-    revision: the hub revision that was asked for.  scorer: what `realqa.json` says, if there is one.
+    revision: the requested hub revision.  config: the content of `realqa.json`, if there is one.
     """
 
     name: str
@@ -70,17 +70,17 @@ class ModelSource:
 def path(name: str) -> Path:
     """The folder of a bundled model. Raises ModelError for a name that is not bundled."""
     if name not in BUNDLED:
-        raise ModelError(f"{name!r} is not bundled", remedy=f"bundled: {', '.join(BUNDLED)}")
+        raise ModelError(f"{name!r} is not a bundled model", remedy=f"use one of: {', '.join(BUNDLED)}")
     return Path(__file__).parent / name
 
 
 def find(
     name: str, *, adapter: str | None = None, revision: str | None = None, trust_remote_code: bool = False
 ) -> ModelSource:
-    """The parts of the model `name`, with an adapter given beside it or found in its folder.
+    """Finds the folders of the model `name`, with the given adapter or the one in its folder.
 
-    `adapter` is a folder or a hub id, either with `:subfolder`. Raises ModelError where something
-    is missing, in one sentence that says what to do.
+    adapter: a folder or a hub id, either with `:subfolder`. Raises ModelError with a remedy if a part is
+    missing.
     """
     from realqa_cli.models import realqa_json
 
@@ -106,7 +106,7 @@ def find(
 
 
 def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
-    """What config.json says of the model `name`, before its weights are fetched; {} for an adapter.
+    """The config.json of the model `name`, without downloading weights; {} for an adapter.
 
     Raises ModelError.
     """
@@ -117,7 +117,7 @@ def config_of(name: str, revision: str | None = None) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"not readable: {error}", where=str(file), remedy="copy it again") from error
+        raise ModelError(f"cannot be read: {one_line(error)}", where=str(file), remedy="copy it again") from error
 
 
 def scorer_config_of(name: str, revision: str | None = None) -> "ScorerConfig | None":
@@ -139,19 +139,19 @@ def _folder(name: str, revision: str | None, *, remote_code: bool = False) -> Pa
 
 
 def _place(name: str) -> Path | None:
-    """The folder of a bundled model or of one on disk; None for what can only be on the hub."""
+    """The folder of a bundled model or of one on disk; None for a model on the hub."""
     if name in BUNDLED:
         return path(name)
     place = Path(name).expanduser()
     if place.is_dir():
         return place
     if place.exists():
-        raise ModelError("is a file, not a model folder", where=name, remedy="give the folder that holds it")
+        raise ModelError("is a file, not a model folder", where=name, remedy="give the folder that contains it")
     return None
 
 
 def hub_id_of(name: str) -> str:
-    """The hub id of a short name, or the hub id itself. Raises ModelError for what is none."""
+    """The hub id of a short name, or the hub id itself. Raises ModelError for another text."""
     hub_id = SHORT_NAMES.get(name, name)
     if not _HUB_ID.fullmatch(hub_id):
         known = ", ".join((*BUNDLED, *SHORT_NAMES))
@@ -168,19 +168,19 @@ def _hub_file(hub_id: str, name: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # it retries for a while; what comes of it is told below, once
+    logging.set_verbosity_error()  # its retries would be logged; the final error is raised below
     try:
         return Path(hf_hub_download(hub_id, name, revision=revision))
-    except LocalEntryNotFoundError as error:  # no connection, which is no answer
-        raise _unfetched(hub_id, error) from error
+    except LocalEntryNotFoundError as error:  # there was no connection
+        raise _download_error(hub_id, error) from error
     except EntryNotFoundError:
         return None
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _unfetched(hub_id, error) from error
+        raise _download_error(hub_id, error) from error
 
 
 def _download(hub_id: str, revision: str | None, *, remote_code: bool = False) -> Path:
-    """The hub's files in the local cache; code only where it was asked for, weights as safetensors."""
+    """Downloads to the local cache: weights as safetensors, and code only if `remote_code`."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import logging
@@ -190,13 +190,13 @@ def _download(hub_id: str, revision: str | None, *, remote_code: bool = False) -
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _unfetched(hub_id, error) from error
+        raise _download_error(hub_id, error) from error
 
 
-def _unfetched(hub_id: str, error: Exception) -> ModelError:
+def _download_error(hub_id: str, error: Exception) -> ModelError:
     reason = str(error).strip().split("\n")[0]
     return ModelError(
-        f"cannot be fetched from the hub ({reason[:200]})",
+        f"cannot be downloaded from the hub ({reason[:200]})",
         where=hub_id,
         remedy="check the name and the connection, or give the folder of a downloaded copy",
     )
@@ -211,9 +211,9 @@ def _adapter_folder(adapter: str) -> Path:
     if not place.is_dir():
         if not _HUB_ID.fullmatch(name):
             raise ModelError(
-                "no such adapter",
+                "unknown adapter",
                 where=adapter,
-                remedy="give a folder or a hub id, with :subfolder where it lies in one",
+                remedy="give a folder or a hub id, with :subfolder if it is in a subfolder",
             )
         place = _download(name, None)
     if not (place / subfolder).is_dir():
@@ -231,10 +231,10 @@ def _base_of(folder: Path, own: "ScorerConfig | None") -> str:
         raise ModelError(
             "the adapter does not say its base model",
             where=str(folder),
-            remedy="give it by --model, and this by --adapter",
+            remedy="give the base by --model and this folder by --adapter",
         )
-    beside = folder / str(name)
-    return str(beside) if not Path(str(name)).is_absolute() and beside.is_dir() else str(name)
+    relative = folder / str(name)
+    return str(relative) if not Path(str(name)).is_absolute() and relative.is_dir() else str(name)
 
 
 def _require_weights(folder: Path, config: str, weights: str) -> None:
@@ -243,7 +243,7 @@ def _require_weights(folder: Path, config: str, weights: str) -> None:
     if not any(folder.glob(weights)):
         pickled = next((f.name for f in sorted(folder.iterdir()) if f.suffix in {".bin", ".pt", ".pth"}), None)
         remedy = (
-            f"{pickled} is a pickle, which is not loaded: convert it to safetensors"
+            f"{pickled} is a pickle, which realqa does not load: convert it to safetensors"
             if pickled
             else "copy or train the weights into it"
         )

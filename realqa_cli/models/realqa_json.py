@@ -1,4 +1,4 @@
-"""`realqa.json`: what a model folder says of itself, so that scoring uses what training used."""
+"""`realqa.json`: the settings of training that scoring must also use, stored in the model folder."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from realqa_cli.domain.prompts import SLOTS
 from realqa_cli.domain.scales import Scale
-from realqa_cli.errors import ModelError
+from realqa_cli.errors import ModelError, one_line
 
 CONFIG_FILE = "realqa.json"
 
 
 class ScorerConfig(BaseModel):
-    """The settings that a scorer was trained with and must be read out with.
+    """The settings that a model was trained with. Unknown fields are kept and ignored.
 
-    scale: lowest and highest score.  digits: M, the digits that a score is written with.
-    min_pixels, max_pixels: bounds of the area in pixels that every photo was resized to.
-    base_model: what an adapter was trained on (a name, hub id or folder), None for full weights.
-    form: the slots (prompts.SLOTS) of the regular-form answers it was trained to give, in their order.
+    scale: lowest and highest score.  digits: M, the number of digits of a score.
+    min_pixels, max_pixels: bounds of the area in pixels that photos were resized to.
+    base_model: the base of an adapter (a name, hub id or folder); None for full weights.
+    form: the slots (`prompts.SLOTS`) of the regular-form answers in training, in order.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -41,12 +41,12 @@ class ScorerConfig(BaseModel):
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise ValueError("min_pixels exceeds max_pixels")
         if unknown := sorted({*(self.form or ())} - {*SLOTS}):
-            raise ValueError(f"form holds unknown slots: {', '.join(unknown)}")
+            raise ValueError(f"form contains unknown slots: {', '.join(unknown)}")
         return self
 
 
 def read_config(folder: Path) -> ScorerConfig | None:
-    """The folder's `realqa.json`, or None where it has none. Raises ModelError for a broken one."""
+    """The `realqa.json` of the folder; None without one. Raises ModelError for an invalid one."""
     file = folder / CONFIG_FILE
     if not file.is_file():
         return None
@@ -60,4 +60,4 @@ def read_config(folder: Path) -> ScorerConfig | None:
             remedy="correct the file or train the model again",
         ) from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"not readable: {error}", where=str(file), remedy="correct the file") from error
+        raise ModelError(f"cannot be read: {one_line(error)}", where=str(file), remedy="correct the file") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brute_force import asks, load, photos
+from brute_force import direct_prompts, load, photos
 from small_models import write
 
 from realqa_cli import models
@@ -86,8 +86,8 @@ def test_threads_that_ask_at_once_get_what_one_gets(tmp_path: Path) -> None:
 
     backend = load(write(tmp_path / "model"))
     texts = numerals(2, 1, 5)
-    alone = [backend.log_probs([ask], texts, ".") for ask in asks(photos())]
+    alone = [backend.log_probs([prompt], texts, ".") for prompt in direct_prompts(photos())]
     with ThreadPoolExecutor(4) as threads:
         for _ in range(3):
-            together = [*threads.map(lambda ask: backend.log_probs([ask], texts, "."), asks(photos()))]
+            together = [*threads.map(lambda prompt: backend.log_probs([prompt], texts, "."), direct_prompts(photos()))]
             assert np.abs(np.stack(together) - np.stack(alone)).max() < 1e-5

@@ -74,8 +74,8 @@ def test_photos_are_scored_in_order_and_a_bad_one_is_one_error(folder: Path, rea
     assert error["type"] == "request"
     assert "400: a bad photo" in error["message"]
     assert ran.said == [
-        "realqa: the model has no realqa.json: assuming scale 1-5 and digits 3 (see --scale, --digits)",
-        "realqa: tiny tells no probabilities and answers freely: decode greedy",
+        "realqa: the model has no realqa.json: assuming scale 1-5 and digits 3; set --scale and --digits to change it",
+        "realqa: tiny does not report probabilities and answers in free text: decode greedy",
         "realqa: 10 items: 9 scored, 1 failed",
     ]
     assert all(body["model"] == "tiny" for body in server.bodies)
@@ -123,7 +123,7 @@ def test_a_server_that_will_not_go_on_stops_the_run_and_finished_work_is_kept(
     with ChatServer(reply) as server:
         ran = realqa_here("score", folder, "--server", server.url, "-o", tmp_path / "out.jsonl", "--concurrency", 1)
     assert ran.code == 2
-    assert re.fullmatch(r"realqa: http://\S+/v1: wants a key \(401: the key has expired\); put .*", ran.said[-1])
+    assert re.fullmatch(r"realqa: http://\S+/v1: requires a key \(401: the key has expired\); set .*", ran.said[-1])
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 4
 
 

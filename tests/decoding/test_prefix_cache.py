@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from brute_force import asks, load, photos
+from brute_force import direct_prompts, load, photos
 from made_clips import clip
 from made_videos import picture
 from PIL import Image
@@ -57,22 +57,22 @@ def test_a_batch_gets_the_labels_that_it_gets_without_a_memory(backend: HFBacken
 
 def test_every_probability_is_the_one_from_scratch(backend: HFBackend) -> None:
     """Another question, a longer answer, a shorter one, other photos, and the first again."""
-    texts, (first, second, *others) = numerals(2, 1, 5), asks(photos()[:4])
-    cot = [Prompt(prompts.COT_REGULAR_QUESTION, ask.images, "1.2 Exposure: high") for ask in (first, second)]
-    longer = [replace(ask, prefix=ask.prefix + more) for ask, more in zip(cot, (", and", ""), strict=True)]
+    texts, (first, second, *others) = numerals(2, 1, 5), direct_prompts(photos()[:4])
+    cot = [Prompt(prompts.COT_REGULAR_QUESTION, prompt.images, "1.2 Exposure: high") for prompt in (first, second)]
+    longer = [replace(prompt, prefix=prompt.prefix + more) for prompt, more in zip(cot, (", and", ""), strict=True)]
     memory = backend.prefix_cache()
-    for asked in ([first, second], cot, longer, cot, others, [first, second], [second, first], [second]):
-        found = np.exp(memory.log_probs(asked, texts, "."))
-        assert np.abs(found - np.exp(backend.log_probs(asked, texts, "."))).max() < CLOSE
+    for prompt in ([first, second], cot, longer, cot, others, [first, second], [second, first], [second]):
+        found = np.exp(memory.log_probs(prompt, texts, "."))
+        assert np.abs(found - np.exp(backend.log_probs(prompt, texts, "."))).max() < CLOSE
 
 
 def test_forced_text_that_merges_with_what_follows_is_read_again(backend: HFBackend) -> None:
     """After "3" and "3.", and after numbers of other lengths beside each other."""
-    memory, both = backend.prefix_cache(), asks(photos()[:2])
+    memory, both = backend.prefix_cache(), direct_prompts(photos()[:2])
     for ends in (("", ""), ("3", "3"), ("3.", "3."), ("3", "12.4"), ("3.98, ", "4"), ("", "4.")):
-        asked = [replace(ask, prefix=ask.prefix + end) for ask, end in zip(both, ends, strict=True)]
-        found = np.exp(memory.log_probs(asked, ["1", "2", "9"], "x"))
-        assert np.abs(found - np.exp(backend.log_probs(asked, ["1", "2", "9"], "x"))).max() < CLOSE
+        prompt = [replace(prompt, prefix=prompt.prefix + end) for prompt, end in zip(both, ends, strict=True)]
+        found = np.exp(memory.log_probs(prompt, ["1", "2", "9"], "x"))
+        assert np.abs(found - np.exp(backend.log_probs(prompt, ["1", "2", "9"], "x"))).max() < CLOSE
 
 
 @pytest.fixture
@@ -117,13 +117,13 @@ def test_a_second_question_about_a_photo_costs_the_question(qwen: HFBackend) -> 
 
 
 def test_after_a_failure_it_starts_afresh(qwen: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, both = qwen.prefix_cache(), asks(photos()[:2])
+    memory, both = qwen.prefix_cache(), direct_prompts(photos()[:2])
     expected = qwen.log_probs(both, ["1", "2"], ".")
     memory.log_probs(both, ["1", "2"], ".")
     with monkeypatch.context() as patch:
         patch.setattr(qwen.model, "forward", _fails)
         with pytest.raises(torch.OutOfMemoryError):
-            memory.log_probs([replace(ask, prefix=ask.prefix + "more") for ask in both], ["1", "2"], ".")
+            memory.log_probs([replace(prompt, prefix=prompt.prefix + "more") for prompt in both], ["1", "2"], ".")
     assert np.abs(memory.log_probs(both, ["1", "2"], ".") - expected).max() < CLOSE
 
 
@@ -132,8 +132,8 @@ def _fails(*_: Any, **__: Any) -> Iterator[None]:
 
 
 def test_videos_are_remembered_too(qwen: HFBackend) -> None:
-    sights = [clip(4), picture(1), clip(24, pace=10)]
-    questions = [Prompt.about(sight, prompts.MIX_QUESTION) for sight in sights]
+    visual_inputs = [clip(4), picture(1), clip(24, pace=10)]
+    questions = [Prompt.about(visual_input, prompts.MIX_QUESTION) for visual_input in visual_inputs]
     form = regular_form(CHOICES)
     found = fill_form(qwen.prefix_cache(), questions, form, prompts.REGULAR_END)
     assert_alike(found, fill_form(qwen, questions, form, prompts.REGULAR_END))

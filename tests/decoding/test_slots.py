@@ -24,22 +24,22 @@ CHOICES = arrange(key for key, slot in SLOTS.items() if not slot.free)
 
 
 class Scripted:
-    """A backend that prefers what the script says, by slot label, and remembers what it was asked."""
+    """A backend that prefers what the script says, by slot label, and records the prefixes."""
 
     def __init__(self, script: dict[str, str], written: str = "") -> None:
         self.script, self.written = script, written
         self.prefixes: list[str] = []
 
-    def log_probs(self, asks: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
-        self.prefixes += [ask.prefix for ask in asks]
-        label = asks[0].prefix.rsplit(": ", 1)[0].rsplit(" ", 1)[-1]
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+        self.prefixes += [prompt.prefix for prompt in batch]
+        label = batch[0].prefix.rsplit(": ", 1)[0].rsplit(" ", 1)[-1]
         wanted = self.script.get(label, continuations[0])
         return np.log(
-            [[0.6 if text == wanted else 0.4 / (len(continuations) - 1) for text in continuations]] * len(asks)
+            [[0.6 if text == wanted else 0.4 / (len(continuations) - 1) for text in continuations]] * len(batch)
         )
 
-    def generate(self, asks: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
-        return [ask.prefix + self.written + (stop or "") + " and more" for ask in asks]
+    def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
+        return [prompt.prefix + self.written + (stop or "") + " and more" for prompt in batch]
 
     def settings(self) -> dict[str, object]:
         return {}
@@ -80,8 +80,8 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> HFBackend:
 
 
 def test_every_choice_is_that_of_plain_forward_passes_over_whole_options(backend: HFBackend) -> None:
-    ask = Prompt(prompts.MIX_QUESTION, (photos()[0],))
-    (answer,) = fill_form(backend, [ask], regular_form(CHOICES), prompts.REGULAR_END)
+    prompt = Prompt(prompts.MIX_QUESTION, (photos()[0],))
+    (answer,) = fill_form(backend, [prompt], regular_form(CHOICES), prompts.REGULAR_END)
     prefix = ""
     for part in regular_form(CHOICES):
         if isinstance(part, str):
@@ -89,7 +89,9 @@ def test_every_choice_is_that_of_plain_forward_passes_over_whole_options(backend
             continue
         # "1" begins "10": both are weighed with what follows them
         end = "," if part.key == "composition.score" else "\n" if part.key == "eye_catching.score" else ""
-        plain = brute_force(backend, Prompt(ask.question, ask.images, prefix), [text + end for text in part.options])
+        plain = brute_force(
+            backend, Prompt(prompt.question, prompt.images, prefix), [text + end for text in part.options]
+        )
         chosen = answer.slots[part.key]
         assert chosen.text == [*part.options][int(np.argmax(plain))]
         assert chosen.confidence == pytest.approx(np.exp(plain.max()) / np.exp(plain).sum(), abs=1e-4)
@@ -98,10 +100,10 @@ def test_every_choice_is_that_of_plain_forward_passes_over_whole_options(backend
 
 
 def test_a_batch_is_labelled_as_its_photos_are_alone(backend: HFBackend) -> None:
-    asks = [Prompt(prompts.MIX_QUESTION, (photo,)) for photo in photos()[:4]]
+    batch = [Prompt(prompts.MIX_QUESTION, (photo,)) for photo in photos()[:4]]
     form = regular_form(CHOICES)
-    together = fill_form(backend, asks, form, prompts.REGULAR_END)
-    alone = [fill_form(backend, [ask], form, prompts.REGULAR_END)[0] for ask in asks]
+    together = fill_form(backend, batch, form, prompts.REGULAR_END)
+    alone = [fill_form(backend, [prompt], form, prompts.REGULAR_END)[0] for prompt in batch]
     assert [answer.text for answer in together] == [answer.text for answer in alone]
 
 
@@ -117,8 +119,8 @@ def test_no_weights_and_no_photo_can_malform_an_answer(backend: HFBackend, seed:
         head.normal_(0, 2, generator=generator)
     try:
         pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        ask = Prompt(prompts.MIX_QUESTION, (Image.fromarray(pixels),))
-        (answer,) = fill_form(backend, [ask], regular_form(CHOICES), prompts.REGULAR_END)
+        prompt = Prompt(prompts.MIX_QUESTION, (Image.fromarray(pixels),))
+        (answer,) = fill_form(backend, [prompt], regular_form(CHOICES), prompts.REGULAR_END)
     finally:
         with torch.no_grad():
             head.copy_(kept)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brute_force import asks, brute_force, load, photos
+from brute_force import brute_force, direct_prompts, load, photos
 from small_models import write
 
 from realqa_cli import models
@@ -38,39 +38,39 @@ def as_written(backend: HFBackend, texts: list[str]) -> list[str]:
 def test_every_numeral_has_the_probability_of_plain_forward_passes(backend: HFBackend) -> None:
     texts = numerals(3, 1, 5)
     some = texts[::16]
-    ask = asks(photos())[1]
-    exact = dict(zip(texts, backend.log_probs([ask], texts, DIRECT_END)[0], strict=True))
-    plain = brute_force(backend, ask, as_written(backend, texts)[::16])
+    prompt = direct_prompts(photos())[1]
+    exact = dict(zip(texts, backend.log_probs([prompt], texts, DIRECT_END)[0], strict=True))
+    plain = brute_force(backend, prompt, as_written(backend, texts)[::16])
     assert np.ptp(plain) > 1, "the model is to have preferences"
     assert np.abs(plain - [exact[text] for text in some]).max() < 1e-3
 
 
 def test_a_batch_of_mixed_sizes_gives_what_single_photos_give(backend: HFBackend) -> None:
     texts = numerals(3, 1, 5)
-    together = backend.log_probs(asks(photos()), texts, DIRECT_END)
-    alone = np.concatenate([backend.log_probs([ask], texts, DIRECT_END) for ask in asks(photos())])
+    together = backend.log_probs(direct_prompts(photos()), texts, DIRECT_END)
+    alone = np.concatenate([backend.log_probs([prompt], texts, DIRECT_END) for prompt in direct_prompts(photos())])
     assert np.abs(together - alone).max() < 1e-4
     assert np.ptp(together, axis=0).max() > 1e-3, "different photos are to get different answers"
 
 
 def test_the_cached_way_gives_what_the_one_pass_gives(backend: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = numerals(2, 1, 5)
-    one_pass = backend.log_probs(asks(photos()[:3]), texts, DIRECT_END)
+    one_pass = backend.log_probs(direct_prompts(photos()[:3]), texts, DIRECT_END)
     assert backend.takes_mask()
     monkeypatch.setattr(backend, "takes_mask", lambda: False)
-    assert np.abs(backend.log_probs(asks(photos()[:3]), texts, DIRECT_END) - one_pass).max() < 1e-4
+    assert np.abs(backend.log_probs(direct_prompts(photos()[:3]), texts, DIRECT_END) - one_pass).max() < 1e-4
 
 
 def test_numerals_of_any_length_work_too(backend: HFBackend) -> None:
     texts = short_numerals(1, 5)
-    log_probs = backend.log_probs(asks(photos()[:1]), texts, DIRECT_END)[0]
+    log_probs = backend.log_probs(direct_prompts(photos()[:1]), texts, DIRECT_END)[0]
     some = [texts.index(text) for text in ("3.9", "3.98", "4.0")]
-    plain = brute_force(backend, asks(photos())[0], [texts[i] + DIRECT_END for i in some])
+    plain = brute_force(backend, direct_prompts(photos())[0], [texts[i] + DIRECT_END for i in some])
     assert np.abs(log_probs[some] - plain).max() < 1e-3
 
 
 def test_the_probabilities_never_sum_to_more_than_one(backend: HFBackend) -> None:
-    total = np.exp(backend.log_probs(asks(photos()[:2]), numerals(3, 1, 5), DIRECT_END)).sum(axis=1)
+    total = np.exp(backend.log_probs(direct_prompts(photos()[:2]), numerals(3, 1, 5), DIRECT_END)).sum(axis=1)
     assert ((total > 0) & (total <= 1 + 1e-9)).all()
 
 
@@ -78,11 +78,11 @@ def test_the_greedy_path_is_that_of_constrained_generation(tmp_path: Path) -> No
     backend = load(write(tmp_path / "model", "qwen2_vl"))
     texts = numerals(3, 1, 5)
     words = backend.processor
-    ask = asks(photos())[2]
-    prompt = words.render(ask.question, 1) + ask.prefix
-    written = len(words.encode([prompt])[0])
-    paths = [ids[written:] for ids in words.encode([prompt + text for text in texts])]
-    batch = words.batch([prompt], [ask.images])
+    prompt = direct_prompts(photos())[2]
+    rendered = words.render(prompt.question, 1) + prompt.prefix
+    written = len(words.encode([rendered])[0])
+    paths = [ids[written:] for ids in words.encode([rendered + text for text in texts])]
+    batch = words.batch([rendered], [prompt.images])
     start = batch.ids_B_T.shape[1]
 
     def allowed(_: int, ids: torch.Tensor) -> list[int]:
@@ -100,10 +100,10 @@ def test_the_greedy_path_is_that_of_constrained_generation(tmp_path: Path) -> No
     )
     generated = words.tokenizer.decode(ids[0, start:])
 
-    assert generated == _greedy_by_conditionals(backend, ask, paths)
+    assert generated == _greedy_by_conditionals(backend, prompt, paths)
 
 
-def _greedy_by_conditionals(backend: HFBackend, ask: Prompt, paths: list[list[int]]) -> str:
+def _greedy_by_conditionals(backend: HFBackend, prompt: Prompt, paths: list[list[int]]) -> str:
     """Digit by digit, the likeliest allowed token after what is written, from the tree's edges."""
     written: list[int] = []
     words = backend.processor
@@ -111,7 +111,7 @@ def _greedy_by_conditionals(backend: HFBackend, ask: Prompt, paths: list[list[in
         head = words.tokenizer.decode(written)
         options = sorted({path[len(written)] for path in paths if path[: len(written)] == written})
         texts = [words.tokenizer.decode([token]) for token in options]
-        logs_V = backend.log_probs([Prompt(ask.question, ask.images, ask.prefix + head)], texts, "")[0]
+        logs_V = backend.log_probs([Prompt(prompt.question, prompt.images, prompt.prefix + head)], texts, "")[0]
         written.append(options[int(np.argmax(logs_V))])
     return str(words.tokenizer.decode(written))
 

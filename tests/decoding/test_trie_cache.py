@@ -24,7 +24,7 @@ def small(**kind: bool) -> Encode:
 
 
 def bundled() -> Encode:
-    return backends.load("onnx", models.find("realqa-tiny"), LoadOptions()).prompts.encode
+    return backends.load("onnx", models.find("realqa-tiny"), LoadOptions()).processor.encode
 
 
 def from_the_end(texts: list[str]) -> list[list[int]]:

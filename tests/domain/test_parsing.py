@@ -8,7 +8,7 @@ from made_datasets import REGULAR
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.attributes import ATTRIBUTES
-from realqa_cli.domain.parsing import read_attributes
+from realqa_cli.domain.parsing import read_attributes, stated_score
 from realqa_cli.domain.prompts import Order
 
 
@@ -56,3 +56,14 @@ def test_other_texts_tell_no_attributes(text: object) -> None:
 @given(st.text())
 def test_no_text_breaks_the_reading(text: str) -> None:
     assert isinstance(read_attributes(f"Level Shot: {text} Exposure: {text}"), dict)
+
+
+def test_attributes_in_thoughts_do_not_count() -> None:
+    answer = "3.1 Image Clarity: very blurry. No.</think>3.1 Image Clarity: very clear"
+    assert read_attributes(answer) == {"image_clarity": "very clear"}
+
+
+def test_a_score_out_of_another_maximum_says_so() -> None:
+    assert stated_score("The score of this image is 4 / 10.") == (4.0, 10.0)
+    assert stated_score("The score of this image is 4.20 out of 5.") == (4.2, 5.0)
+    assert stated_score("The score of this image is 4.20.") == (4.2, None)

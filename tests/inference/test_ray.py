@@ -63,7 +63,7 @@ def test_without_ray_there_is_one_clear_line(photos: Path, realqa: Realqa, tmp_p
     ("settings", "words"),
     [
         (ScoreSettings(engine="dask"), "unknown value 'dask'; use one of: local, ray"),
-        (ScoreSettings(engine="ray", server=ServerSettings("http://x/v1")), "distributes models, not requests"),
+        (ScoreSettings(engine="ray", server=ServerSettings("http://x/v1")), "mutually exclusive"),
     ],
 )
 def test_unknown_engines_and_ray_with_a_server_are_refused(settings: ScoreSettings, words: str) -> None:

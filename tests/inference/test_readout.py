@@ -77,7 +77,7 @@ def test_greedy_decoding_is_for_numbers_alone(objective: str) -> None:
 def test_without_numerals_no_digits_are_assumed(caplog: pytest.LogCaptureFixture) -> None:
     resolve(None, ScoreSettings(method="levels"))
     (record,) = caplog.records
-    assert record.getMessage() == "the model has no realqa.json: assuming scale 1-5 (see --scale)"
+    assert record.getMessage() == "the model has no realqa.json: assuming scale 1-5; set --scale to change it"
 
 
 @pytest.mark.parametrize("settings", [{"scale": (0, 100)}, {"digits": 4}, {"preset": "other"}])
@@ -94,10 +94,12 @@ def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numera
     assert "3.9" in found.numerals
     assert "3.90" not in found.numerals
     photo = Image.effect_noise((1024, 1024), 90).convert("RGB")
-    small = found.prepare(photo)
+    transform = found.photo_transform(None)
+    assert transform is not None
+    small = transform(photo)
     assert small.size == (512, 512)
     assert small.tobytes() == photo.resize((512, 512), Image.Resampling.NEAREST).tobytes()
-    assert found.prepare(small) is small
+    assert transform(small) is small
 
 
 def test_the_release_preset_states_the_scale_unless_an_option_or_the_model_contradicts(

@@ -27,17 +27,17 @@ def photos() -> list[Image.Image]:
     return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in sizes]
 
 
-def asks(images: list[Image.Image]) -> list[Prompt]:
+def direct_prompts(images: list[Image.Image]) -> list[Prompt]:
     return [Prompt(DIRECT_QUESTION, (image,), DIRECT_PREFIX) for image in images]
 
 
-def brute_force(backend: HFBackend, ask: Prompt, texts: list[str]) -> np.ndarray:
+def brute_force(backend: HFBackend, prompt: Prompt, texts: list[str]) -> np.ndarray:
     """Each continuation's log-probability from one plain forward pass over the whole text."""
-    prompt = backend.processor.render(ask.question, 1) + ask.prefix
-    (bare,) = backend.processor.encode([prompt])
+    rendered = backend.processor.render(prompt.question, 1) + prompt.prefix
+    (bare,) = backend.processor.encode([rendered])
     found = []
     for text in texts:
-        batch = backend.processor.batch([prompt + text], [ask.images])
+        batch = backend.processor.batch([rendered + text], [prompt.images])
         inputs = dict(batch.inputs)
         if batch.token_types_B_T is not None:
             inputs["mm_token_type_ids"] = batch.token_types_B_T
@@ -45,7 +45,7 @@ def brute_force(backend: HFBackend, ask: Prompt, texts: list[str]) -> np.ndarray
             logits = backend.model(input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T.long(), **inputs).logits
         log_probs = torch.log_softmax(logits[0, :-1].double(), dim=-1)
         each = log_probs.gather(1, batch.ids_B_T[0, 1:, None])[:, 0]
-        (whole,) = backend.processor.encode([prompt + text])
+        (whole,) = backend.processor.encode([rendered + text])
         own = len(whole) - len(os.path.commonprefix([bare, whole]))
         found.append(float(each[-own:].sum()))
     return np.array(found)

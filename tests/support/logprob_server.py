@@ -54,11 +54,11 @@ class LogprobServer(ChatServer):
         user, *begun = body["messages"]
         parts = user["content"] if isinstance(user["content"], list) else [{"type": "text", "text": user["content"]}]
         images = tuple(image_of(part) for part in parts if part["type"] == "image_url")
-        ask = Prompt(parts[-1]["text"], images)
+        prompt = Prompt(parts[-1]["text"], images)
         if begun and self.honours_continuing and body.get("continue_final_message"):
-            return self.backend.text(ask) + begun[0]["content"], images
+            return self.backend.text(prompt) + begun[0]["content"], images
         assistant = [f"{begun[0]['content']}<|im_end|>\n<|im_start|>assistant\n"] if begun else []
-        return self.backend.text(ask) + "".join(assistant), images
+        return self.backend.text(prompt) + "".join(assistant), images
 
     def _place(self, token: int, logits_V: torch.Tensor, count: int) -> dict[str, Any]:
         log_probs_V = torch.log_softmax(logits_V.double(), dim=-1)

@@ -69,7 +69,7 @@ def crops(count: int = 20) -> list[Image.Image]:
     return found
 
 
-def asks(images: list[Image.Image]) -> list[Prompt]:
+def direct_prompts(images: list[Image.Image]) -> list[Prompt]:
     return [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_pairs import NUMERALS, asks, copied, crops, film, random_both
+from onnx_pairs import NUMERALS, copied, crops, direct_prompts, film, random_both
 from process import PHOTOS, environment
 
 from realqa_cli import Scorer, models
@@ -43,7 +43,7 @@ def test_in_float32_every_numeral_has_the_probability_that_hf_gives_it(
 ) -> None:
     onnx, hf = random_both
     ours = load(onnx.source.base, "float32")
-    few = asks(crops(3))
+    few = direct_prompts(crops(3))
     for texts, end in ((NUMERALS, "."), (["low", "low-key", "high", "medium saturation"], "\n")):
         assert np.abs(ours.log_probs(few, texts, end) - hf.log_probs(few, texts, end)).max() < 1e-4
     others = [
@@ -75,25 +75,25 @@ def test_in_bfloat16_scores_are_nearly_the_same() -> None:
 
 
 def test_probabilities_are_exact_whatever_it_computes_in(fast: OpenVinoBackend) -> None:
-    words = asks(crops(2))
+    words = direct_prompts(crops(2))
     mass = np.exp(fast.log_probs(words, NUMERALS, ".")).sum(axis=1)
     assert ((mass > 0.5) & (mass <= 1 + 1e-6)).all()
 
 
 def test_an_answer_is_the_same_in_any_company_and_on_every_run(fast: OpenVinoBackend) -> None:
-    many = asks(crops(4))
+    many = direct_prompts(crops(4))
     together: Floats = fast.log_probs(many, NUMERALS, ".")
     for backend in (fast, load()):
         assert np.array_equal(backend.log_probs(many, NUMERALS, "."), together)
-    alone = np.concatenate([fast.log_probs([ask], NUMERALS, ".") for ask in reversed(many)])[::-1]
+    alone = np.concatenate([fast.log_probs([prompt], NUMERALS, ".") for prompt in reversed(many)])[::-1]
     assert np.array_equal(alone, together)
 
 
 def test_several_threads_may_ask_at_once(fast: OpenVinoBackend) -> None:
-    many = asks(crops(6))
+    many = direct_prompts(crops(6))
     expected = fast.log_probs(many, NUMERALS, ".")
     with ThreadPoolExecutor(3) as pool:
-        found = [*pool.map(lambda ask: fast.log_probs([ask], NUMERALS, "."), many)]
+        found = [*pool.map(lambda prompt: fast.log_probs([prompt], NUMERALS, "."), many)]
     assert np.array_equal(np.concatenate(found), expected)
 
 

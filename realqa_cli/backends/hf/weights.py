@@ -31,7 +31,9 @@ def device_named(name: str) -> torch.device:
         ) from error
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device.type, False):
-        raise UsageError(f"this machine does not have a {device.type} device", where="--device", remedy="use --device auto")
+        raise UsageError(
+            f"this machine does not have a {device.type} device", where="--device", remedy="use --device auto"
+        )
     return device
 
 

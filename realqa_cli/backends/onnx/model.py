@@ -49,7 +49,9 @@ class OnnxBackend(Backend):
         try:
             config = json.loads((source.base / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UnsupportedModel(f"cannot be read: {one_line(error)}", where=str(source.base / "config.json")) from error
+            raise UnsupportedModel(
+                f"cannot be read: {one_line(error)}", where=str(source.base / "config.json")
+            ) from error
         runtime = cls.runtime(options.dtype)
         graphs = Graphs(source.base, config, runtime)
         return cls(graphs, OnnxProcessor(source, options, config), source, _ends(source, config), runtime.dtype)
@@ -109,7 +111,9 @@ class OnnxBackend(Backend):
         }
         for where, given in unsupported.items():
             if given:
-                raise UnsupportedModel(f"not supported by the backend {cls.name}", where=where, remedy="use --backend hf")
+                raise UnsupportedModel(
+                    f"not supported by the backend {cls.name}", where=where, remedy="use --backend hf"
+                )
 
 
 class OpenVinoBackend(OnnxBackend):

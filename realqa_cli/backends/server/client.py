@@ -193,7 +193,9 @@ class ServerClient:
             remedy = f"set {variable} to a valid key" if self._key else f"set {variable} to your key"
             self._stop(f"{'refuses the key' if self._key else 'requires a key'} ({status})", remedy)
         if verdict == "unpaid":
-            self._stop(f"the account has no credit or quota left ({status})", "top up the account or wait for its quota")
+            self._stop(
+                f"the account has no credit or quota left ({status})", "top up the account or wait for its quota"
+            )
         if verdict == "moved":
             target = short(response.headers.get("location", "elsewhere"))
             self._stop(f"redirects to {target}", "give the address that it redirects to")

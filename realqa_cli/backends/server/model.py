@@ -142,7 +142,7 @@ class ServerBackend(ServerTextBackend):
 
     def _checked(self, search: ContinuationSearch, prompt: Prompt) -> ContinuationSearch:
         if not search.mass:
-            what = f"the model does not continue {ask.prefix[-60:]!r} with an expected answer"
+            what = f"the model does not continue {prompt.prefix[-60:]!r} with an expected answer"
             raise ItemError(what, type="unparsed", where=self.client.address)
         return search
 

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import httpx2
 
+from realqa_cli.domain.parsing import without_thoughts
 from realqa_cli.errors import ItemError
 
 Verdict = Literal["ok", "transient", "key", "unpaid", "absent", "moved", "refused"]
 
-_THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _LONGEST = 200  # characters of a server message in our messages
 _SECRET = 8  # shorter keys are placeholders such as "none"
 _ALSO_CALLED = {"response_format": ("json_schema", "json schema", "structured outputs?", "guided_json")}
@@ -40,7 +40,9 @@ class Reply:
         content = message.get("content")
         if isinstance(content, list):
             content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
-        text = _THOUGHT.sub("", str(content or "")).strip()
+        text = without_thoughts(str(content or ""))
+        if not text and choice.get("finish_reason") != "length":  # a reasoning parser can misplace the answer
+            text = without_thoughts(str(message.get("reasoning_content") or message.get("reasoning") or ""))
         if not text:
             raise ItemError(f"the answer is empty ({choice.get('finish_reason')})", type="empty")
         return text

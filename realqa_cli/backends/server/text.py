@@ -93,7 +93,7 @@ def user_message(prompt: Prompt, *, image_format: str = "png") -> dict[str, Any]
     """The prompt as a message: plain text without photos; a prefix is requested in words."""
     question = prompt.question
     if prompt.prefix:
-        question += f"\n\nBegin your answer with: {ask.prefix}"
+        question += f"\n\nBegin your answer with: {prompt.prefix}"
     if not prompt.images:
         return {"role": "user", "content": question}
     photos = [{"type": "image_url", "image_url": {"url": data_uri(image, image_format)}} for image in prompt.images]

@@ -1,6 +1,5 @@
-"""The score alone, as a number (paper Q1 and R1): weighed exactly, or read out of what generation writes."""
+"""The score alone, as a number (paper Q1 and R1): its exact distribution, or the number in a generated answer."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,13 +8,13 @@ from realqa_cli.backends.base import Backend, Prompt, subject_of
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.domain.numerals import ScoreDistribution
+from realqa_cli.domain.parsing import stated_score
 from realqa_cli.errors import ItemError
 from realqa_cli.io.records import ScoreRecord
 from realqa_cli.media.video import VisualInput
 from realqa_cli.steps.score.method import MethodContext, Prediction, distribution_fields
 
 _GREEDY_TOKENS = 64
-_GREEDY_NUMBER = re.compile(r"score of this (?:image|video) is\s*<?\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
 class DirectMethod:
@@ -27,53 +26,60 @@ class DirectMethod:
     def __init__(self, context: MethodContext) -> None:
         self.context, self.decode = context, context.decode
 
-    def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
+    def predict(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
         if self.decode == "greedy":
-            batch = [
-                replace(Prompt.about(image, prompts.DIRECT_QUESTION), pattern=self._pattern(image)) for image in images
-            ]
-            texts = self.context.backend.generate(batch, _GREEDY_TOKENS)
-            return [self.stated(text, _number_in(text)) for text in texts]
-        found = self.distributions(images)
-        return [self._exact(one, subject_of(image)) for one, image in zip(found, images, strict=True)]
+            return self._generated(visual_inputs)
+        distributions = self.distributions(visual_inputs)
+        return [self._exact(*pair) for pair in zip(distributions, visual_inputs, strict=True)]
 
-    def distributions(self, images: Sequence[VisualInput], backend: Backend | None = None) -> list[ScoreDistribution]:
-        """The exact distribution over the scale's numerals for each photo; `backend`: one with a memory."""
-        batch = [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for image in images]
-        return weigh_numerals(self.context, batch, prompts.DIRECT_END, backend)
+    def distributions(
+        self, visual_inputs: Sequence[VisualInput], backend: Backend | None = None
+    ) -> list[ScoreDistribution]:
+        """The exact distribution over the numerals of the scale, for each input.
 
-    def _pattern(self, image: VisualInput) -> str:
-        """Of the answers that can be read."""
+        backend: the backend of the context, with a prefix cache.
+        """
+        batch = [Prompt.about(each, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for each in visual_inputs]
+        return score_distributions(self.context, batch, prompts.DIRECT_END, backend)
+
+    def _generated(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
+        batch = [
+            replace(Prompt.about(each, prompts.DIRECT_QUESTION), pattern=self._pattern(each)) for each in visual_inputs
+        ]
+        texts = self.context.backend.generate(batch, _GREEDY_TOKENS)
+        return [self.stated(text) for text in texts]
+
+    def _pattern(self, visual_input: VisualInput) -> str:
+        """A regular expression of the answers that can be parsed."""
         numerals = self.context.readout.numerals
-        return one_of(prompts.direct_answer(numeral, subject_of(image)) for numeral in numerals)
+        return one_of(prompts.direct_answer(numeral, subject_of(visual_input)) for numeral in numerals)
 
-    def _exact(self, found: ScoreDistribution, subject: prompts.Subject) -> Prediction:
-        text = prompts.direct_answer(found.mode_text, subject)
-        return distribution_fields(found, text, distribution=self.context.distribution)
+    def _exact(self, scores: ScoreDistribution, visual_input: VisualInput) -> Prediction:
+        text = prompts.direct_answer(scores.mode_text, subject_of(visual_input))
+        return distribution_fields(scores, text, distribution=self.context.distribution)
 
-    def stated(self, text: str, value: float | None) -> Prediction:
-        """What is known of a score that an answer states, or why that is none."""
-        if value is None:
-            what = f"the answer holds no score: {text[-120:]!r}"
-            weighs = self.context.backend.decode_mode("exact") == "exact"
-            return ItemError(what, type="unparsed", remedy="use --decode exact" if weighs else None)
-        low, high = self.context.readout.scale
-        if not low <= value <= high:
-            return ItemError(f"the answer's score is outside {low:g}-{high:g}: {text[:120]!r}", type="unparsed")
+    def stated(self, text: str) -> Prediction:
+        """The fields for the score that a generated answer states, or an error if there is none on the scale."""
+        score = stated_score(text)
+        if score is None:
+            what = f"the answer does not state one score: {text[-120:]!r}"
+            exact = self.context.backend.decode_mode("exact") == "exact"
+            return ItemError(what, type="unparsed", remedy="use --decode exact" if exact else None)
+        scale, value = self.context.readout.scale, score.value
+        if not scale.low <= value <= scale.high or score.out_of not in (None, scale.high):
+            return ItemError(f"the score in the answer is not on the scale {scale}: {text[:120]!r}", type="unparsed")
         unknown: dict[str, Any] = dict.fromkeys(("std", "interval", "mass"))
         return {"score": value, "mode": value, **unknown, "text": text}
 
 
-def _number_in(text: str) -> float | None:
-    match = _GREEDY_NUMBER.search(text)
-    return float(match[1]) if match else None
-
-
-def weigh_numerals(
+def score_distributions(
     context: MethodContext, batch: Sequence[Prompt], end: str, backend: Backend | None = None
 ) -> list[ScoreDistribution]:
-    """The distribution over the scale's numerals with which each answer goes on; `backend`: with a memory."""
+    """The distribution over the numerals of the scale after the prefix of each prompt.
+
+    backend: the backend of the context, with a prefix cache.
+    """
     texts = context.readout.numerals
     log_probs_B_V = (backend or context.backend).log_probs(batch, texts, end)
     return [ScoreDistribution.from_log_probs(texts, log_probs_V) for log_probs_V in log_probs_B_V]

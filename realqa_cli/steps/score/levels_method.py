@@ -1,6 +1,7 @@
-"""Five words instead of a number (Q-Align): the probability of each, and the number that they come to.
+"""Five words instead of a number (Q-Align): the probability of each word, and the score as their mean.
 
-Works on models that were trained for it, and without training on any model that answers questions.
+The method works with models that were trained for it, and without training with any model that answers
+questions.
 """
 
 from collections.abc import Sequence
@@ -15,27 +16,29 @@ from realqa_cli.steps.score.method import MethodContext, Prediction, distributio
 
 
 class LevelsMethod:
-    """Implements `Method`. The words' probabilities are those of the whole words, however they are split."""
+    """Implements `Method`. The probabilities are those of complete words, however they are tokenised."""
 
     record = LevelRecord
     prompt = {"question": prompts.DIRECT_QUESTION, "prefix": prompts.LEVEL_PREFIX}  # noqa: RUF012
 
-    def __init__(self, means: MethodContext) -> None:
-        self.means, self.decode = means, means.decode
+    def __init__(self, context: MethodContext) -> None:
+        self.context, self.decode = context, context.decode
         if self.decode == "greedy":
-            what = "needs probabilities, which the server does not tell"
+            what = "needs probabilities, which the server does not report"
             raise ModelError(what, where="--method levels", remedy="use --method direct, or another server")
 
-    def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
+    def predict(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
-        asks = [Prompt.about(image, prompts.DIRECT_QUESTION, prompts.LEVEL_PREFIX) for image in images]
-        numbers = levels.level_values(self.means.readout.scale)
-        log_probs_B_V = self.means.backend.log_probs(asks, levels.WORDS, prompts.LEVEL_END)
-        found = [ScoreDistribution.from_log_probs(levels.WORDS, log_probs_V, numbers) for log_probs_V in log_probs_B_V]
-        return [self._found(one, subject_of(image)) for one, image in zip(found, images, strict=True)]
+        batch = [Prompt.about(each, prompts.DIRECT_QUESTION, prompts.LEVEL_PREFIX) for each in visual_inputs]
+        values = levels.level_values(self.context.readout.scale)
+        log_probs_B_V = self.context.backend.log_probs(batch, levels.WORDS, prompts.LEVEL_END)
+        return [
+            self._fields(ScoreDistribution.from_log_probs(levels.WORDS, log_probs_V, values), subject_of(each))
+            for log_probs_V, each in zip(log_probs_B_V, visual_inputs, strict=True)
+        ]
 
-    def _found(self, found: ScoreDistribution, subject: prompts.Subject) -> Prediction:
-        text = prompts.level_answer(found.mode_text, subject)
-        told = distribution_fields(found, text, distribution=self.means.distribution)
-        shares = dict(zip(found.texts, found.probs.tolist(), strict=True))
-        return told | {"levels": {word: shares[word] for word in levels.WORDS}}
+    def _fields(self, scores: ScoreDistribution, subject: prompts.Subject) -> Prediction:
+        text = prompts.level_answer(scores.mode_text, subject)
+        fields = distribution_fields(scores, text, distribution=self.context.distribution)
+        probs = dict(zip(scores.texts, scores.probs.tolist(), strict=True))
+        return fields | {"levels": {word: probs[word] for word in levels.WORDS}}

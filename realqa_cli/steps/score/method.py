@@ -1,8 +1,7 @@
-"""How a score is read out of a model: one module a method, chosen by name.
+"""The methods of reading a score from a model: one module for each, chosen by name.
 
-A method asks the backend about some photos and gives the fields in which its record says what came out.
-What all records share (the scale, the run) is the matter of score.py; which methods fit a model is that of
-readout.py.
+A method sends prompts about photos to the backend and returns the fields of their records. score.py adds what
+all records share (scale, run); inference/readout.py decides which methods a model supports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +18,15 @@ from realqa_cli.media.video import VisualInput
 from realqa_cli.models.realqa_json import ScorerConfig
 
 Prediction = Mapping[str, Any] | ItemError
-"""What came out for one photo or video: the fields of its record, or why there are none."""
+"""The result for one photo or video: the fields of its record, or the error."""
 
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What a method has to work with.
+    """Context passed to a scoring method.
 
-    scorer: what the model says of itself.  decode: "exact", "topk" or "greedy".
-    distribution: whether records carry every value with its probability.
+    config: the content of `realqa.json`.  decode: "exact", "topk" or "greedy".
+    distribution: whether records contain the complete distribution.
     """
 
     backend: Backend
@@ -38,17 +37,17 @@ class MethodContext:
 
 
 class Method(Protocol):
-    """One way of asking, and of reading the answer."""
+    """A method of prompting a model and of reading a score from the output."""
 
     record: type[ScoreRecord]
     """The class of its records."""
     decode: str | None
-    """How the answer is decoded; None where there is nothing to decode."""
+    """How answers are decoded; None if nothing is decoded."""
     prompt: Mapping[str, Any]
-    """What the model is asked, for the manifest."""
+    """The prompt, for the manifest."""
 
-    def read(self, images: Sequence[VisualInput]) -> Sequence[Prediction]:
-        """What the model says of each. Raises ValueError where it gives no probabilities (NaN)."""
+    def predict(self, visual_inputs: Sequence[VisualInput]) -> Sequence[Prediction]:
+        """The prediction for each photo or video, in order. Raises ValueError if the model output is NaN."""
         ...
 
 
@@ -58,23 +57,23 @@ METHODS = {
     "levels": "realqa_cli.steps.score.levels_method:LevelsMethod",
     "regression": "realqa_cli.steps.score.regression_method:RegressionMethod",
 }
-"""Method name to "module:class"; each class is made of `MethodContext`."""
+"""Method name to "module:class"; each class is constructed from a `MethodContext`."""
 
 
 def make_method(name: str, context: MethodContext) -> Method:
-    """The method of that name, which must be one of `METHODS`."""
+    """The method with this name, which must be one of `METHODS`."""
     module, _, cls = METHODS[name].partition(":")
     return cast(Method, getattr(import_module(module), cls)(context))
 
 
-def distribution_fields(found: ScoreDistribution, text: str, *, distribution: bool) -> dict[str, Any]:
-    """The fields of a record that tell a distribution; `text` is the answer with its most likely value."""
-    told: dict[str, Any] = {
-        "score": found.mean,
-        "mode": found.mode,
-        "std": found.std,
-        "interval": found.interval(),
-        "mass": found.mass,
+def distribution_fields(scores: ScoreDistribution, text: str, *, distribution: bool) -> dict[str, Any]:
+    """The fields of a record for a distribution; `text` is the answer with its most likely value."""
+    fields: dict[str, Any] = {
+        "score": scores.mean,
+        "mode": scores.mode,
+        "std": scores.std,
+        "interval": scores.interval(),
+        "mass": scores.mass,
         "text": text,
     }
-    return told | ({"distribution": found.pairs()} if distribution else {})
+    return fields | ({"distribution": scores.pairs()} if distribution else {})

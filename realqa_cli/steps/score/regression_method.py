@@ -1,4 +1,4 @@
-"""The value of a regression head (paper Sec. 4.6): a score, and nothing that could be said about it."""
+"""The output of a regression head (paper Sec. 4.6): a score without a distribution."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,16 +18,16 @@ class RegressionMethod:
     decode = None
     prompt = {"question": prompts.DIRECT_QUESTION}  # noqa: RUF012
 
-    def __init__(self, means: MethodContext) -> None:
-        self.means = means
+    def __init__(self, context: MethodContext) -> None:
+        self.context = context
 
-    def read(self, images: Sequence[VisualInput]) -> list[Prediction]:
+    def predict(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
-        asks = [Prompt.about(image, prompts.DIRECT_QUESTION) for image in images]
-        return [self._found(share) for share in self.means.backend.regression_values(asks).tolist()]
+        batch = [Prompt.about(each, prompts.DIRECT_QUESTION) for each in visual_inputs]
+        return [self._fields(share) for share in self.context.backend.regression_values(batch).tolist()]
 
-    def _found(self, share: float) -> Prediction:
+    def _fields(self, share: float) -> Prediction:
         if share != share:
-            return ItemError("the model gave no value (NaN)", type="model", remedy="try --dtype float32")
+            return ItemError("the model output is NaN", type="model", remedy="try --dtype float32")
         unknown: dict[str, Any] = dict.fromkeys(("mode", "std", "interval", "mass", "text"))
-        return {"score": self.means.readout.scale.at(share), **unknown}
+        return {"score": self.context.readout.scale.at(share), **unknown}

@@ -1,7 +1,7 @@
 """The step `realqa score`: photos and videos in, one score record each out, in order.
 
-How a score is read out is the matter of `methods`, how videos are looked at that of `watching`; here both are
-opened, asked about in batches, and turned into records.
+method.py defines how a score is read from the model, videos.py how videos are scored. This module opens the
+items, runs them through the model in batches, and makes their records.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realqa_cli import __version__
+from realqa_cli.backends.base import Capability
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_item, identify_items
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import decode_options, decode_setting
+from realqa_cli.inference.pipeline import run_batches
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
 from realqa_cli.io.sources import Item, kind_by_suffix
 from realqa_cli.media.files import content_id
-from realqa_cli.steps.score.method import METHODS, MethodContext, make_method
-from realqa_cli.steps.score.videos import InputScorer
+from realqa_cli.media.video import Clip, VisualInput
+from realqa_cli.steps.score.method import METHODS, MethodContext, Prediction, make_method
+from realqa_cli.steps.score.videos import VideoScorer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,18 +33,18 @@ if TYPE_CHECKING:
 
 DECODES = ("exact", "greedy")
 ENGINES = ("local", "ray")
-"""Where models run: in this process, or on a Ray cluster (ray_engine.py)."""
+"""Where models run: on this machine, or on a Ray cluster (inference/ray.py)."""
 
 
 @dataclass(frozen=True)
 class ScoreSettings(InferenceSettings):
-    """Everything that decides how photos are scored. None leaves the choice to the model's folder.
+    """All settings of scoring. None leaves the choice to the model folder.
 
-    method: "direct" asks for the score alone, "cot" for the attributes first, "levels" for a word;
-    "regression" takes the value of a regression head; None is what the model was trained for.
+    method: "direct" prompts for the score alone, "cot" for the attributes first, "levels" for a word;
+    "regression" uses a regression head; None is the method that the model was trained for.
     decode: "exact" or "greedy".
-    scale, digits: for models without `realqa.json`.  distribution: whether records carry all values.
-    frames, fps: which frames of a video are looked at (video.Sampling).  per_frame: each is scored too.
+    scale, digits: for models without `realqa.json`.  distribution: whether records contain all values.
+    frames, fps: which frames of a video are used (`video.Sampling`).  per_frame: whether each is also scored.
     engine: one of `ENGINES`.
     """
 
@@ -64,98 +67,112 @@ class Scorer:
     """
 
     def __init__(self, model: str = ScoreSettings.model, **settings: Any) -> None:
-        """Loads the model; `settings` are the fields of `ScoreSettings`. Raises UsageError."""
+        """Loads the model; `settings` are fields of `ScoreSettings`. Raises UsageError."""
         self.settings = ScoreSettings(model=model, **settings)
         _check(self.settings)
-        self._asked = self.settings.asked()
-        self.readout: Readout = resolve(self._asked.config, self.settings)
-        self._backend = self._asked.load(
+        self._handle = self.settings.handle()
+        self.readout: Readout = resolve(self._handle.config, self.settings)
+        self._backend = self._handle.load(
             min_pixels=self.readout.min_pixels,
             max_pixels=self.readout.max_pixels,
-            weigh=self.settings.decode != "greedy",
+            needs=self._needs(),
         )
         context = MethodContext(
             self._backend,
             self.readout,
-            self._asked.config,
+            self._handle.config,
             self._backend.decode_mode(self.settings.decode),
             self.settings.distribution,
         )
         self._method = make_method(self.readout.method, context)
-        self._viewer = InputScorer(
+        self._videos = VideoScorer(
             self._method,
             self.readout,
             self.readout.sampling(self.settings.frames, self.settings.fps),
             self._backend.frame_transform(),
             per_frame=self.settings.per_frame,
             batch_size=self.settings.batch_size,
-            photo_transform=self._backend.photo_transform(),
-            decode_options=decode_options(self.settings, self._backend),
+        )
+        self._opening = OpenOptions(
+            self._videos.reader(),
+            self.readout.photo_transform(self._backend.photo_transform()),
+            decode_options(self.settings, self._backend),
         )
         self.manifest = self._manifest()
 
     @classmethod
     def from_settings(cls, settings: ScoreSettings) -> "Scorer":
-        """The same, from settings that were put together elsewhere."""
+        """Loads the model of complete settings."""
         return cls(**vars(settings))
 
     def score(self, sources: Sequence["str | Path | Image"]) -> list[dict[str, Any]]:
-        """One record for each photo or video, given by path or as an image of Pillow, in order.
+        """One record for each photo or video, given by path or as a Pillow image, in order.
 
-        What cannot be scored gives a record with `error`; nothing is raised for it.
+        An item that cannot be scored gets a record with `error`; nothing is raised for it.
         """
-        opening = self._viewer.opening()
-        return list(self._lines(_given(index, source, opening) for index, source in enumerate(sources)))
+        return list(self._run(_item_of(index, source, self._opening) for index, source in enumerate(sources)))
 
     def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
-        """One JSON-ready record for each item, in order, as soon as its batch is through.
+        """Yields one JSON-ready record for each item, in order, as soon as its batch is finished.
 
         An item for which `done(name, content)` is true yields nothing.
         """
-        return self._lines(identify_items(items, done, self._viewer.opening()))
+        return self._run(identify_items(items, done, self._opening))
 
-    def _lines(self, photos: Iterable[OpenedItem]) -> Iterator[dict[str, Any]]:
-        for photo, outcome in self._asked.through(self._backend, photos, self._viewer.read):
+    def _run(self, items: Iterable[OpenedItem]) -> Iterator[dict[str, Any]]:
+        plan = self._backend.thread_plan()
+        for item, prediction in run_batches(items, self.settings.batch_size, self._predict, plan):
             try:
-                if isinstance(outcome, ItemError):
-                    raise outcome
-                yield self._line(photo, outcome)
+                if isinstance(prediction, ItemError):
+                    raise prediction
+                yield self._record(item, prediction)
             except ItemError as error:
-                yield error_line(photo.item, error, content=photo.content, instead_of=self._method.record)
+                yield error_line(item.item, error, content=item.content, instead_of=self._method.record)
 
-    def _line(self, photo: OpenedItem, found: Mapping[str, Any]) -> dict[str, Any]:
+    def _predict(self, visual_inputs: Sequence[VisualInput]) -> Sequence[Prediction]:
+        has_video = any(isinstance(each, Clip) for each in visual_inputs)
+        return (self._videos if has_video else self._method).predict(visual_inputs)
+
+    def _record(self, item: OpenedItem, fields: Mapping[str, Any]) -> dict[str, Any]:
         return self._method.record.of(
-            photo.item,
-            **found,
+            item.item,
+            **fields,
             scale=self.readout.scale,
             method=self.readout.method,
             decode=self._method.decode,
             run=self.manifest.run,
-            content=photo.content,
+            content=item.content,
         ).to_line()
+
+    def _needs(self) -> set[Capability]:
+        if self.readout.method == "regression":
+            return {"regression"}
+        return {"text"} if self.settings.decode == "greedy" else {"log_probs"}
 
     def _manifest(self) -> Manifest:
         settings = {
             "method": self.readout.method,
             "decode": self._method.decode,
             "prompt": self._method.prompt,
-            "video": self._viewer.settings(),
+            "video": self._videos.settings(),
             **self.readout.settings(),
             **self._backend.settings(),
             **decode_setting(self.settings),
         }
-        environment = {**self._asked.environment(self._backend), "realqa": __version__}
+        environment = {**self._handle.environment(self._backend), "realqa": __version__}
         return Manifest("score", settings, environment)
 
 
 def open_scorer(settings: ScoreSettings) -> "Scorer | RayEngine":
-    """The engine of the settings with its models loaded. Raises UsageError."""
+    """Loads the models on the engine of the settings. Raises UsageError."""
     _check(settings)
     if settings.engine == "local":
         return Scorer.from_settings(settings)
     if settings.server is not None:
-        raise UsageError("distributes models, not requests", where="--engine ray", remedy="leave it out")
-    settings.find()  # reports a faulty model before a cluster is started
+        raise UsageError(
+            "--engine ray and --server are mutually exclusive", where="--engine ray", remedy="leave it out"
+        )
+    settings.find()  # reports an invalid model before a cluster is started
     from realqa_cli.inference.ray import RayEngine
 
     return RayEngine(partial(Scorer.from_settings, replace(settings, engine="local")), batch_size=settings.batch_size)
@@ -176,7 +193,7 @@ def _check(settings: ScoreSettings) -> None:
             )
 
 
-def _given(index: int, source: "str | Path | Image", opening: OpenOptions) -> OpenedItem:
+def _item_of(index: int, source: "str | Path | Image", opening: OpenOptions) -> OpenedItem:
     if isinstance(source, str | Path):
         return identify_item(Item(index, str(source), Path(source), kind=kind_by_suffix(str(source))), opening)
     image = source.convert("RGB")

@@ -180,10 +180,10 @@ def test_an_adapter_in_a_subfolder_is_found_and_in_half_precision_left_unmerged(
             "another architecture",
             "weights fit no layer of the base model, the first of them base_model.model.foo.",
         ),
-        ("half a layer", "lacks 1 of its weights, the first of them"),
+        ("half a layer", "lacks 1 weight, the first of them"),
         ("another size", "the adapter does not fit its base model: .*size mismatch"),
-        ("nothing", "holds no weights"),
-        ("another kind", "adapter of the kind .*IA3.*, and realqa loads LoRA only"),
+        ("nothing", "contains no weights"),
+        ("another kind", "unsupported adapter type .*IA3.*; only LoRA is supported"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused_in_one_line(

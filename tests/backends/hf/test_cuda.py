@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brute_force import asks, photos
+from brute_force import direct_prompts, photos
 from small_models import write
 
 from realqa_cli import models
@@ -32,7 +32,9 @@ def load(folder: Path, device: str) -> HFBackend:
 def test_a_gpu_gives_the_probabilities_of_the_cpu(family: str, tmp_path: Path) -> None:
     folder = models.path(family) if family == "realqa-tiny" else write(tmp_path / "model", family)
     texts = numerals(3, 1, 5)
-    on_cpu, on_gpu = (load(folder, device).log_probs(asks(photos()), texts, ".") for device in ("cpu", "cuda"))
+    on_cpu, on_gpu = (
+        load(folder, device).log_probs(direct_prompts(photos()), texts, ".") for device in ("cpu", "cuda")
+    )
     assert np.abs(np.exp(on_cpu) - np.exp(on_gpu)).max() < 1e-3
 
 

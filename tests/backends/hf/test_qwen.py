@@ -38,35 +38,35 @@ def load(folder: Path, **loading: int) -> HFBackend:
     return found
 
 
-def ask(sight: VisualInput) -> Prompt:
-    return Prompt.about(sight, DIRECT_QUESTION, DIRECT_PREFIX)
+def prompt_about(visual_input: VisualInput) -> Prompt:
+    return Prompt.about(visual_input, DIRECT_QUESTION, DIRECT_PREFIX)
 
 
-def log_probs(backend: HFBackend, *sights: VisualInput) -> np.ndarray:
-    return backend.log_probs([ask(sight) for sight in sights], TEXTS, DIRECT_END)
+def log_probs(backend: HFBackend, *visual_inputs: VisualInput) -> np.ndarray:
+    return backend.log_probs([prompt_about(visual_input) for visual_input in visual_inputs], TEXTS, DIRECT_END)
 
 
-def plain(backend: HFBackend, sight: VisualInput, texts: list[str], *, own_positions: bool) -> np.ndarray:
+def plain(backend: HFBackend, visual_input: VisualInput, texts: list[str], *, own_positions: bool) -> np.ndarray:
     """Each continuation's log-probability from one plain forward pass over the whole text.
 
     own_positions: whether the model finds the positions of the tokens by itself.
     """
-    asked = ask(sight)
-    videos = int(asked.video is not None)
-    prompt = backend.processor.render(asked.question, 1 - videos, videos) + asked.prefix
-    (bare,) = backend.processor.encode([prompt])
+    prompt = prompt_about(visual_input)
+    videos = int(prompt.video is not None)
+    rendered = backend.processor.render(prompt.question, 1 - videos, videos) + prompt.prefix
+    (bare,) = backend.processor.encode([rendered])
     found = []
     for text in texts:
-        batch = backend.processor.batch([prompt + text], [asked.seen])
+        batch = backend.processor.batch([rendered + text], [prompt.visual_inputs])
         inputs: dict[str, Any] = dict(batch.inputs) | {"mm_token_type_ids": batch.token_types_B_T}
         if not own_positions:
             inputs["position_ids"] = batch.positions
-        elif backend.model.config.model_type == "qwen2_5_vl" and isinstance(sight, Clip):
-            inputs["second_per_grid_ts"] = [2 * sight.pace]
+        elif backend.model.config.model_type == "qwen2_5_vl" and isinstance(visual_input, Clip):
+            inputs["second_per_grid_ts"] = [2 * visual_input.pace]
         with torch.inference_mode():
             logits = backend.model(input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T.long(), **inputs).logits
         each = torch.log_softmax(logits[0, :-1].double(), dim=-1).gather(1, batch.ids_B_T[0, 1:, None])[:, 0]
-        (whole,) = backend.processor.encode([prompt + text])
+        (whole,) = backend.processor.encode([rendered + text])
         assert whole[: len(bare)] == bare
         found.append(float(each[len(bare) - len(whole) :].sum()))
     return np.array(found)
@@ -107,9 +107,9 @@ def test_seconds_reach_the_models_that_know_of_time(backend: HFBackend) -> None:
 
 
 def test_photos_and_films_in_one_batch_get_what_they_get_alone(backend: HFBackend) -> None:
-    sights = [clip(4), picture(1), clip(7, size=(64, 96)), picture(2, (90, 200)), clip(1), clip(4, seed=3)]
-    together = log_probs(backend, *sights)
-    alone = np.concatenate([log_probs(backend, sight) for sight in sights])
+    visual_inputs = [clip(4), picture(1), clip(7, size=(64, 96)), picture(2, (90, 200)), clip(1), clip(4, seed=3)]
+    together = log_probs(backend, *visual_inputs)
+    alone = np.concatenate([log_probs(backend, visual_input) for visual_input in visual_inputs])
     assert np.abs(together - alone).max() < 1e-4
     assert np.ptp(together, axis=0).max() > 1e-3, "different films are to get different answers"
 
@@ -130,19 +130,19 @@ def test_an_odd_last_frame_is_repeated(backend: HFBackend) -> None:
 
 
 def test_the_cached_way_gives_what_the_one_pass_gives(backend: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    sights = clip(24, pace=10), picture(1), clip(3)
-    one_pass = log_probs(backend, *sights)
+    visual_inputs = clip(24, pace=10), picture(1), clip(3)
+    one_pass = log_probs(backend, *visual_inputs)
     monkeypatch.setattr(backend, "takes_mask", lambda: False)
-    assert np.abs(log_probs(backend, *sights) - one_pass).max() < 1e-4
+    assert np.abs(log_probs(backend, *visual_inputs) - one_pass).max() < 1e-4
 
 
 def test_generation_writes_the_likeliest_tokens_by_the_same_positions(backend: HFBackend) -> None:
     film = clip(24, pace=10)
-    asked = ask(film)
-    (written,) = backend.generate([asked], 2)
+    prompt = prompt_about(film)
+    (written,) = backend.generate([prompt], 2)
     words = backend.processor
-    prompt = words.render(asked.question, 0, 1) + asked.prefix
-    batch = words.batch([prompt], [asked.seen])
+    rendered = words.render(prompt.question, 0, 1) + prompt.prefix
+    batch = words.batch([rendered], [prompt.visual_inputs])
     for _ in range(2):
         with torch.inference_mode():
             logits = backend.model(**batch.forward_inputs()).logits
@@ -150,8 +150,8 @@ def test_generation_writes_the_likeliest_tokens_by_the_same_positions(backend: H
         if best == words.tokenizer.eos_token_id:
             break
         batch = extended(batch, best)
-    own = batch.ids_B_T[0, words.batch([prompt], [asked.seen]).ids_B_T.shape[1] :]
-    assert written == asked.prefix + words.tokenizer.decode(own, skip_special_tokens=True)
+    own = batch.ids_B_T[0, words.batch([rendered], [prompt.visual_inputs]).ids_B_T.shape[1] :]
+    assert written == prompt.prefix + words.tokenizer.decode(own, skip_special_tokens=True)
 
 
 def extended(batch: PromptBatch, token: int) -> PromptBatch:

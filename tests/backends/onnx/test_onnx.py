@@ -19,9 +19,9 @@ from onnx_pairs import (  # noqa: F401  (pytest finds the fixture random_both by
     TINY,
     Both,
     Weights,
-    asks,
     copied,
     crops,
+    direct_prompts,
     export,
     film,
     load,
@@ -34,7 +34,7 @@ from realqa_cli import Scorer, models
 from realqa_cli.backends import base as backends
 from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.backends.onnx.graphs import LANGUAGE, UNGATED, VISION, attending
+from realqa_cli.backends.onnx.graphs import LANGUAGE, UNGATED, VISION, window_attention
 from realqa_cli.backends.onnx.model import OnnxBackend
 from realqa_cli.backends.onnx.runtimes import threads
 from realqa_cli.domain import prompts
@@ -74,7 +74,7 @@ def test_a_whole_record_agrees(both: Both) -> None:
 def test_photos_become_the_same_patches_to_the_bit_but_once_instead_of_twice(both: Both) -> None:
     onnx, hf = both
     for image in (crops(1)[0], Image.open(PHOTOS / "bee.jpg").convert("RGB")):
-        ((patches, grid),) = onnx.prompts.patches(image)
+        ((patches, grid),) = onnx.processor.patches(image)
         made = hf.processor.images(images=[image], size=hf.processor._size, return_tensors="np")  # type: ignore[attr-defined]
         twice = made["pixel_values"].reshape(len(patches), 3, 2, 14 * 14)
         for frame in (0, 1):
@@ -87,26 +87,26 @@ def test_a_photo_may_be_brought_to_its_size_before(both: Both) -> None:
     fit = onnx.photo_transform()
     assert fit is not None
     image = crops(1)[0]
-    assert np.array_equal(onnx.prompts.patches(image)[0][0], onnx.prompts.patches(fit(image))[0][0])
+    assert np.array_equal(onnx.processor.patches(image)[0][0], onnx.processor.patches(fit(image))[0][0])
 
 
 def test_prompts_are_the_same_words_and_tokens(both: Both) -> None:
     onnx, hf = both
     image = crops(1)[0]
     for question in (prompts.DIRECT_QUESTION, prompts.COT_REGULAR_QUESTION, prompts.MIX_QUESTION, "Why? {}é"):
-        for ask in (
+        for prompt in (
             Prompt.about(image, question, prompts.DIRECT_PREFIX),
             Prompt(question),
             Prompt(question, (image, image)),
         ):
-            text = onnx.prompts.text(ask)
-            assert text == hf.text(ask)
-            assert onnx.prompts.encode([text, text + "3.9"]) == hf.tokens([text, text + "3.9"])
+            text = onnx.processor.text(prompt)
+            assert text == hf.text(prompt)
+            assert onnx.processor.encode([text, text + "3.9"]) == hf.tokens([text, text + "3.9"])
 
 
 def test_every_numeral_and_word_has_the_probability_that_hf_gives_it(random_both: Both) -> None:
     onnx, hf = random_both
-    few = asks(crops(3))
+    few = direct_prompts(crops(3))
     for texts, end in ((NUMERALS, "."), (["low", "low-key", "high", "medium saturation"], "\n")):
         ours, theirs = onnx.log_probs(few, texts, end), hf.log_probs(few, texts, end)
         assert np.ptp(theirs) > 1
@@ -117,15 +117,15 @@ def test_every_numeral_and_word_has_the_probability_that_hf_gives_it(random_both
 def test_videos_agree(random_both: Both, frames: int) -> None:
     onnx, hf = random_both
     clip = film(frames)
-    few = [Prompt.about(clip, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX), *asks(crops(1))]
+    few = [Prompt.about(clip, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX), *direct_prompts(crops(1))]
     assert np.abs(onnx.log_probs(few, NUMERALS, ".") - hf.log_probs(few, NUMERALS, ".")).max() < 1e-4
 
 
 @given(rows=st.integers(1, 12), columns=st.integers(1, 12), side=st.integers(1, 6))
 def test_patches_see_those_of_their_window_and_no_others(rows: int, columns: int, side: int) -> None:
     tiles_2_P = np.indices((rows, columns)).reshape(2, -1) // side
-    told = attending(tiles_2_P)
-    whole, edges, held, back = (told[name] for name in ("whole", "edges", "held", "back"))
+    inputs = window_attention(tiles_2_P)
+    whole, edges, held, back = (inputs[name] for name in ("whole", "edges", "held", "back"))
     assert np.array_equal(np.concatenate([whole, edges], axis=None)[back], np.arange(rows * columns))
     assert held.any(axis=-1).all(), "a softmax over nothing is no number"
     same = (tiles_2_P[:, :, None] == tiles_2_P[:, None]).all(axis=0)
@@ -140,16 +140,16 @@ def test_patches_see_those_of_their_window_and_no_others(rows: int, columns: int
 
 def test_small_windows_share_a_row() -> None:
     tiles_2_P = np.indices((32, 60)).reshape(2, -1) // 24  # of a 1080p photo at the bundled model's own bounds
-    told = attending(tiles_2_P)
-    assert told["whole"].shape == (2, 24 * 24)
-    assert told["edges"].shape == (3, 24 * 12), "288, 192 + 96, 192"
+    inputs = window_attention(tiles_2_P)
+    assert inputs["whole"].shape == (2, 24 * 24)
+    assert inputs["edges"].shape == (3, 24 * 12), "288, 192 + 96, 192"
 
 
 def test_graphs_of_another_form_are_not_taken(tmp_path: Path) -> None:
     folder = small_models.write(tmp_path / "model", "qwen2_vl")
     file = export(folder) / "onnx" / "architecture.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"form": 1}))
-    with pytest.raises(UnsupportedModel, match="there are no graphs for its architecture"):
+    with pytest.raises(UnsupportedModel, match="no ONNX graphs exist for its architecture"):
         backends.load("onnx", models.find(str(folder)), LoadOptions())
 
 
@@ -157,7 +157,7 @@ def test_a_vision_tower_without_a_kernel_is_refused(tmp_path: Path) -> None:
     kernel = "visual.patch_embed.proj.weight"
     for index, change in enumerate(({kernel: np.zeros((192, 5), np.float16)}, {kernel: None})):
         copied(tmp_path / str(index), lambda weights, change=change: _without_none(weights | change))
-        with pytest.raises(UnsupportedModel, match="takes no patches"):
+        with pytest.raises(UnsupportedModel, match="does not start with a patch embedding"):
             backends.load("onnx", models.find(str(tmp_path / str(index))), LoadOptions())
 
 
@@ -168,8 +168,8 @@ def _without_none(weights: Weights) -> Weights:
 def test_asks_with_several_photos_or_none_agree(random_both: Both) -> None:
     onnx, hf = random_both
     few = [Prompt("Which is better?", tuple(crops(2)), "Number "), Prompt("Is 3.9 a number?", (), "It is ")]
-    for ask in few:
-        ours, theirs = (backend.log_probs([ask], NUMERALS, ".") for backend in (onnx, hf))
+    for prompt in few:
+        ours, theirs = (backend.log_probs([prompt], NUMERALS, ".") for backend in (onnx, hf))
         assert np.abs(ours - theirs).max() < 1e-4
 
 
@@ -184,11 +184,11 @@ def test_written_answers_agree(both: Both, random_both: Both) -> None:
 
 def test_an_answer_is_the_same_in_any_company_and_on_every_run(both: Both) -> None:
     onnx, _ = both
-    many = asks(crops(4))
+    many = direct_prompts(crops(4))
     together = onnx.log_probs(many, NUMERALS, ".")
     for _ in range(3):
         assert np.array_equal(onnx.log_probs(many, NUMERALS, "."), together)
-    alone = np.concatenate([onnx.log_probs([ask], NUMERALS, ".") for ask in reversed(many)])[::-1]
+    alone = np.concatenate([onnx.log_probs([prompt], NUMERALS, ".") for prompt in reversed(many)])[::-1]
     assert np.array_equal(alone, together)
 
 
@@ -196,8 +196,8 @@ def test_a_memory_changes_nothing_but_the_work(both: Both) -> None:
     onnx, _ = both
     memory = onnx.prefix_cache()
     read: list[int] = []
-    run = onnx.graphs.read
-    onnx.graphs.read = lambda **inputs: (read.append(len(inputs["ids_T"])), run(**inputs))[1]  # type: ignore[method-assign]
+    run = onnx.graphs.forward
+    onnx.graphs.forward = lambda **inputs: (read.append(len(inputs["ids_T"])), run(**inputs))[1]  # type: ignore[method-assign]
     image = crops(1)[0]
     try:
         for question, prefix in (
@@ -210,7 +210,7 @@ def test_a_memory_changes_nothing_but_the_work(both: Both) -> None:
             kept, fresh = (backend.log_probs(few, NUMERALS, ".") for backend in (memory, onnx))
             assert np.abs(kept - fresh).max() < 1e-5
     finally:
-        del onnx.graphs.read
+        del onnx.graphs.forward
     with_memory, without = read[::2], read[1::2]
     assert all(few < many for few, many in zip(with_memory[1:], without[1:], strict=True))
 
@@ -240,7 +240,7 @@ def test_labels_agree(tmp_path: Path) -> None:
 def test_a_model_that_was_trained_on_uses_the_bundled_graphs(tmp_path: Path) -> None:
     copied(tmp_path, lambda weights: {name: value * np.float16(1.01) for name, value in weights.items()})
     onnx, hf = load(tmp_path)
-    few = asks(crops(2))
+    few = direct_prompts(crops(2))
     ours = onnx.log_probs(few, NUMERALS, ".")
     assert np.abs(ours - hf.log_probs(few, NUMERALS, ".")).max() < 1e-4
     assert np.abs(ours - load("realqa-tiny")[0].log_probs(few, NUMERALS, ".")).max() > 0.01
@@ -264,7 +264,7 @@ def test_weights_of_any_width_are_read(tmp_path: Path, dtype: str) -> None:
     wide = {name: value.to(getattr(torch, dtype)) for name, value in load_file(file).items()}
     save_file(wide, file, metadata={"format": "pt"})
     onnx, hf = load(tmp_path)
-    few = asks(crops(1))
+    few = direct_prompts(crops(1))
     assert np.abs(onnx.log_probs(few, NUMERALS, ".") - hf.log_probs(few, NUMERALS, ".")).max() < 1e-4
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.server.client import ServerClient
-from realqa_cli.backends.server.replies import TransientFailure, asked_rest, asked_wait
+from realqa_cli.backends.server.replies import TransientFailure, limit_reset, retry_after
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.backends.server.text import ServerTextBackend, data_uri, user_message
@@ -32,7 +32,7 @@ def settings(server: ChatServer, **more: Any) -> ServerSettings:
     return ServerSettings(server.url, **{"first_wait": 0.01, "retries": 3, "api_key_env": "TEST_KEY"} | more)
 
 
-def ask(server: ChatServer, **more: Any) -> str:
+def send(server: ChatServer, **more: Any) -> str:
     with ServerClient(settings(server, **more)) as client:
         return client.chat(HELLO, temperature=0, max_tokens=9).text
 
@@ -42,7 +42,7 @@ def test_a_question_is_asked_once_with_the_only_model_and_without_a_key(
 ) -> None:
     monkeypatch.delenv("TEST_KEY", raising=False)
     with ChatServer() as server:
-        assert ask(server) == "hello"
+        assert send(server) == "hello"
     assert server.bodies == [{"model": "tiny", "messages": HELLO, "temperature": 0, "max_tokens": 9}]
     assert "authorization" not in server.headers[0]
 
@@ -52,7 +52,7 @@ def test_the_key_comes_from_the_named_variable_and_goes_into_the_header_only(
 ) -> None:
     monkeypatch.setenv("TEST_KEY", f" {KEY}\n")
     with ChatServer() as server:
-        ask(server)
+        send(server)
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert KEY not in str(server.bodies)
 
@@ -60,27 +60,27 @@ def test_the_key_comes_from_the_named_variable_and_goes_into_the_header_only(
 @pytest.mark.parametrize(
     "fault",
     [status(429, "slow down"), status(500), status(503), status(408), HALF, GARBAGE, Fault(body='{"choices": []}')],
-    ids=["429", "500", "503", "408", "half body", "no JSON", "no answer"],
+    ids=["429", "500", "503", "408", "half body", "not JSON", "no answer"],
 )  # fmt: skip
 def test_what_may_pass_is_tried_again(fault: Fault) -> None:
     with ChatServer(faults=[fault, fault]) as server:
-        assert ask(server) == "hello"
+        assert send(server) == "hello"
     assert len(server.bodies) == 3
 
 
 def test_a_silent_server_is_given_up_after_the_time_out_and_tried_again() -> None:
     with ChatServer(faults=[SILENT]) as server:
-        assert ask(server, timeout=0.6) == "hello"
+        assert send(server, timeout=0.6) == "hello"
         server.faults = [SILENT] * 2
-        with pytest.raises(ItemError, match=r"no answer after 2 attempts: silent for 0\.1 seconds"):
-            ask(server, timeout=0.1, retries=1)
+        with pytest.raises(ItemError, match=r"no answer after 2 attempts: no data for 0\.1 seconds"):
+            send(server, timeout=0.1, retries=1)
 
 
 def test_after_the_last_attempt_the_item_fails_with_the_servers_words() -> None:
     words = "no answer after 4 attempts: 500: out of memory"
     faults = [status(500, "out of\nmemory")] * 9
     with ChatServer(faults=faults) as server, pytest.raises(ItemError, match=words) as raised:
-        ask(server)
+        send(server)
     assert raised.value.type == "server"
     assert len(server.bodies) == 4
 
@@ -117,7 +117,7 @@ def test_the_server_says_how_long_to_wait_and_is_obeyed_by_every_thread() -> Non
     ],
 )
 def test_retry_after_is_a_number_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(httpx2.Response(429, headers=headers)) == seconds
+    assert retry_after(httpx2.Response(429, headers=headers)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_retry_after_is_a_number_or_a_date(headers: dict[str, str], seconds: flo
     ],
 )
 def test_headers_tell_when_there_is_something_left_again(headers: dict[str, str], seconds: float) -> None:
-    assert asked_rest(httpx2.Response(200, headers=headers)) == pytest.approx(seconds)
+    assert limit_reset(httpx2.Response(200, headers=headers)) == pytest.approx(seconds)
 
 
 def test_nothing_is_sent_while_nothing_is_left() -> None:
@@ -166,12 +166,12 @@ def test_every_attempt_is_sent_within_what_the_caller_made_of_it() -> None:
     faults = [status(429), status(500), HALF, GARBAGE]
     with ChatServer(faults=faults) as server, ServerClient(settings(server, retries=9)) as client:
         client.chat(HELLO, attempt)
-        assert client.failures == {"429": 1, "500": 1, "broken off": 1, "no JSON": 1}
+        assert client.failures == {"429": 1, "500": 1, "broken off": 1, "not JSON": 1}
     assert seen == [
         "429, lost: False",
         "500, lost: False",
         "broken off, lost: True",
-        "no JSON, lost: True",
+        "not JSON, lost: True",
         "fine",
     ]
 
@@ -205,7 +205,7 @@ def test_a_schema_that_is_refused_is_left_out_from_then_on(words: str) -> None:
 def test_a_key_that_the_answer_repeats_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_KEY", KEY)
     with ChatServer(lambda body: f"your key is {KEY}") as server:
-        assert ask(server) == "your key is ***"
+        assert send(server) == "your key is ***"
 
 
 def test_after_a_failure_nothing_more_is_begun() -> None:
@@ -239,33 +239,33 @@ def test_work_goes_on_ahead_of_a_slow_result() -> None:
 
 def test_a_date_to_come_is_so_many_seconds_away() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    assert 85 < (asked_wait(httpx2.Response(429, headers={"retry-after": date})) or 0) <= 90
+    assert 85 < (retry_after(httpx2.Response(429, headers={"retry-after": date})) or 0) <= 90
 
 
 def test_a_wait_that_nobody_has_patience_for_stops_the_run() -> None:
-    words = "asks to wait for 86400 seconds; run again then"
+    words = "requests a wait of 86400 seconds; run again then"
     with (
         ChatServer(faults=[status(429, retry_after="86400")]) as server,
         pytest.raises(ModelError, match=words),
     ):
-        ask(server)
+        send(server)
 
 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (status(401, "bad key"), r"wants a key \(401: bad key\); put one into TEST_KEY"),
-        (status(403, "not for you"), r"wants a key \(403: not for you\); put one into TEST_KEY"),
-        (status(404, "no model"), r"no such address or model \(404: no model\); check the address, .* tiny"),
-        (status(429, "insufficient_quota"), "wants to be paid first"),
-        (status(402), r"wants to be paid first \(402.*top up the account"),
+        (status(401, "bad key"), r"requires a key \(401: bad key\); set TEST_KEY"),
+        (status(403, "not for you"), r"requires a key \(403: not for you\); set TEST_KEY"),
+        (status(404, "no model"), r"unknown address or model \(404: no model\); check the address, .* tiny"),
+        (status(429, "insufficient_quota"), "no credit or quota left"),
+        (status(402), r"no credit or quota left \(402.*top up the account"),
         (status(308, location="http://else.where/v1"), "redirects to http://else.where/v1"),
     ],
 )
 def test_what_will_not_pass_stops_the_run_at_once(fault: Fault, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_KEY", raising=False)
     with ChatServer(faults=[fault] * 2) as server, pytest.raises(ModelError, match=words) as raised:
-        ask(server)
+        send(server)
     assert len(server.bodies) == 1
     assert str(raised.value).startswith(server.url)
 
@@ -275,27 +275,27 @@ def test_a_refused_key_is_never_shown_even_if_the_server_repeats_it(monkeypatch:
     for code in (401, 400, 500):
         faults = [status(code, f"{'x' * 190} {KEY} is wrong")]
         with ChatServer(faults=faults) as server, pytest.raises((ModelError, ItemError)) as raised:
-            ask(server, retries=0)
+            send(server, retries=0)
         assert "sk-" not in str(raised.value)
     words = r"refuses the key \(401: \*\*\* is wrong\); set TEST_KEY to a valid"
     with (
         ChatServer(faults=[status(401, f"{KEY} is wrong")]) as server,
         pytest.raises(ModelError, match=words),
     ):
-        ask(server)
+        send(server)
 
 
 def test_an_unknown_model_is_told_what_there_is() -> None:
     server = ChatServer(faults=[status(404, "no such model")], models=("a", "b"))
     with server, pytest.raises(ModelError, match="it serves a, b, not c"):
-        ask(server, model="c")
+        send(server, model="c")
 
 
 def test_a_request_that_is_refused_fails_for_its_item_only() -> None:
     with ChatServer(faults=[status(400, "too long")]) as server:
         with pytest.raises(ItemError, match=r"refuses the request \(400: too long\)") as raised:
-            ask(server)
-        assert ask(server) == "hello"
+            send(server)
+        assert send(server) == "hello"
     assert raised.value.type == "request"
     assert len(server.bodies) == 2
 
@@ -314,13 +314,13 @@ def test_parameters_that_a_model_does_not_take_are_renamed_or_left_out(
     assert len(server.bodies) == 4
     assert server.bodies[-1] == {"model": "tiny", "messages": HELLO, "max_completion_tokens": 9}
     assert len(caplog.messages) == 1
-    assert "takes no temperature" in caplog.messages[0]
+    assert "does not accept a temperature" in caplog.messages[0]
 
 
 def test_a_parameter_that_is_refused_under_both_names_fails_and_does_not_go_round() -> None:
     server = ChatServer(lambda body: status(400, "max_tokens, max_completion_tokens: too large"))
     with server, pytest.raises(ItemError, match="refuses the request"):
-        ask(server)
+        send(server)
     assert len(server.bodies) == 2
 
 
@@ -342,7 +342,7 @@ def test_a_server_that_goes_away_later_is_waited_for_and_then_stops_the_run() ->
 @pytest.mark.parametrize(
     ("models", "words"),
     [
-        (("a", "b"), "serves a, b; name the model"),
+        (("a", "b"), "serves a, b; add --model NAME"),
         ((), "does not say what it serves"),
         (None, "does not say what it serves"),
         ([f"m{i}" for i in range(40)], "m7 and 32 more"),
@@ -350,19 +350,19 @@ def test_a_server_that_goes_away_later_is_waited_for_and_then_stops_the_run() ->
 )
 def test_without_a_name_the_server_must_have_one_model_only(models: Any, words: str) -> None:
     with ChatServer(models=models) as server, pytest.raises(UsageError, match=words):
-        ask(server)
+        send(server)
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("localhost:8000/v1", "is no http address; give its address up to /v1"),
-        ("ftp://localhost/v1", "is no http address"),
-        ("http://localhost:x/v1", "is no http address"),
+        ("localhost:8000/v1", "is not an http address; give its address up to /v1"),
+        ("ftp://localhost/v1", "is not an http address"),
+        ("http://localhost:x/v1", "is not an http address"),
         ("http://localhost:8000", "does not look like the address of an OpenAI-compatible server; .*8000/v1"),
         ("http://localhost:8000/v1/chat/completions", "does not look like"),
-        ("http://me:secret@localhost/v1", "^http://localhost/v1: holds more than an address; .*--api-key-env"),
-        ("http://localhost/v1?key=secret", "^http://localhost/v1: holds more than an address"),
+        ("http://me:secret@localhost/v1", "^http://localhost/v1: contains more than an address; .*--api-key-env"),
+        ("http://localhost/v1?key=secret", "^http://localhost/v1: contains more than an address"),
     ],
 )  # fmt: skip
 def test_an_address_that_cannot_be_one_is_refused_before_anything_is_sent(url: str, words: str) -> None:
@@ -380,7 +380,7 @@ def test_a_key_with_a_line_break_within_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TEST_KEY", "sk-one\nsk-two")
-    with pytest.raises(UsageError, match="TEST_KEY: holds what no key has") as raised:
+    with pytest.raises(UsageError, match="TEST_KEY: contains a line break") as raised:
         ServerClient(ServerSettings("http://localhost/v1", api_key_env="TEST_KEY"))
     assert "sk-" not in str(raised.value)
 
@@ -396,7 +396,7 @@ def test_a_key_with_a_line_break_within_is_refused_without_being_shown(
 )
 def test_a_refusal_and_an_empty_answer_are_no_answers(body: str, type_: str, words: str) -> None:
     with ChatServer(faults=[Fault(body=body)]) as server, pytest.raises(ItemError, match=words) as raised:
-        ask(server)
+        send(server)
     assert raised.value.type == type_
     assert len(server.bodies) == 1
 
@@ -404,7 +404,7 @@ def test_a_refusal_and_an_empty_answer_are_no_answers(body: str, type_: str, wor
 @pytest.mark.parametrize("content", ["<think>1 < 2</think>\n\nhello", [{"type": "text", "text": "hel"}, {"text": "lo"}]])  # fmt: skip
 def test_thoughts_are_left_out_and_parts_put_together(content: Any) -> None:
     with ChatServer(faults=[Fault(body=completion(content))]) as server:
-        assert ask(server) == "hello"
+        assert send(server) == "hello"
 
 
 def photo(seed: int = 0, **info: Any) -> Image.Image:
@@ -441,8 +441,8 @@ def test_the_backend_answers_in_order_with_every_prefix_once() -> None:
         return f"So: {number}" if number % 2 else str(number)
 
     with ChatServer(reply) as server, ServerTextBackend.open(settings(server, concurrency=5)) as backend:
-        asks = [Prompt(f"{i} is what?", prefix="So: ") for i in range(20)]
-        assert backend.generate(asks, 20, stop=".") == [f"So: {i}" for i in range(20)]
+        batch = [Prompt(f"{i} is what?", prefix="So: ") for i in range(20)]
+        assert backend.generate(batch, 20, stop=".") == [f"So: {i}" for i in range(20)]
         assert backend.settings()["model"] == "tiny"
     assert server.bodies[0] | {"messages": 0} == {
         "model": "tiny", "messages": 0, "temperature": 0, "seed": 0, "max_tokens": 20, "stop": ["."],

@@ -63,16 +63,16 @@ def direct(seed: int = 0) -> Prompt:
     return Prompt(prompts.DIRECT_QUESTION, (photo(seed),), prompts.DIRECT_PREFIX)
 
 
-def restricted(backend: HFBackend, ask: Prompt, texts: list[str], top: int) -> dict[str, float]:
+def restricted(backend: HFBackend, prompt: Prompt, texts: list[str], top: int) -> dict[str, float]:
     """Each text's log-probability from forward passes over its tokens; none for what is not in the top k."""
     words = backend.processor.tokenizer
     found = {}
     for text in texts:
-        begun, total = backend.text(ask), 0.0
+        begun, total = backend.text(prompt), 0.0
         for token in words.encode(text):
-            prompt = backend.processor.batch([begun], [ask.images])
+            rendered = backend.processor.batch([begun], [prompt.images])
             with torch.inference_mode():
-                logits_V = backend.model(**prompt.forward_inputs()).logits[0, -1]
+                logits_V = backend.model(**rendered.forward_inputs()).logits[0, -1]
             kept = token in logits_V.topk(min(top, len(logits_V))).indices
             total += float(torch.log_softmax(logits_V.double(), -1)[token]) if kept else -math.inf
             begun += words.decode([token])
@@ -103,10 +103,10 @@ def test_with_all_tokens_told_the_distribution_is_the_exact_one(backend: HFBacke
 def test_with_some_tokens_told_it_is_the_exact_one_restricted_to_them(
     backend: HFBackend, digits: int, top: int
 ) -> None:
-    texts, ask = numerals(digits, 1, 4), Prompt("How good is it?", (photo(),), prompts.FINAL_PREFIX)
-    expected = restricted(backend, ask, texts, top)
+    texts, prompt = numerals(digits, 1, 4), Prompt("How good is it?", (photo(),), prompts.FINAL_PREFIX)
+    expected = restricted(backend, prompt, texts, top)
     with LogprobServer(backend, top=EVERYTHING) as server:
-        (found_V,) = served(server, top=top, continues=True).log_probs([ask], texts, prompts.FINAL_END)
+        (found_V,) = served(server, top=top, continues=True).log_probs([prompt], texts, prompts.FINAL_END)
     np.testing.assert_allclose(found_V, [expected[text] for text in texts], atol=2e-4)
     assert 0 < np.isinf(found_V).sum() < len(texts)
 
@@ -179,7 +179,7 @@ def test_what_a_server_honours_is_seen_in_its_replies(
 ) -> None:
     server = LogprobServer(backend, top=top, continues=continues)
     with server, ServerClient(settings(server)) as client:
-        assert ServerCapabilities.of(client) == told
+        assert ServerCapabilities.detect(client) == told
 
 
 def guided(parameter: str) -> Any:
@@ -258,11 +258,11 @@ def test_a_written_form_is_read_strictly_and_what_it_lacks_is_named(
     assert not set(label["unparsed"]) & set(attributes)
 
 
-def test_a_chain_of_thought_counts_without_the_direct_score(photo_file: Path) -> None:
+def test_the_final_score_of_a_chain_of_thought_answers_the_direct_question_too(photo_file: Path) -> None:
     answer = "3.1 Image Clarity: very clear\nThe final score is <4.25>."
     with ChatServer(lambda body: answer) as server:
         (cot,) = Scorer(server=settings(server), method="cot").score([photo_file])
-    assert (cot["score"], cot["score_direct"], cot["text"]) == (4.25, None, answer)
+    assert (cot["score"], cot["score_direct"], cot["text"]) == (4.25, 4.25, answer)
     assert cot["attributes"] == {"image_clarity": "very clear"}
     assert "exposure" in cot["unparsed"]
 
@@ -296,7 +296,7 @@ def test_scores_of_a_server_are_those_of_the_model_here(
     assert level["levels"].keys() == {*levels.WORDS}
     assert scorer.manifest.settings["honours"]["continues"] is True
     assert scorer.manifest.environment["model"] == "tiny"
-    assert len([line for line in caplog.messages if "likeliest tokens" in line]) == 2
+    assert len([line for line in caplog.messages if "most likely tokens" in line]) == 2
 
 
 @pytest.mark.usefixtures("all_told", "thorough")

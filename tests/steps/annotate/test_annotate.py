@@ -243,7 +243,7 @@ class TestServers:
         with ChatServer(lambda body: GOOD, faults=faults) as server:
             ran = annotate(server, few / "0.png", "--retries", 9, "--timeout", 0.5)
         assert ran.code == 0
-        told = "failed attempts: 1 x 429, 1 x 500, 1 x broken off, 1 x no JSON, 1 x no answer, 1 x time-out"
+        told = "failed attempts: 1 x 429, 1 x 500, 1 x broken off, 1 x not JSON, 1 x no answer, 1 x time-out"
         assert told in ran.err
 
     def test_a_server_that_takes_no_schema_is_asked_in_words(self, annotate: Annotate, few: Path) -> None:
@@ -254,7 +254,7 @@ class TestServers:
             ran = annotate(server, few)
         assert ran.code == 0
         assert len(server.bodies) == 6, "it is learnt once"
-        assert ran.err.count("takes no schema of answers") == 1
+        assert ran.err.count("does not accept a schema of answers") == 1
 
     def test_a_request_that_is_refused_fails_for_its_photo_only_and_is_tried_by_the_next_run(
         self, annotate: Annotate, few: Path, output: Path
@@ -269,8 +269,8 @@ class TestServers:
         ("fault", "words"),
         [
             (status(401, f"{KEY} has expired"), r"refuses the key (401: *** has expired)"),
-            (status(404, "no such model"), "has no such address or model"),
-            (status(429, "insufficient_quota"), "wants to be paid first"),
+            (status(404, "no such model"), "unknown address or model"),
+            (status(429, "insufficient_quota"), "no credit or quota left"),
         ],
     )
     def test_what_will_not_pass_stops_with_one_line_and_what_is_finished_is_kept(

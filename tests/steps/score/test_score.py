@@ -160,7 +160,7 @@ def test_a_model_that_lacks_a_weight_is_refused(tmp_path: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     weights.pop(next(name for name in weights if "mlp" in name))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="lacks 1 weights"):
+    with pytest.raises(ModelError, match="lacks 1 weight,"):
         Scorer(str(folder))
 
 
