@@ -11,7 +11,7 @@ from realqa_cli import Scorer, UsageError
 from realqa_cli.errors import ModelError
 from realqa_cli.io.records import ScoreRecord
 
-PHOTOS = Path(__file__).parent.parent.parent / "examples" / "photos"
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from realqa_cli.models import path
 from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler, form_of
 
-PHOTOS = Path(__file__).parent.parent.parent / "examples" / "photos"
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
 
 
 def test_random_weights_give_well_formed_labels_with_confidences(tmp_path: Path) -> None:
