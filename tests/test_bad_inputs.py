@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from realqa_cli.media.photo import ErrorType
+from realqa_cli.media.decode import ErrorType
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "bad_inputs"
 
@@ -24,7 +24,8 @@ SCRIPT = """
     import json, sys
     from pathlib import Path
 
-    from realqa_cli.media.photo import MediaError, open_photo
+    from realqa_cli.errors import MediaError
+    from realqa_cli.media.photo import open_photo
 
     corpus = Path(sys.argv[1])
     for path in sorted(corpus.rglob("*")):

@@ -13,8 +13,9 @@ from PIL.Image import Image
 
 from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.io.sources import Item
+from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.media.files import content_id, content_id_of, read_bytes
-from realqa_cli.media.photo import DecodeOptions, open_photo
+from realqa_cli.media.photo import open_photo
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
 
 IsDone = Callable[[str, str], bool]
@@ -115,12 +116,18 @@ def _refuse_video(path: Path, name: str) -> Clip:
     raise MediaError("this command takes photos only", type="video", where=name, remedy="leave videos out")
 
 
-def video_reader(sampling: Sampling, transform: FrameTransform | None, *, remedy: str) -> VideoReader:
+def video_reader(
+    sampling: Sampling,
+    transform: FrameTransform | None,
+    *,
+    remedy: str,
+    options: DecodeOptions = DEFAULT_DECODING,
+) -> VideoReader:
     """A reader of videos for a model. Without `transform`, for a model of photos, it refuses each video."""
 
     def read(path: Path, name: str) -> Clip:
         if transform is None:
             raise MediaError("the model takes no videos", type="video", where=name, remedy=remedy)
-        return read_video(path, sampling, transform, name=name)
+        return read_video(path, sampling, transform, name=name, options=options)
 
     return read

@@ -7,7 +7,7 @@ from realqa_cli import models
 from realqa_cli.backends import base as backends
 from realqa_cli.backends.base import Backend, Capability, LoadOptions
 from realqa_cli.errors import UsageError
-from realqa_cli.media.photo import DecodeOptions
+from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.models import ModelSource
 
 

@@ -86,9 +86,8 @@ class RgbConverter:
         from PIL import ImageCms
 
         expected: str = self.transform.input_mode
-        source = image if image.mode == expected else image.convert(expected)
-        converted = ImageCms.applyTransform(source, self.transform)
-        assert converted is not None, "only a transform in place returns nothing"
+        converted = ImageCms.applyTransform(image.convert(expected), self.transform)
+        assert converted is not None, "a transform that is not in place returns an image"
         return converted
 
 
@@ -133,8 +132,7 @@ def _build_transform(kind: str, profile: bytes) -> "_Transform | str | None":
 
     try:
         source: Any = ImageCms.createProfile("LAB") if kind == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        description: Any = getattr(source, "profile", source)
-        space = str(description.xcolor_space).strip()
+        space = "Lab" if kind == "LAB" else str(source.profile.xcolor_space).strip()
         if kind == "L" and space == "RGB":
             kind = "RGB"  # grey photos of cameras have the profile of their color photos
         if space != {"L": "GRAY", "LAB": "Lab"}.get(kind, kind):

@@ -17,6 +17,10 @@ _BOXES = {
     b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"sidx", b"mfra", b"meta", b"uuid", b"free", b"skip", b"wide",
 }  # fmt: skip
 """Boxes whose missing end matters; other names may be what some cameras append."""
+_MAX_BOXES = 100_000
+"""Boxes of an MP4; a recording in fragments of one second has two a second."""
+_PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
+_ENTRY_BYTES = {b"stts": 8, b"ctts": 8, b"stss": 4, b"stsc": 12, b"stco": 4, b"co64": 8}
 _SEGMENT = b"\x18\x53\x80\x67"  # the Matroska element that holds everything but the header
 
 
@@ -28,14 +32,49 @@ def container_format(file: BinaryIO) -> str | None:
 
 
 def expected_size(file: BinaryIO, container: str, size: int) -> int:
-    """Where the file ends according to its headers; at most `size`, its real length, if nothing is missing."""
+    """Where the file ends according to its headers; at most `size`, its real length, if nothing is missing.
+
+    Raises OverflowError for a file of too many parts.
+    """
     part_ends = {"mov": _mp4_box_ends, "matroska": _matroska_element_ends, "avi": _avi_chunk_ends}[container]
     return max(part_ends(file, size), default=0)
 
 
+def check_tables(file: BinaryIO, container: str, size: int) -> None:
+    """Checks that the sample tables of an MP4 fit their boxes, and its samples the file.
+
+    Decoders allocate what the tables declare. Raises ValueError with what is wrong.
+    """
+    if container == "mov":
+        _check_boxes(file, 0, size, size, 0)
+
+
+def _check_boxes(file: BinaryIO, start: int, end: int, size: int, count: int) -> int:
+    """Checks the boxes of a part of the file; `count` boxes came before. Returns how many there are now."""
+    position = start
+    while position + 8 <= end and count < _MAX_BOXES:
+        file.seek(position)
+        head = file.read(20)
+        length, kind = int.from_bytes(head[:4]), head[4:8]
+        length = int.from_bytes(head[8:16]) if length == 1 else length or end - position
+        count += 1
+        if length < 8:
+            break
+        if kind in _PARENTS:
+            count = _check_boxes(file, position + 8, min(position + length, end), size, count)
+        elif kind in _ENTRY_BYTES and int.from_bytes(head[12:16]) * _ENTRY_BYTES[kind] > length - 16:
+            raise ValueError(f"its table {kind.decode()} declares more entries than it has")
+        elif kind == b"stsz":
+            sample, samples = int.from_bytes(head[12:16]), int.from_bytes(head[16:20])
+            if samples * (sample or 4) > (size if sample else length - 20):
+                raise ValueError("it declares more samples than it has")
+        position += length
+    return count
+
+
 def _mp4_box_ends(file: BinaryIO, size: int) -> Iterator[int]:
-    """Ends of an MP4's outermost boxes; what is not a box ends the walk, as in players."""
-    position = 0
+    """Ends of an MP4's outermost boxes; what is not a box ends the walk, as in players. Raises OverflowError."""
+    position = boxes = 0
     while position + 8 <= size:
         file.seek(position)
         head = file.read(16)
@@ -44,6 +83,9 @@ def _mp4_box_ends(file: BinaryIO, size: int) -> Iterator[int]:
             length = int.from_bytes(head[8:16])
         if length < 8 or (position + length > size and kind not in _BOXES):  # 0: up to the end of the file
             return
+        boxes += 1
+        if boxes > _MAX_BOXES:
+            raise OverflowError(f"it has over {_MAX_BOXES:,} boxes")
         position += length
         yield position
 

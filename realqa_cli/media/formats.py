@@ -32,7 +32,6 @@ def photo_format(data: bytes, name: str | None) -> str:
         raise MediaError("not a photo of a known format", type="unsupported", where=name, remedy=remedy)
     if image_format == "video":
         raise MediaError("this is a video, not a photo", type="video", where=name)
-    prepare_decoder(image_format)
     return image_format
 
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from realqa_cli.errors import MediaError, RealqaError
-from realqa_cli.media.containers import container_format, expected_size
+from realqa_cli.media.containers import check_tables, container_format, expected_size
+from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions, out_of_memory
 from realqa_cli.media.files import open_file
-from realqa_cli.media.photo import MAX_PIXELS
+from realqa_cli.media.limits import MAX_PIXELS
 from realqa_cli.media.resize import check_ratio
 
 if TYPE_CHECKING:
@@ -41,19 +42,23 @@ _TRANSPOSES = {
 
 
 @contextmanager
-def open_video(path: Path, name: str) -> "Iterator[FrameReader]":
-    """A reader of the file's frames.
+def open_video(
+    path: Path, name: str, options: DecodeOptions = DEFAULT_DECODING, threads: int = 0
+) -> "Iterator[FrameReader]":
+    """A reader of the file's frames, in this process and without limits on time; threads: of the decoder.
 
     Raises `MediaError`, also inside the `with` block: missing, empty, unreadable, unsupported, broken or too-large.
     """
     with open_file(path) as (file, size):
         try:
             with _open(file, size, name) as container:
-                yield _frame_reader(container, _video_stream(container, name), name)
+                stream = _video_stream(container, name)
+                stream.codec_context.thread_count = threads
+                yield _frame_reader(container, stream, name)
         except RealqaError:
             raise
         except MemoryError as error:
-            raise MediaError("too large to decode; scale it down", type="too-large", where=name) from error
+            raise out_of_memory(name) from error
         except Exception as error:
             # As with photos: hostile bytes make decoders raise nearly anything, and each is one failed item.
             reason = getattr(error, "strerror", None) or error
@@ -148,8 +153,14 @@ def _open(file: BinaryIO, size: int, name: str) -> "Iterator[InputContainer]":
     if container is None:
         remedy = "realqa reads MP4, MOV, MKV, WebM and AVI"
         raise MediaError("not a video of a known format", type="unsupported", where=name, remedy=remedy)
-    if expected_size(file, container, size) > size:
-        raise _broken("the end of the file is missing", name)
+    try:
+        if expected_size(file, container, size) > size:
+            raise _broken("the end of the file is missing", name)
+        check_tables(file, container, size)
+    except OverflowError as error:
+        raise MediaError(str(error), type="too-slow", where=name, remedy="convert it to an ordinary MP4") from error
+    except ValueError as error:
+        raise _broken(str(error), name) from error
     file.seek(0)
     with av.open(file, "r", format=container, metadata_errors="replace", buffer_size=2**18) as opened:
         yield opened

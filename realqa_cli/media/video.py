@@ -8,6 +8,7 @@ it. Frames keep their stored numbers: no tone mapping, no deinterlacing, and pix
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 from PIL import Image
 
 from realqa_cli.errors import UsageError
-from realqa_cli.media.frames import open_video
+from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
+from realqa_cli.media.frames import FrameReader, open_video
+from realqa_cli.media.worker_pool import AVAILABLE, WorkerFrameReader, open_video_in_worker
 
 FRAMES = 8
 """Frames that are sampled by default."""
@@ -93,14 +96,21 @@ class Sampling:
         return [_nearest(times, instant) for instant in instants]
 
 
-def read_video(path: Path, sampling: Sampling, transform: FrameTransform, *, name: str | None = None) -> Clip:
+def read_video(
+    path: Path,
+    sampling: Sampling,
+    transform: FrameTransform,
+    *,
+    name: str | None = None,
+    options: DecodeOptions = DEFAULT_DECODING,
+) -> Clip:
     """The sampled frames of a video, each as `transform` returns it.
 
     `name` is used in error messages (default: the path). Raises `MediaError`; UsageError for `sampling`.
     """
     sampling.check()
     kept: dict[int, Image.Image] = {}
-    with open_video(path, str(path) if name is None else name) as reader:
+    with _open_video(path, str(path) if name is None else name, options) as reader:
         chosen = sampling.choose(reader.times)
         for index in sorted(set(chosen)):
             image = transform(reader.frame(index), len(chosen))
@@ -110,10 +120,18 @@ def read_video(path: Path, sampling: Sampling, transform: FrameTransform, *, nam
         return Clip(tuple(kept[index] for index in chosen), times, reader.seconds, reader.decoded)
 
 
-def first_frame(path: Path) -> Image.Image:
+def first_frame(path: Path, options: DecodeOptions = DEFAULT_DECODING) -> Image.Image:
     """A video's first frame, at its full size. Raises `MediaError`."""
-    with open_video(path, str(path)) as reader:
+    with _open_video(path, str(path), options) as reader:
         return reader.frame(0)
+
+
+def _open_video(
+    path: Path, name: str, options: DecodeOptions
+) -> AbstractContextManager[FrameReader | WorkerFrameReader]:
+    if AVAILABLE:
+        return open_video_in_worker(path, name, options)
+    return open_video(path, name, options)
 
 
 def _nearest(times: Sequence[float], instant: float) -> int:

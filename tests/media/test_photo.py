@@ -17,8 +17,9 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from realqa_cli.errors import MediaError
 from realqa_cli.media import files
+from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.media.files import content_id, read_bytes
-from realqa_cli.media.photo import DecodeOptions, open_photo, photo_area
+from realqa_cli.media.photo import open_photo, photo_area
 
 pillow_heif.register_heif_opener()  # to write HEIC here; the module registers it itself for reading
 
@@ -345,7 +346,8 @@ def test_other_files_are_unsupported(data: bytes) -> None:
 def test_an_eps_file_starts_no_program() -> None:
     script = """
         import sys
-        from realqa_cli.media.photo import MediaError, open_photo
+        from realqa_cli.errors import MediaError
+        from realqa_cli.media.photo import open_photo
 
         started = []
         sys.addaudithook(lambda event, _: started.append(event))
