@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -21,7 +22,7 @@ from realqa_cli.io.appender import Appender
 from realqa_cli.io.jsonl import read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_runs, write_runs
-from realqa_cli.io.sources import Item, count_sources, read_sources
+from realqa_cli.io.sources import Item, Sources
 
 if TYPE_CHECKING:
     from realqa_cli.cli.views.report import Report
@@ -98,7 +99,11 @@ def run_step(
 def open_sources(wanted: OutputOptions, talk: Reporter, limit: int | None) -> tuple[Iterator[Item], int | None]:
     """The items of the sources, and how many they are, if that is known. Raises UsageError."""
     if wanted.dataset is None:
-        return read_sources(wanted.sources, limit=limit), count_sources(wanted.sources, limit=limit)
+        sources = Sources(wanted.sources)
+        if (skipped := sources.skipped.summary()) is not None:
+            talk.say(skipped)
+        total = sources.count()
+        return islice(sources.items(), limit), total if limit is None or total is None else min(total, limit)
     dataset = wanted.dataset.open(wanted.sources)
     items = items_of(dataset, limit=limit)
     for line in dataset.notes_on(limit):

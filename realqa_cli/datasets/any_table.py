@@ -17,7 +17,7 @@ from realqa_cli.errors import UsageError
 from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.locate import locate
 from realqa_cli.io.tables import SUFFIXES, Table
-from realqa_cli.media.formats import VIDEO_SUFFIXES
+from realqa_cli.media.kinds import kind_by_suffix
 
 FOLDERS = (".", "images", "videos")
 
@@ -72,5 +72,4 @@ def _locate(given: str, media_folder: MediaFolder, folder: Path) -> tuple[str, b
 
 
 def _kind(name: str, subject: str) -> MediaKind:
-    is_video = subject == "video" or os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
-    return "video" if is_video else "image"
+    return "video" if subject == "video" else kind_by_suffix(name)

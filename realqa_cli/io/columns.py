@@ -62,7 +62,9 @@ class ColumnMap:
         if self._filled(row, "split"):
             fields["split"] = row.text(self.names["split"])
         taken = {*self.names.values(), *COLUMNS, "error", ""}
-        others = {name: cell for name, cell in row.cells.items() if name not in taken and cell not in (None, "")}
+        others = {
+            name: _plain(cell) for name, cell in row.cells.items() if name not in taken and cell not in (None, "")
+        }
         return fields | others
 
     def _filled(self, row: TableRow, key: str) -> bool:
@@ -92,3 +94,8 @@ def _is_range(text: str) -> bool:
     except UsageError:
         return False
     return True
+
+
+def _plain(cell: Any) -> Any:
+    """The cell as JSON can hold it: spreadsheets have dates and times, too."""
+    return cell if isinstance(cell, str | int | float | list | dict) else str(cell)

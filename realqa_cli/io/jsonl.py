@@ -82,6 +82,12 @@ def parse_line(line: bytes) -> dict[str, Any]:
         raise RecordError("not a JSON object (a blank line)", type="record") from error
 
 
+def finite_or_none(text: str) -> float | None:
+    """A number of JSON; None for NaN and infinities. For `json.loads`: `parse_float` and `parse_constant`."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
 def dump_line(record: Mapping[str, Any]) -> str:
     """The record as one line of JSON without its line end. Raises `ValueError` for NaN and infinities."""
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
@@ -183,11 +189,9 @@ class _Decoder:
         return record
 
     def _finite(self, text: str) -> float | None:
-        number = float(text)
-        if math.isfinite(number):
-            return number
-        self.replaced += 1
-        return None
+        number = finite_or_none(text)
+        self.replaced += number is None
+        return number
 
 
 def _read(reader: jsonlines.Reader) -> dict[str, Any]:

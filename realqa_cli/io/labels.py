@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.jsonl import read_lines
-from realqa_cli.io.locate import comparable, file_name, locate
+from realqa_cli.io.locate import comparable, file_name, locate, shortened
 from realqa_cli.io.numbers import with_numbers
 from realqa_cli.io.tables import Table
 
@@ -104,9 +104,9 @@ def _row(record: dict[str, Any], folder: str, where: str) -> LabelRow:
     if named is None and isinstance(record.get("images"), list) and len(record["images"]) == 1:
         named = record["images"][0]
     record = with_numbers(record)
-    if named is not None and (not isinstance(named, str) or not named or "\0" in named):
-        flaw = RecordError(f"{kind}: {str(named)[:80]!r} is not a path", type="record", where=where)
-        return LabelRow(where, None, kind, record, flaw)
+    if named is not None and (not isinstance(named, str) or not named or "\0" in named or shortened(named) != named):
+        flaw = RecordError(f"{kind}: {str(named)[:40]!r} is not a path", type="record", where=where)
+        return LabelRow(where, None, kind, {}, flaw)
     return LabelRow(where, None if named is None else resolve_from(named, folder), kind, record)
 
 

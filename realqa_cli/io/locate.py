@@ -8,6 +8,13 @@ import os
 import unicodedata
 from collections.abc import Iterator
 
+from realqa_cli.errors import MediaError
+
+LONGEST = 4096
+"""Characters of a path; what is longer is something else, such as a photo in base64."""
+
+_SHOWN = 40
+
 
 def locate(name: str, folder: str = "") -> str | None:
     """The path of the file or folder `name`, seen from `folder`; None where there is none."""
@@ -58,3 +65,20 @@ def _in_parts(name: str, folder: str) -> str | None:
             return None
         path = found
     return path
+
+
+def check_name(name: str) -> None:
+    """Raise `MediaError` for a name that is not a path but the data of a photo."""
+    if name.lower().startswith("data:"):
+        what = "this is a data: URI, not a path"
+    elif len(name) > LONGEST:
+        what = f"this is not a path, being {len(name):,} characters long"
+    else:
+        return
+    raise MediaError(what, type="unsupported", where=shortened(name), remedy="write the photo to a file and name it")
+
+
+def shortened(name: str) -> str:
+    """The name itself, or the first characters of one that `check_name` refuses."""
+    is_data = name.lower().startswith("data:") or len(name) > LONGEST
+    return f"{name[:_SHOWN]}…" if is_data and len(name) > _SHOWN else name

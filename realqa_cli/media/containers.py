@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 _SIGNATURES = re.compile(
     rb"""(?P<mov>.{4}(?:ftyp|moov|mdat|wide|free|skip)) | (?P<matroska>\x1a\x45\xdf\xa3)
-    | (?P<avi>RIFF.{4}AVI[ ])""",
+    | (?P<avi>RIFF.{4}AVI[ ]) | (?P<mpegts>\x47.{187}\x47.{187}\x47 | .{4}\x47.{191}\x47)""",
     re.DOTALL | re.VERBOSE,
 )
 _BOXES = {
@@ -25,9 +25,9 @@ _SEGMENT = b"\x18\x53\x80\x67"  # the Matroska element that holds everything but
 
 
 def container_format(file: BinaryIO) -> str | None:
-    """PyAV's name of the container, by the file's first bytes: mov (MP4 too), matroska (WebM too) or avi."""
+    """PyAV's name of the container, by the file's first bytes: mov (also MP4), matroska (also WebM), avi or mpegts."""
     file.seek(0)
-    match = _SIGNATURES.match(file.read(12))
+    match = _SIGNATURES.match(file.read(400))
     return match.lastgroup if match else None
 
 
@@ -36,8 +36,13 @@ def expected_size(file: BinaryIO, container: str, size: int) -> int:
 
     Raises OverflowError for a file of too many parts.
     """
-    part_ends = {"mov": _mp4_box_ends, "matroska": _matroska_element_ends, "avi": _avi_chunk_ends}[container]
-    return max(part_ends(file, size), default=0)
+    part_ends = {
+        "mov": _mp4_box_ends,
+        "matroska": _matroska_element_ends,
+        "avi": _avi_chunk_ends,
+        "mpegts": _packet_ends,
+    }
+    return max(part_ends[container](file, size), default=0)
 
 
 def check_tables(file: BinaryIO, container: str, size: int) -> None:
@@ -119,3 +124,10 @@ def _avi_chunk_ends(file: BinaryIO, size: int) -> Iterator[int]:
     """End of an AVI's first chunk; in files over 1 GB more chunks follow."""
     file.seek(4)
     yield 8 + int.from_bytes(file.read(4), "little")
+
+
+def _packet_ends(file: BinaryIO, size: int) -> Iterator[int]:
+    """End of the last packet of a transport stream: 188 bytes each, or 192 with time codes (M2TS)."""
+    file.seek(0)
+    length = 188 if file.read(1) == b"\x47" else 192
+    yield -(-size // length) * length

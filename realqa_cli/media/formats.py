@@ -6,11 +6,8 @@ from functools import cache
 
 from realqa_cli.errors import MediaError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v"})
-
 # The allow-list. Each group is named as Pillow names the format, and only that decoder is ever started.
-_SIGNATURES = re.compile(
+SIGNATURES = re.compile(
     rb"""(?P<JPEG>\xff\xd8\xff) | (?P<PNG>\x89PNG\r\n\x1a\n) | (?P<GIF>GIF8[79]a) | (?P<BMP>BM)
     | (?P<TIFF>II[*+]\0|MM\0[*+]) | (?P<WEBP>RIFF.{4}WEBP)
     | (?P<AVIF>.{4}ftyp(?:.{4}){0,9}?avi[fs])  # among the brands: the first one can be HEIF's mif1
@@ -25,7 +22,7 @@ def photo_format(data: bytes, name: str | None) -> str:
     """Pillow's name of the format, from the first 64 bytes. Raises `MediaError`: empty, unsupported or video."""
     if not data:
         raise MediaError("the file is empty (0 bytes)", type="empty", where=name)
-    match = _SIGNATURES.match(data[:64])
+    match = SIGNATURES.match(data[:64])
     image_format = match.lastgroup if match else None
     if image_format is None:
         remedy = "realqa reads JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC"

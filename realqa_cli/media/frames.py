@@ -144,6 +144,15 @@ class _CountingReader(FrameReader):
             yield frame
 
 
+class _TransportReader(FrameReader):
+    """For MPEG transport streams, which have no index: a seek lands after the time that it is given."""
+
+    _MARGIN = 2 * 90_000  # two seconds of the format's clock
+
+    def _seek(self, stamp: int) -> None:
+        super()._seek(stamp - self._MARGIN)
+
+
 @contextmanager
 def _open(file: BinaryIO, size: int, name: str) -> "Iterator[InputContainer]":
     """The file's container, opened by its own demuxer only, so that playlists and the like are never followed."""
@@ -151,7 +160,7 @@ def _open(file: BinaryIO, size: int, name: str) -> "Iterator[InputContainer]":
 
     container = container_format(file)
     if container is None:
-        remedy = "realqa reads MP4, MOV, MKV, WebM and AVI"
+        remedy = "realqa reads MP4, MOV, MKV, WebM, AVI and MPEG-TS"
         raise MediaError("not a video of a known format", type="unsupported", where=name, remedy=remedy)
     try:
         if expected_size(file, container, size) > size:
@@ -206,7 +215,8 @@ def _frame_reader(container: "InputContainer", stream: "VideoStream", name: str)
     unit = float(stream.time_base or 1)
     times = [(stamp - stamps[0]) * unit for stamp in stamps]
     pace = times[-1] / (len(times) - 1) if len(times) > 1 else float(stream.duration or 0) * unit
-    return FrameReader(container, stream, name, times, times[-1] + pace, stamps, sorted(keys))
+    reader = _TransportReader if container.format.name == "mpegts" else FrameReader
+    return reader(container, stream, name, times, times[-1] + pace, stamps, sorted(keys))
 
 
 def _upright(frame: Any, name: str) -> Image.Image:

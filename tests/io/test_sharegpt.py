@@ -1,4 +1,4 @@
-"""Conversations as fine-tuning frameworks keep them: a list or lines, and photos named from the author's folder."""
+"""Conversations in sharegpt form: lists and lines, and photos named from the author's folder."""
 
 import json
 from pathlib import Path
@@ -27,13 +27,13 @@ def test_a_list_and_lines_give_the_same_records(tmp_path: Path, start: str) -> N
     assert [number for number, _ in sharegpt.read_sharegpt(as_list)] == [1, 2]
 
 
-def test_what_is_wrong_in_a_list_is_told_by_item_and_a_broken_list_as_a_whole(tmp_path: Path) -> None:
+def test_a_bad_item_of_a_list_is_an_error_and_a_broken_list_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text('[{"a": 1}, 3]')
     (_, good), (number, bad) = sharegpt.read_sharegpt(file)
     assert good == {"a": 1}
     assert isinstance(bad, RecordError)
-    assert (number, str(bad)) == (2, f"{file}:2: an item of the list is a int, not an object")
+    assert (number, str(bad)) == (2, f"{file}:2: an item of the list is of type int, not an object")
     for text in ('[{"a": 1}', "[" * 100_000):
         file.write_text(text)
         with pytest.raises(UsageError, match="cannot be read as JSON"):
@@ -42,21 +42,21 @@ def test_what_is_wrong_in_a_list_is_told_by_item_and_a_broken_list_as_a_whole(tm
         list(sharegpt.read_sharegpt(tmp_path / "none.json"))
 
 
-def test_both_dialects_tell_what_the_assistant_says(tmp_path: Path) -> None:
+def test_the_answers_of_both_dialects_are_read(tmp_path: Path) -> None:
     ours = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
     theirs = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
     assert sharegpt.answers(ours) == sharegpt.answers(theirs) == ["a"]
     assert sharegpt.answers({"messages": "q", "text": "a"}) == []
 
 
-def test_photos_are_found_without_the_authors_folders_in_front(tmp_path: Path) -> None:
+def test_photos_are_found_without_the_authors_leading_folders(tmp_path: Path) -> None:
     photo = made.photo(tmp_path / "images" / "a.jpg")
-    for name in ("images/a.jpg", "/home/author/RealQA/images/a.jpg", "data/images/a.jpg"):
+    for name in ("images/a.jpg", "/home/author/RealQA/images/a.jpg", "data/images/a.jpg", "C:\\x\\images\\a.jpg"):
         assert sharegpt.locate_image(name, [tmp_path]) == str(photo)
     assert sharegpt.locate_image("images/b.jpg", [tmp_path]) is None
 
 
-def test_the_release_is_trained_on_as_it_is(tmp_path: Path) -> None:
+def test_the_release_is_read_for_training_unchanged(tmp_path: Path) -> None:
     made.release(tmp_path)
     found = conversations.read_conversations([tmp_path / "realqa_train.json", tmp_path / "realqa_test.jsonl"])
     assert [one.numeral for one in found] == ["6.59", None, "3.1", "8.0"]

@@ -1,9 +1,10 @@
-"""Sources: what a command line's words stand for, in which order, and what is wrong with them."""
+"""Sources: which items the arguments of a command line give, in which order, and their errors."""
 
 import io
 import json
 import os
 import tracemalloc
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 
 from realqa_cli.errors import UsageError
-from realqa_cli.io import sources
+from realqa_cli.io import folders
 from realqa_cli.io.jsonl import dump_line
-from realqa_cli.io.sources import Item, count_sources, read_sources
+from realqa_cli.io.sources import Item, Sources, count_sources, read_sources
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def error_of(item: Item) -> dict[str, str]:
 # Files
 
 
-def test_files_come_in_the_order_given_under_the_names_given() -> None:
+def test_files_keep_the_order_and_the_names_given() -> None:
     touch("b.jpg", "a.jpg", "folder/c.png")
     assert read("b.jpg", "./a.jpg", "folder/c.png", "b.jpg") == [
         Item(0, "b.jpg", Path("b.jpg")),
@@ -134,7 +135,7 @@ def test_a_folder_that_cannot_be_read_is_an_error_item(monkeypatch: pytest.Monke
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(sources.os, "scandir", refuse)  # the tests may run as root, whom no mode stops
+    monkeypatch.setattr(folders.os, "scandir", refuse)  # the tests may run as root, whom no mode stops
     locked, photo = read("photos")
     assert error_of(locked)["type"] == "unreadable"
     assert (locked.name, photo.name) == ("photos/a", "photos/b/2.jpg")
@@ -149,6 +150,188 @@ def test_file_names_that_are_not_utf_8_are_found() -> None:
     assert item.path.read_bytes() == b"x"
 
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+MKV = b"\x1a\x45\xdf\xa3" + bytes(20)
+TRANSPORT_STREAM = (b"\x47" + bytes(187)) * 3
+
+
+def make(name: str, content: bytes) -> None:
+    touch(name)
+    Path(name).write_bytes(content)
+
+
+def test_a_card_gives_its_photos_and_videos_and_counts_the_rest_by_kind() -> None:
+    taken = ["1.JPG", "2.HEIF", "3.HIF", "4.jfif", "a.3gp", "z/b.M2TS"]
+    for name in taken:
+        make(f"card/{name}", b"x")
+    make("card/C.MTS", TRANSPORT_STREAM)
+    make("card/d.ts", TRANSPORT_STREAM)
+    make("card/no-suffix", PNG)
+    make("card/odd.jpg_original", PNG)
+    touch("card/5.CR2", "card/6.nef", "card/._1.JPG", "card/.Trash-1000/files/old.jpg", "card/.thumbnails/1.png")
+    touch("card/@eaDir/1.JPG/thumb.jpg", "card/z/notes.txt", "card/code.ts", "card/Thumbs.db", "card/.DS_Store")
+    found = Sources(["card"])
+    expected = [*taken, "C.MTS", "d.ts", "no-suffix", "odd.jpg_original"]
+    assert [item.name for item in found.items()] == sorted(f"card/{name}" for name in expected)
+    assert found.skipped.counts == {"raw": 2, "apple-double": 1, "system": 3, "other": 4}
+    summary = found.skipped.summary()
+    assert summary is not None
+    for part in ("2 camera RAW files (", "1 AppleDouble file (._*)", "3 files in system folders (", "@eaDir", ".txt"):
+        assert part in summary
+
+
+def test_a_folder_of_photos_alone_has_no_summary() -> None:
+    touch("photos/a.jpg")
+    assert Sources(["photos"]).skipped.summary() is None
+
+
+def test_a_link_that_leads_in_a_circle_loses_only_itself() -> None:
+    touch(*(f"photos/{i}.jpg" for i in range(5)))
+    os.symlink("self", "photos/self")
+    os.symlink("nowhere.jpg", "photos/dangling.jpg")
+    found = {item.name: item for item in read("photos")}
+    assert len(found) == 7
+    assert error_of(found["photos/self"])["type"] == "unreadable"
+    assert "this link cannot be read" in error_of(found["photos/self"])["message"]
+    assert error_of(found["photos/dangling.jpg"])["type"] == "missing"
+
+
+def test_a_link_into_a_locked_folder_loses_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(*(f"photos/{i}.jpg" for i in range(3)), "locked/in/x.jpg")
+    os.symlink(os.path.abspath("locked/in"), "photos/link")
+
+    class Locked:
+        def __init__(self, entry: "os.DirEntry[str]") -> None:
+            self.name, self.path, self.is_symlink = entry.name, entry.path, entry.is_symlink
+            self.entry = entry
+
+        def is_dir(self) -> bool:
+            if self.name == "link":
+                raise PermissionError(13, "Permission denied")
+            return self.entry.is_dir()
+
+    class Opened:
+        def __init__(self, path: str) -> None:
+            self.entries = [Locked(entry) for entry in scandir(path)]
+
+        def __enter__(self) -> Any:
+            return self.entries
+
+        def __exit__(self, *raised: object) -> None:
+            pass
+
+    scandir = os.scandir
+    monkeypatch.setattr(folders.os, "scandir", Opened)  # the tests may run as root, whom no mode stops
+    assert [item.name for item in read("photos") if item.error is None] == [f"photos/{i}.jpg" for i in range(3)]
+    (locked,) = [item for item in read("photos") if item.error is not None]
+    assert (locked.name, error_of(locked)["type"]) == ("photos/link", "unreadable")
+
+
+def test_a_pipe_is_not_opened_to_see_what_it_is() -> None:
+    touch("photos/a.jpg")
+    os.mkfifo("photos/pipe")
+    os.mkfifo("photos/pipe.jpg")
+    assert names("photos", "photos/pipe.jpg") == ["photos/a.jpg", "photos/pipe.jpg", "photos/pipe.jpg"]
+
+
+# Content
+
+
+def test_content_decides_what_a_named_file_is() -> None:
+    make("clip.jpg", MKV)
+    make("clip", TRANSPORT_STREAM)
+    make("photo.mp4", PNG)
+    touch("unknown.mp4")
+    assert [item.kind for item in read("clip.jpg", "clip", "photo.mp4", "unknown.mp4")] == [
+        "video",
+        "video",
+        "image",
+        "video",
+    ]
+    write("in.jsonl", {"image": "clip.jpg"}, {"video": "photo.mp4"}, {"video": "missing.jpg"})
+    assert [item.kind for item in read("in.jsonl")] == ["video", "image", "video"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.json", '[{"image": "a.jpg", "mos": 3}, {"image": "b.jpg", "mos": NaN}, 3]'),
+        ("list.json", '{"image": "a.jpg", "mos": 3}\n{"image": "b.jpg"}\n[3]\n'),
+        ("list.ndjson", '{"image": "a.jpg", "mos": 3}\n{"image": "b.jpg"}\n3\n'),
+        ("list.txt", '{"image": "a.jpg", "mos": 3}\n{"image": "b.jpg"}\n3\n'),
+        ("list", '{"image": "a.jpg", "mos": 3}\n{"image": "b.jpg"}\n3\n'),
+        ("list.csv", "Image;MOS\na.jpg;3,0\nb.jpg;NA\nc.jpg;1\n"),
+        ("list.tsv", "mos\timage\n3\ta.jpg\n\tb.jpg\n1\tc.jpg\n"),
+        ("list.txt", "a.jpg\r\n\r\nb.jpg\r\nc.jpg\r\n"),
+        ("list.json", '["a.jpg", "b.jpg", 3]'),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_is_read_whatever_its_name_and_form(name: str, text: str, encoding: str) -> None:
+    touch("sub/a.jpg", "sub/b.jpg")
+    Path("sub", name).write_bytes(text.encode(encoding))
+    first, second, third = read(f"sub/{name}")
+    assert (first.name, second.name) == ("sub/a.jpg", "sub/b.jpg")
+    assert second.error is None
+    assert third.error is not None
+    assert count_sources([f"sub/{name}"]) == 3
+    if "mos" in text.lower():
+        assert first.fields["mos"] == 3
+        assert second.fields.get("mos") is None
+
+
+def test_one_object_over_several_lines_is_one_record() -> None:
+    touch("a.jpg")
+    write("one.json", '{\n "image": "a.jpg"\n}')
+    assert names("one.json") == ["a.jpg"]
+
+
+def test_a_broken_json_list_is_refused_with_a_remedy() -> None:
+    write("list.json", '[{"image": "a.jpg"}')
+    assert "cannot be read as JSON" in usage_error("list.json")
+    write("list.csv", "photo,mos", "a.jpg,3")
+    assert "there is no column 'image'" in usage_error("list.csv")
+
+
+# Names
+
+
+def test_backslashes_are_separators_where_there_is_no_such_file() -> None:
+    touch("in/a.jpg", "in\\b.jpg", "in/b.jpg")
+    write("in.jsonl", {"image": "in\\a.jpg"}, {"image": "in\\b.jpg"}, {"image": "in\\c.jpg"})
+    first, second, third = read("in.jsonl")
+    assert (first.name, second.name) == ("in/a.jpg", "in\\b.jpg")
+    assert error_of(third)["type"] == "missing"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_found_in_another_unicode_form(form: Any) -> None:
+    on_disk, other = "Größe/Ärger/é.jpg", "NFD" if form == "NFC" else "NFC"
+    touch(unicodedata.normalize(form, on_disk))
+    mixed = (
+        unicodedata.normalize(other, "Größe/")
+        + unicodedata.normalize(form, "Ärger/")
+        + unicodedata.normalize(other, "é.jpg")
+    )
+    write("in.jsonl", {"image": unicodedata.normalize(other, on_disk)}, {"image": mixed})
+    assert names("in.jsonl") == [unicodedata.normalize(form, on_disk)] * 2
+
+
+@pytest.mark.parametrize("key", ["image", "video", "images"])
+@pytest.mark.parametrize(
+    "name", ["data:image/jpeg;base64," + "A" * 100_000, "/9j/" + "A" * 100_000, "DATA:x" + "y" * 50]
+)
+def test_a_photo_in_place_of_a_name_is_refused_by_its_first_characters(key: str, name: str) -> None:
+    write("in.jsonl", {key: [name] if key == "images" else name, "mos": 3})
+    (item,) = read("in.jsonl")
+    assert item.name == f"{name[:40]}…"
+    assert error_of(item)["type"] == "unsupported"
+    assert len(json.dumps([item.name, dict(item.fields), error_of(item)])) < 500
+    assert item.fields["mos"] == 3
+    (direct,) = read(name)
+    assert direct.name == f"{name[:40]}…"
+
+
 # JSON Lines
 
 
@@ -158,13 +341,13 @@ def test_other_fields_of_a_record_pass_through() -> None:
     assert read("in.jsonl") == [Item(0, "a.jpg", Path("a.jpg"), {"mos": 3.5, "nested": {"x": [1]}})]
 
 
-def test_paths_are_seen_from_the_folder_of_the_file() -> None:
+def test_paths_are_relative_to_the_folder_of_the_file() -> None:
     touch("data/photos/a.jpg", "photos/a.jpg")
     write("data/in.jsonl", {"image": "photos/a.jpg"})
     assert read("data/in.jsonl") == [Item(0, "data/photos/a.jpg", Path("data/photos/a.jpg"))]
 
 
-def test_paths_that_lead_nowhere_from_there_are_seen_from_the_current_folder() -> None:
+def test_paths_that_do_not_exist_there_are_relative_to_the_current_folder() -> None:
     touch("photos/a.jpg")
     write("results/scores.jsonl", {"image": "photos/a.jpg", "score": 3.9})
     assert read("results/scores.jsonl") == [Item(0, "photos/a.jpg", Path("photos/a.jpg"), {"score": 3.9})]
@@ -268,12 +451,34 @@ def test_a_url_on_the_command_line_is_an_error_item() -> None:
 # Standard input
 
 
-def test_standard_input_is_json_lines_seen_from_the_current_folder() -> None:
+def test_standard_input_is_json_lines_relative_to_the_current_folder() -> None:
     touch("a.jpg", "b.jpg")
     first, error, last = read("-", "b.jpg", stdin='{"image": "a.jpg", "mos": 3}\noops\n')
     assert first == Item(0, "a.jpg", Path("a.jpg"), {"mos": 3}, live=True)
     assert error.name == "<stdin>:2"
     assert last == Item(2, "b.jpg", Path("b.jpg"))
+
+
+@pytest.mark.parametrize("given", ["b.jpg\na b.jpg\n", "\n\nb.jpg\r\n\r\na b.jpg", "[1].jpg\n{x}.jpg\n"])
+def test_a_list_of_paths_on_standard_input_is_taken_as_ls_prints_it(given: str) -> None:
+    expected = given.split("\n") if "[" in given else ["b.jpg", "a b.jpg"]
+    expected = [name for name in expected if name]
+    touch(*expected)
+    items = read("-", stdin=given)
+    assert [(item.name, item.error, item.live) for item in items] == [(name, None, True) for name in expected]
+
+
+def test_names_on_standard_input_that_are_not_utf_8_are_found() -> None:
+    touch(os.fsdecode(b"\xff.jpg"))
+    stream = io.TextIOWrapper(io.BytesIO(b"\xff.jpg\n"), encoding="utf-8")
+    assert [item.error for item in read_sources(["-"], stdin=stream)] == [None]
+
+
+def test_a_missing_name_on_standard_input_is_an_error_in_its_place() -> None:
+    touch("a.jpg")
+    first, missing = read("-", stdin="a.jpg\nb.jpg\n")
+    assert first.error is None
+    assert (missing.name, error_of(missing)["type"]) == ("b.jpg", "missing")
 
 
 def test_standard_input_is_read_line_by_line() -> None:
@@ -313,7 +518,8 @@ def test_no_sources_are_wrong_usage() -> None:
 def test_a_folder_without_photos_is_wrong_usage_even_as_the_last_source() -> None:
     touch("a.jpg", "folder/notes.txt")
     message = usage_error("a.jpg", "folder")
-    assert message.startswith("folder: there are no photos or videos in this folder; realqa looks for .avi .avif")
+    assert message.startswith("folder: there are no photos or videos in this folder; realqa looks for .3g2 .3gp .avi")
+    assert message.endswith("; not taken: 1 other file (.txt)")
 
 
 def test_a_json_lines_file_that_does_not_exist_is_wrong_usage() -> None:

@@ -104,7 +104,7 @@ def test_numbers_out_of_range_are_wrong_usage(wrong: dict[str, Any]) -> None:
 # The right ones
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.m4v", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.m4v", "a.mkv", "a.avi", "a.3gp", "a.ts"])
 @pytest.mark.parametrize("frames", [1, 4, 50])
 def test_frames_found_by_seeking_equal_those_of_sequential_decoding(tmp_path: Path, name: str, frames: int) -> None:
     path = write(tmp_path / name)
@@ -264,7 +264,7 @@ def test_a_damaged_frame_that_is_sampled_is_an_error(tmp_path: Path) -> None:
 
 def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
     chance = random.Random(1)
-    for name in ("a.mp4", "a.mkv", "a.avi"):
+    for name in ("a.mp4", "a.mkv", "a.avi", "a.ts"):
         data = write(tmp_path / name, pan(10)).read_bytes()
         for _ in range(25):
             garbled = bytearray(data)

@@ -20,8 +20,9 @@ from realqa_cli.inference.pipeline import run_batches
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
-from realqa_cli.io.sources import Item, kind_by_suffix
 from realqa_cli.media.files import content_id
+from realqa_cli.io.sources import Item
+from realqa_cli.media.kinds import kind_by_suffix, kind_of_file
 from realqa_cli.media.video import Clip, VisualInput
 from realqa_cli.steps.score.method import METHODS, MethodContext, Prediction, make_method
 from realqa_cli.steps.score.videos import VideoScorer
@@ -195,7 +196,10 @@ def _check(settings: ScoreSettings) -> None:
 
 def _item_of(index: int, source: "str | Path | Image", opening: OpenOptions) -> OpenedItem:
     if isinstance(source, str | Path):
-        return identify_item(Item(index, str(source), Path(source), kind=kind_by_suffix(str(source))), opening)
+        return identify_item(
+            Item(index, str(source), Path(source), kind=kind_of_file(str(source)) or kind_by_suffix(str(source))),
+            opening,
+        )
     image = source.convert("RGB")
     content = content_id(f"{image.size}".encode() + image.tobytes())
     return OpenedItem(Item(index, f"image-{index}", None), content, load=lambda: opening.transformed(image))

@@ -1,0 +1,130 @@
+"""The photos and videos below a folder, and a count of the files that are not taken.
+
+Suffixes decide quickly; a file with another suffix is taken if its first bytes are those of a photo or video.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from realqa_cli.errors import ItemError, MediaError
+from realqa_cli.media.kinds import (
+    IMAGE_SUFFIXES,
+    RAW_SUFFIXES,
+    UNSURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    kind_of_file,
+    suffix_of,
+)
+
+SYSTEM_FOLDERS = (
+    *(".Trash*", ".thumbnails", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"),
+    *(".Spotlight-V100", ".fseventsd", ".AppleDouble", ".git"),
+)
+"""Folders of deleted files, previews and the like, by pattern; nothing in them is taken."""
+
+_SURE = (IMAGE_SUFFIXES | VIDEO_SUFFIXES) - UNSURE_SUFFIXES
+_SHOWN = 8  # suffixes that a summary names
+
+NamedPath = tuple[str, ItemError | None]
+"""A path of a photo or video, or of an entry that cannot be read, with its error."""
+
+
+@dataclass
+class SkippedFiles:
+    """Counts of the files that were not taken, by kind: "raw", "apple-double", "system", "other"."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    names: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, kind: str, name: str, number: int = 1) -> None:
+        """Count `number` files of a kind; `name` is their suffix or folder."""
+        self.counts[kind] += number
+        self.names.setdefault(kind, Counter())[name] += number
+
+    def merge(self, other: "SkippedFiles") -> None:
+        """Add the counts of another folder."""
+        for kind, names in other.names.items():
+            for name, number in names.items():
+                self.add(kind, name, number)
+
+    def summary(self) -> str | None:
+        """One line for a person; None where every file was taken."""
+        words = {
+            "raw": ("camera RAW file", ""),
+            "apple-double": ("AppleDouble file", ""),
+            "system": ("file", " in system folders"),
+            "other": ("other file", ""),
+        }
+        parts = [
+            f"{count} {words[kind][0]}{'' if count == 1 else 's'}{words[kind][1]} ({_listed(self.names[kind])})"
+            for kind in words
+            if (count := self.counts[kind])
+        ]
+        return f"not taken: {', '.join(parts)}" if parts else None
+
+
+def walk_folder(folder: str, skipped: SkippedFiles) -> list[NamedPath]:
+    """All photos and videos below, in code-point order; each real folder once, so that links make no loop.
+
+    An entry that cannot be read has an error in its place. `skipped` counts the other files.
+    """
+    found: list[NamedPath] = []
+    visited: set[tuple[int, int]] = set()
+    folders, links = [folder], list[str]()
+    while folders or links:
+        current = folders.pop() if folders else links.pop(links.index(min(links)))
+        try:
+            status = os.stat(current)
+            if (status.st_dev, status.st_ino) in visited:
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            with os.scandir(current) as opened:
+                entries = [*opened]
+        except OSError as error:
+            found.append(_unreadable(current, "this folder", error))
+            continue
+        for entry in entries:
+            try:
+                if not entry.is_dir():
+                    found += _take(entry, skipped)
+                elif _is_system_folder(entry.name):
+                    skipped.add("system", entry.name, _count_files(entry.path))
+                else:
+                    (links if entry.is_symlink() else folders).append(entry.path)
+            except OSError as error:  # a link that leads in a circle, or into a locked folder
+                found.append(_unreadable(entry.path, "this link" if entry.is_symlink() else "this", error))
+    return sorted(found, key=lambda named: named[0])
+
+
+def _take(entry: "os.DirEntry[str]", skipped: SkippedFiles) -> list[NamedPath]:
+    suffix = suffix_of(entry.name)
+    if entry.name.startswith("._"):
+        skipped.add("apple-double", "._*")
+    elif suffix in RAW_SUFFIXES:
+        skipped.add("raw", suffix)
+    elif suffix in _SURE or kind_of_file(entry.path) is not None:
+        return [(entry.path, None)]
+    else:
+        skipped.add("other", suffix or "no suffix")
+    return []
+
+
+def _is_system_folder(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in SYSTEM_FOLDERS)
+
+
+def _count_files(folder: str) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def _unreadable(path: str, what: str, error: OSError) -> NamedPath:
+    message = f"{what} cannot be read ({error.strerror})"
+    return path, MediaError(message, type="unreadable", where=path)
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:_SHOWN]) + (", ..." if len(shown) > _SHOWN else "")
