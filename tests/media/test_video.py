@@ -104,7 +104,7 @@ def test_numbers_out_of_range_are_wrong_usage(wrong: dict[str, Any]) -> None:
 # The right ones
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.m4v", "a.mkv", "a.avi", "a.3gp", "a.ts"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.m4v", "a.mkv", "a.avi", "a.3gp"])
 @pytest.mark.parametrize("frames", [1, 4, 50])
 def test_frames_found_by_seeking_equal_those_of_sequential_decoding(tmp_path: Path, name: str, frames: int) -> None:
     path = write(tmp_path / name)
@@ -114,6 +114,15 @@ def test_frames_found_by_seeking_equal_those_of_sequential_decoding(tmp_path: Pa
     assert clip.seconds == pytest.approx(2, abs=0.01)
     assert clip.times == pytest.approx([i / 25 for i in Sampling(frames).choose(range(50))], abs=0.001)
     assert_same(clip.frames, [expected[i] for i in Sampling(frames).choose(range(50))])
+
+
+@pytest.mark.parametrize("frames", [4, 50])
+def test_transport_streams_without_an_index_give_the_right_frames(tmp_path: Path, frames: int) -> None:
+    path = write(tmp_path / "a.ts")
+    clip, expected = read(path, frames), all_frames(path)
+    chosen = Sampling(frames).choose(range(50))
+    assert clip.times == pytest.approx([i / 25 for i in chosen], abs=0.001)
+    assert_same(clip.frames, [expected[i] for i in chosen])
 
 
 @pytest.mark.parametrize(
