@@ -45,6 +45,7 @@ class Reporter:
 
     quiet: bool = False
     terminal: bool = field(default_factory=lambda: sys.stderr.isatty())
+    summary: list[str] = field(default_factory=list)  # lines to print before the count of items
 
     def __post_init__(self) -> None:
         log = logging.getLogger("realqa")

@@ -101,7 +101,7 @@ def open_sources(wanted: OutputOptions, talk: Reporter, limit: int | None) -> tu
     if wanted.dataset is None:
         sources = Sources(wanted.sources)
         if (skipped := sources.skipped.summary()) is not None:
-            talk.say(skipped)
+            talk.summary.append(skipped)
         total = sources.count()
         return islice(sources.items(), limit), total if limit is None or total is None else min(total, limit)
     dataset = wanted.dataset.open(wanted.sources)
@@ -196,6 +196,8 @@ class RecordWriter:
         if self._report is not None and self.wanted.report is not None:
             write_atomic(self.wanted.report, self._report.html(self.manifest))
         self.bar.stop()
+        for line in self.talk.summary:
+            self.talk.say(line)
         counts = [(self.fine, self.did), (self.before, "done before"), (self.failed, "failed")]
         total = sum(count for count, _ in counts)
         parts = ", ".join(f"{count} {word}" for count, word in counts if count)

@@ -56,11 +56,14 @@ def stop_midway(photos: list[Path], output: Path, after: int, how: signal.Signal
         return process.returncode, process.stderr.read()
 
 
+NOT_TAKEN = "realqa: not taken: 3 other files (.jsonl, .md, .py)"
+
+
 def test_records_go_to_the_file_and_the_manifest_beside_it(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
     ran = realqa("score", photos, *ECHO, "-o", output)
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err == "realqa: 11 items: 11 scored\n"
+    assert ran.said == [NOT_TAKEN, "realqa: 11 items: 11 scored"]
     runs = json.loads((tmp_path / "scores.jsonl.run.json").read_text())["runs"]
     assert {record["run"] for record in records_in(output)} == set(runs)
     names = sorted(file.name for file in tmp_path.iterdir())
@@ -72,7 +75,7 @@ def test_what_is_done_is_not_done_again(realqa: Realqa, photos: Path, tmp_path: 
     realqa("score", photos, *ECHO, "-o", output)
     before = output.read_bytes()
     again = realqa("score", photos, *ECHO, "-o", output)
-    assert again.said == ["realqa: 11 items: 11 done before"]
+    assert again.said == [NOT_TAKEN, "realqa: 11 items: 11 done before"]
     assert output.read_bytes() == before
 
 
@@ -80,7 +83,7 @@ def test_batch_size_is_no_setting_that_makes_work_new(realqa: Realqa, photos: Pa
     output = tmp_path / "scores.jsonl"
     realqa("score", photos, *ECHO, "-o", output, "--limit", 4)
     again = realqa("score", photos, *ECHO, "-o", output, "--batch-size", 1)
-    assert again.said == ["realqa: 11 items: 7 scored, 4 done before"]
+    assert again.said == [NOT_TAKEN, "realqa: 11 items: 7 scored, 4 done before"]
     runs = json.loads((tmp_path / "scores.jsonl.run.json").read_text())["runs"]
     assert {record["run"] for record in records_in(output)} == set(runs)
     assert len(runs) == 2
@@ -151,7 +154,7 @@ def test_a_killed_run_of_the_bundled_model_ends_with_the_same_scores(
     assert {record["image"]: record["score"] for record in records_in(output)} == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_cut_last_line_is_mended(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
+def test_a_cut_last_line_is_repaired(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
     realqa("score", photos, *ECHO, "-o", output)
     whole = output.read_bytes()
@@ -159,7 +162,8 @@ def test_a_cut_last_line_is_mended(realqa: Realqa, photos: Path, tmp_path: Path)
     ran = realqa("score", photos, *ECHO, "-o", output)
     assert ran.code == 0
     assert ran.said[-1] == "realqa: 11 items: 1 scored, 10 done before"
-    assert len(ran.said) == 2  # it says that it mended the file
+    assert len(ran.said) == 3  # it reports the repair
+    assert ran.said[1] == NOT_TAKEN
     assert output.read_bytes() == whole
 
 

@@ -94,7 +94,7 @@ def test_the_manifest_stands_on_stderr_and_names_the_run_of_every_record(bundled
     assert {record["run"] for record in bundled.records} == {manifest["run"]}
     assert manifest["environment"]["model"] == "realqa-tiny"
     assert {"settings", "environment", "command"} <= set(manifest)
-    assert bundled.said == ["realqa: 11 items: 11 scored"]
+    assert bundled.said == ["realqa: not taken: 3 other files (.jsonl, .md, .py)", "realqa: 11 items: 11 scored"]
 
 
 def test_quiet_says_nothing(realqa: Realqa, photos: Path) -> None:
