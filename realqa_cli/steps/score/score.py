@@ -20,8 +20,8 @@ from realqa_cli.inference.pipeline import run_batches
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
-from realqa_cli.media.files import content_id
 from realqa_cli.io.sources import Item
+from realqa_cli.media.files import content_id
 from realqa_cli.media.kinds import kind_by_suffix, kind_of_file
 from realqa_cli.media.video import Clip, VisualInput
 from realqa_cli.steps.score.method import METHODS, MethodContext, Prediction, make_method
