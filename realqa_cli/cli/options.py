@@ -165,7 +165,7 @@ Concurrency = Annotated[
 ]
 _RETRIES = "Further attempts after a failure that may pass: 429, 5xx, time-outs, half answers."
 Retries = Annotated[int | None, option(SERVER, "--retries", metavar="N", min=0, max=100, help=_RETRIES, default="5")]
-_TIMEOUT = "Seconds of silence after which a request is given up."
+_TIMEOUT = "Seconds that a request may take."
 Timeout = Annotated[
     float | None, option(SERVER, "--timeout", metavar="SECONDS", min=0.001, help=_TIMEOUT, default="180")
 ]

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NoReturn, Self
@@ -26,8 +27,12 @@ from realqa_cli.errors import ItemError, ModelError, UsageError
 log = logging.getLogger("realqa")
 
 CONNECT_SECONDS = 10.0
+LARGEST_BODY = 16 * 2**20
 MODELS_RETRIES = 2  # some servers fail to list their models, and can do without
 NOTABLE_SECONDS = 10.0  # longer pauses are logged
+
+_ENCODINGS = {"identity", "gzip", "deflate"}  # others decompress to gigabytes in one step
+_BODY_HEADERS = {"content-encoding", "content-length", "transfer-encoding"}
 
 Attempt = Callable[[], AbstractContextManager[object]]
 """Makes the context of every attempt of a call: it may wait, count, or raise to give up the call."""
@@ -54,7 +59,7 @@ class ServerClient:
         self.settings, self.address = settings, settings.address
         self._key = settings.key
         self._http = httpx2.Client(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            headers={"Accept-Encoding": "gzip", **({"Authorization": f"Bearer {self._key}"} if self._key else {})},
             timeout=httpx2.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout)),
             limits=httpx2.Limits(max_keepalive_connections=settings.concurrency),
             verify=self.address.startswith("https:"),  # loading certificates is slow
@@ -62,6 +67,7 @@ class ServerClient:
         self._lock = threading.Lock()
         self._resume_at = 0.0  # on the monotonic clock; all threads wait for it
         self._reached = False
+        self._answered = False  # whether a request with this key succeeded
         self._refused: frozenset[str] = frozenset()
         self.failures: Counter[str] = Counter()
 
@@ -152,17 +158,57 @@ class ServerClient:
             self._stop(what, "run again when it is back")
         raise ItemError(what, type="server", where=self.address)
 
+    def _exchange(self, method: str, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+        """The response with its body. Raises TransientFailure if it is not complete after the time-out.
+
+        The time-outs of the HTTP client limit single reads only, so the exchange runs in a thread, which is
+        abandoned at the deadline.
+        """
+        result: Future[httpx2.Response] = Future()
+        deadline = time.monotonic() + self.settings.timeout
+
+        def run() -> None:
+            try:
+                result.set_result(self._receive(method, path, body, deadline))
+            except BaseException as error:  # noqa: BLE001  raised again by `result`
+                result.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            return result.result(timeout=self.settings.timeout)
+        except TimeoutError as error:
+            raise self._time_out() from error
+
+    def _receive(self, method: str, path: str, body: Mapping[str, Any], deadline: float) -> httpx2.Response:
+        """Reads at most `LARGEST_BODY` bytes, decompressed, until the deadline."""
+        with self._http.stream(method, f"{self.address}/{path}", json=dict(body) or None) as response:
+            encoding = response.headers.get("content-encoding", "identity").lower()
+            if encoding not in _ENCODINGS:
+                raise TransientFailure(f"the body has the encoding {short(encoding)!r}", "encoding", lost=True)
+            parts, size = [], 0
+            for part in response.iter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > LARGEST_BODY:
+                    raise TransientFailure(f"the body exceeds {LARGEST_BODY // 2**20} MB", "too large", lost=True)
+                if time.monotonic() > deadline:
+                    raise self._time_out()
+        headers = {name: value for name, value in response.headers.items() if name not in _BODY_HEADERS}
+        return httpx2.Response(response.status_code, headers=headers, content=b"".join(parts))
+
+    def _time_out(self) -> TransientFailure:
+        return TransientFailure(f"no complete answer within {self.settings.timeout:g} seconds", "time-out", lost=True)
+
     def _once(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            response = self._http.request(method, f"{self.address}/{path}", json=dict(body) or None)
+            response = self._exchange(method, path, body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = f"cannot be reached ({short(str(error)) or type(error).__name__})"
             if not self._reached:
                 self._stop(reason, "start the server or check the address")
             raise TransientFailure(reason, "no connection", gone=True) from error
         except httpx2.TimeoutException as error:
-            silence = f"no data for {self.settings.timeout:g} seconds"
-            raise TransientFailure(silence, "time-out", lost=True) from error
+            raise self._time_out() from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:  # resets and incomplete bodies
             reason = f"the connection broke ({short(str(error)) or type(error).__name__})"
             raise TransientFailure(reason, "broken off", lost=True) from error
@@ -170,12 +216,14 @@ class ServerClient:
         self._check_status(response, body)
         self._rest(server_replies.limit_reset(response))
         try:
-            found = json.loads(server_replies.masked(response.text, self._key))
+            parsed = json.loads(server_replies.masked(response.text, self._key))
+            found = server_replies.without_lone_surrogates(parsed)
         except (ValueError, RecursionError) as error:
             raise TransientFailure("the body is not JSON", "not JSON", lost=True) from error
         if body and not server_replies.is_completion(found):
             words = server_replies.server_message(response, secret=self._key)
             raise TransientFailure(f"the body contains no answer ({words})", "no answer", lost=True)
+        self._answered |= bool(body)
         return found if isinstance(found, dict) else {}
 
     def _check_status(self, response: httpx2.Response, body: Mapping[str, Any]) -> None:
@@ -188,6 +236,8 @@ class ServerClient:
         if verdict == "transient":
             wait = server_replies.retry_after(response) or server_replies.limit_reset(response)
             raise TransientFailure(status, str(response.status_code), after=wait)
+        if verdict == "flagged" or (response.status_code == 403 and self._answered):  # the key works for others
+            raise ItemError(f"the server rejects this request ({status})", type="refused", where=self.address)
         if verdict == "key":
             variable = self.settings.api_key_env
             remedy = f"set {variable} to a valid key" if self._key else f"set {variable} to your key"
@@ -209,9 +259,9 @@ class ServerClient:
     def _remedy(self, model: str) -> str:
         """The remedy for a 404, with the names of the served models if the server lists them."""
         try:
-            found = self._http.get(f"{self.address}/models").json()["data"]
+            found = self._exchange("GET", "models", {}).json()["data"]
             names = [str(one["id"]) for one in found]
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        except (httpx2.HTTPError, TransientFailure, ValueError, KeyError, TypeError):
             names = []
         if names and model not in names:
             return f"it serves {_some(names)}, not {model}"

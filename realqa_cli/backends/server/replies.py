@@ -16,8 +16,22 @@ import httpx2
 from realqa_cli.domain.parsing import without_thoughts
 from realqa_cli.errors import ItemError
 
-Verdict = Literal["ok", "transient", "key", "unpaid", "absent", "moved", "refused"]
+Verdict = Literal["ok", "transient", "key", "unpaid", "absent", "moved", "flagged", "refused"]
 
+_FLAGGED = re.compile(
+    r"flagged|moderation|content[ _-]?(?:filter|polic|management)|responsible ?ai|safety|inappropriate"
+    r"|data_?inspection|sensitive|unsafe|nsfw|prohibited",
+    re.IGNORECASE,
+)
+"""In the error of a server that rejects one photo and would accept others."""
+_UNPAID = re.compile(
+    r"insufficient[_ ](?:quota|balance|funds|credits?)|arrear|overdue|good standing|out of credits?|no credits? left"
+    r"|(?:billing|spend(?:ing)?)[_ ](?:hard[_ ])?limit|hard[_ ]limit|credit balance|account[_ ](?:is )?deactivated",
+    re.IGNORECASE,
+)
+"""In the error of an account that has to be paid or enabled first."""
+_DAILY = re.compile(r"per[_ -]?day|daily[_ ](?:quota|limit|request|token|usage)|\b[RT]PD\b", re.IGNORECASE)
+"""In the error of a quota that does not reset soon."""
 _LONGEST = 200  # characters of a server message in our messages
 _SECRET = 8  # shorter keys are placeholders such as "none"
 _ALSO_CALLED = {"response_format": ("json_schema", "json schema", "structured outputs?", "guided_json")}
@@ -81,8 +95,13 @@ def verdict(response: httpx2.Response) -> Verdict:
     status = response.status_code
     if response.is_success:
         return "ok"
-    if status == 402 or (status in {403, 429} and "insufficient_quota" in response.text[:4000]):
+    body = response.text[:4000]
+    if status == 402 or (status in {400, 401, 403, 429} and _UNPAID.search(body)):
         return "unpaid"
+    if status in {403, 429} and _DAILY.search(body):
+        return "unpaid"
+    if status in {400, 403, 451} and _FLAGGED.search(body):
+        return "flagged"
     if status in {401, 403}:
         return "key"
     if status in {404, 405, 410, 501}:
@@ -113,6 +132,15 @@ def server_message(response: httpx2.Response, *, secret: str) -> str:
         found = found[name] if isinstance(found, Mapping) and found.get(name) else found
     text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
     return short(masked(text, secret))
+
+
+def without_lone_surrogates(value: Any) -> Any:
+    """The parsed JSON with U+FFFD for lone surrogates, which cannot be encoded when records are written."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {without_lone_surrogates(key): without_lone_surrogates(each) for key, each in value.items()}
+    return [without_lone_surrogates(each) for each in value] if isinstance(value, list) else value
 
 
 def masked(text: str, secret: str) -> str:

@@ -16,7 +16,7 @@ class ServerSettings:
 
     url: ends in /v1.  model: None for the only model of the server.  api_key_env: the environment variable
     with the key; unset for servers without keys.  concurrency: number of simultaneous requests.
-    retries: further attempts after a transient failure.  timeout: seconds without data until an attempt fails.
+    retries: further attempts after a transient failure.  timeout: seconds that an attempt may take.
     first_wait, longest_wait: bounds of the back-off in seconds.  patience: longest accepted `retry-after` in
     seconds.
     """

@@ -45,15 +45,16 @@ def measure_ncm(
     """
     settings.check()
     if not any(conversation.numeral for conversation in conversations):
-        raise UsageError("no conversation has a direct answer", remedy="build them with --formats direct")
+        raise UsageError(
+            "no conversation has a direct answer", remedy="build them with realqa build-cot --formats direct"
+        )
     source = _find_source(settings)
     spec = infer_data_spec(conversations, source.config, None, settings.digits)
     config = source.config
     low = settings.min_pixels or (config.min_pixels if config else None)
     high = settings.max_pixels or (config.max_pixels if config else None)
-    backend = settings.load(source, min_pixels=low, max_pixels=high)
-    if not isinstance(backend, HFBackend):
-        raise UsageError(f"the backend {settings.backend!r} gives no logits", remedy="measure with the backend hf")
+    backend = settings.load(source, min_pixels=low, max_pixels=high, needs={"logits"})
+    assert isinstance(backend, HFBackend), "the only backend with this capability"
     collator = Collator(
         processor_on_cpu(source, LoadOptions(min_pixels=low, max_pixels=high), backend.model),
         digits=spec.digits,
@@ -83,7 +84,7 @@ def _find_source(settings: NcmSettings) -> ModelSource:
         raise ModelError(
             f"the model was trained with the objective {source.config.objective!r}, so it writes no numbers",
             where=settings.model,
-            remedy="use a model that was trained with --objective ntp",
+            remedy="use a model of realqa train --objective ntp",
         )
     return source
 

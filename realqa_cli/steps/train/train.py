@@ -88,7 +88,7 @@ def _read(files: Sequence[Path], settings: TrainSettings) -> list[Conversation]:
         raise UsageError(
             f"no conversation has a direct answer, which --objective {settings.objective} needs",
             where=str(files[0]),
-            remedy="build them with --formats direct",
+            remedy="build them with realqa build-cot --formats direct",
         )
     if omitted := len(all_conversations) - len(conversations):
         log.warning(

@@ -72,7 +72,7 @@ def test_a_silent_server_is_given_up_after_the_time_out_and_tried_again() -> Non
     with ChatServer(faults=[SILENT]) as server:
         assert send(server, timeout=0.6) == "hello"
         server.faults = [SILENT] * 2
-        with pytest.raises(ItemError, match=r"no answer after 2 attempts: no data for 0\.1 seconds"):
+        with pytest.raises(ItemError, match=r"no answer after 2 attempts: no complete answer within 0\.1 seconds"):
             send(server, timeout=0.1, retries=1)
 
 
