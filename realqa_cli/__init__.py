@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from realqa_cli.errors import ItemError, ModelError, RealqaError, UsageError
     from realqa_cli.steps.score.score import Scorer, ScoreSettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ItemError",
