@@ -14,6 +14,7 @@ import typer
 from process import ROOT, Realqa
 from pydantic import BaseModel
 
+from realqa_cli import __version__
 from realqa_cli.cli.app import app
 from realqa_cli.io import records, summary_records
 
@@ -98,3 +99,16 @@ def test_commands_in_the_documents_have_only_options_that_exist(page: Path) -> N
             for call in re.findall(r"(?:^|[|$;] *)realqa ([^|#;]*)", line):
                 used = set(re.findall(r"(?<!\S)--?[a-zA-Z][\w-]*", call))
                 assert used <= options_of(call.split()), line
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    texts = {
+        name: (ROOT / name).read_text(encoding="utf-8") for name in ("CITATION.cff", "CHANGELOG.md", "docs/citing.md")
+    }
+    cited = re.search(r"^version: (.+)$", texts["CITATION.cff"], re.MULTILINE)
+    dated = re.search(r"^date-released: (.+)$", texts["CITATION.cff"], re.MULTILINE)
+    assert cited is not None
+    assert dated is not None
+    assert cited[1] == __version__
+    assert f"## [{__version__}] - {dated[1]}" in texts["CHANGELOG.md"]
+    assert f"version = {{{__version__}}}" in texts["docs/citing.md"]
