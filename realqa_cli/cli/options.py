@@ -152,6 +152,10 @@ PerFrame = Annotated[bool, flag(SCORING, "--per-frame", help=_PER_FRAME)]
 
 _REASONS = "Also give reasons in words, where the model was trained to."
 Reasons = Annotated[bool, flag(SCORING, "--reasons", help=_REASONS)]
+_FORM = "Form of the chain of thought (--method cot): regular or natural; as in training if it is not given."
+FormOption = Annotated[str | None, option(SCORING, "--form", metavar="NAME", help=_FORM)]
+_COT_REASONS = "Let the model write its reasons (--method cot); as in training if it is not given."
+CotReasons = Annotated[bool | None, option(SCORING, "--reasons/--no-reasons", metavar="", help=_COT_REASONS)]
 
 _SERVER = "Ask an OpenAI-compatible server in place of a model in this process; its address ends in /v1."
 Server = Annotated[str | None, option(SERVER, "--server", metavar="URL", help=_SERVER)]

@@ -43,6 +43,8 @@ def score(
     quantize: o.Quantize = None,
     method: o.MethodOption = None,
     decode: o.Decode = None,
+    form: o.FormOption = None,
+    reasons: o.CotReasons = None,
     preset: o.PresetOption = None,
     engine: o.Engine = None,
     batch_size: o.BatchSize = None,

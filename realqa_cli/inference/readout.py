@@ -83,6 +83,10 @@ class ReadoutOptions(Protocol):
     @property
     def digits(self) -> int | None: ...
     @property
+    def form(self) -> str | None: ...
+    @property
+    def reasons(self) -> bool | None: ...
+    @property
     def min_pixels(self) -> int | None: ...
     @property
     def max_pixels(self) -> int | None: ...
@@ -90,7 +94,12 @@ class ReadoutOptions(Protocol):
 
 @dataclass(frozen=True)
 class Readout:
-    """The resolved read-out; `numerals` ascend and are within `scale`; () for methods without numerals."""
+    """The resolved read-out.
+
+    numerals: ascending and within `scale`; () for methods without numerals.
+    form: "regular" or "natural" for the method "cot", else None.
+    reasons: whether the chain of thought includes reasons.
+    """
 
     method: str
     scale: Scale
@@ -99,6 +108,8 @@ class Readout:
     min_pixels: int | None
     max_pixels: int | None
     preset: str | None
+    form: str | None = None
+    reasons: bool = False
 
     def photo_transform(self, transform: PhotoTransform | None) -> PhotoTransform | None:
         """The transform of photos for a backend with this `transform`; a preset may shrink them first."""
@@ -121,7 +132,8 @@ class Readout:
 
     def settings(self) -> Mapping[str, Any]:
         """For the manifest; the pixel bounds are among the settings of the backend."""
-        return {"scale": list(self.scale), "digits": self.digits, "preset": self.preset}
+        settings = {"scale": list(self.scale), "digits": self.digits, "preset": self.preset}
+        return settings | ({} if self.form is None else {"form": self.form, "reasons": self.reasons})
 
 
 def resolve(config: ScorerConfig | None, options: ReadoutOptions) -> Readout:
@@ -148,6 +160,8 @@ def resolve(config: ScorerConfig | None, options: ReadoutOptions) -> Readout:
         min_pixels=options.min_pixels or (preset.min_pixels if preset else trained.min_pixels),
         max_pixels=options.max_pixels or (preset.max_pixels if preset else trained.max_pixels),
         preset=options.preset,
+        form=_form(config, options, method),
+        reasons=_reasons(trained, options, method),
     )
 
 
@@ -162,9 +176,36 @@ def _method(config: ScorerConfig | None, options: ReadoutOptions) -> str:
             where="--method",
             remedy=f"leave it out, or use {' or '.join(METHODS_BY_OBJECTIVE[objective])}",
         )
-    if method != "direct" and options.decode == "greedy":
-        raise UsageError("goes with --method direct only", where="--decode greedy", remedy="use --decode exact")
+    if method not in _NUMERAL_METHODS and options.decode == "greedy":
+        raise UsageError("applies to --method direct and cot", where="--decode greedy", remedy="use --decode exact")
     return method
+
+
+def _form(config: ScorerConfig | None, options: ReadoutOptions, method: str) -> str | None:
+    """The requested form of the chain of thought, or the one that the model was trained on."""
+    if method != "cot":
+        for option, value in (("--form", options.form), ("--reasons", options.reasons)):
+            if value is not None:
+                raise UsageError("applies to --method cot", where=option, remedy="add --method cot")
+        return None
+    if options.form == "natural" and config is not None and not config.has_natural_cot:
+        raise ModelError(
+            "the model was not trained on chains of thought in natural language",
+            where="--form natural",
+            remedy="use --form regular",
+        )
+    only_natural = config is not None and config.has_natural_cot and config.form is None
+    form = options.form or ("natural" if only_natural else "regular")
+    if form == "natural" and options.reasons is False:
+        raise UsageError("natural language always includes reasons", where="--no-reasons", remedy="use --form regular")
+    return form
+
+
+def _reasons(config: ScorerConfig, options: ReadoutOptions, method: str) -> bool:
+    """Whether the answer includes reasons: as requested, or as in training."""
+    if method != "cot":
+        return False
+    return config.has_reasons if options.reasons is None else options.reasons
 
 
 def _numerals(scale: Scale, digits: int, preset: Preset | None) -> tuple[str, ...]:

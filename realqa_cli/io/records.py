@@ -142,8 +142,13 @@ class ScoreRecord(Record):
 class CotRecord(ScoreRecord):
     """Output of `realqa score --method cot`: the score after the attributes, and the direct one."""
 
+    form: Literal["regular", "natural"]
+    """Form of the chain of thought. Present: always."""
+    reasons: bool
+    """Whether the chain of thought includes reasons. Present: always."""
     attributes: dict[str, Any]
-    """Attributes that the answer states before the score, by key. Present: always."""
+    """Attributes that the answer states before the score, by key. Present: always; empty for the form natural,
+    whose text is not parsed for attributes."""
     score_direct: float | None
     """Score of the direct question, for comparison. Unit: points of `scale`. Present: always; null where a greedy
     answer to that question holds no score."""

@@ -1,6 +1,7 @@
 """`realqa.json`: the settings of training that scoring must also use, stored in the model folder."""
 
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ class ScorerConfig(BaseModel):
     min_pixels, max_pixels: bounds of the area in pixels that photos were resized to.
     base_model: the base of an adapter (a name, hub id or folder); None for full weights.
     form: the slots (`prompts.SLOTS`) of the regular-form answers in training, in order.
+    formats: the formats of the conversations in training, such as "direct", "cot", "cot-regular" and "mix".
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -33,6 +35,22 @@ class ScorerConfig(BaseModel):
     base_model: str | None = None
     trained_on: str | None = None
     form: tuple[str, ...] | None = None
+    formats: tuple[str, ...] | None = None
+
+    @property
+    def has_reasons(self) -> bool:
+        """Whether the regular-form answers in training contained reasons."""
+        return any(SLOTS[key].free for key in self.form or ())
+
+    @property
+    def has_natural_cot(self) -> bool:
+        """Whether the model was trained on chains of thought in natural language.
+
+        Files without `formats` state the formats in `trained_on`.
+        """
+        if self.formats is not None:
+            return "cot" in self.formats
+        return bool(re.search(r"[\d,]+ cot[,)]", self.trained_on or ""))
 
     @model_validator(mode="after")
     def _ordered(self) -> "ScorerConfig":

@@ -70,7 +70,7 @@ def test_a_method_that_contradicts_the_model_is_refused(objective: str, method: 
 
 @pytest.mark.parametrize("objective", ["levels", "regression"])
 def test_greedy_decoding_is_for_numbers_alone(objective: str) -> None:
-    with pytest.raises(UsageError, match="--decode greedy: goes with --method direct only"):
+    with pytest.raises(UsageError, match="--decode greedy: applies to --method direct and cot"):
         resolve(ScorerConfig(objective=objective), ScoreSettings(decode="greedy"))
 
 

@@ -1,7 +1,8 @@
-"""The attributes first, then the score (paper Q3 and R3), with the direct score for comparison."""
+"""The attributes in the regular form, then the score (paper Q3 and R3), with the direct score for comparison."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from realqa_cli.backends.base import Prompt
 from realqa_cli.decoding.attribute_form import attributes_of, form_of
@@ -29,10 +30,10 @@ class CotMethod:
 
     def __init__(self, context: MethodContext) -> None:
         self.context, self.direct, self.decode = context, DirectMethod(context), context.decode
-        self.form = form_of(context.config, reasons=False)
+        self.slots = form_of(context.config, reasons=context.readout.reasons)
         self.prompt = {
             "question": prompts.COT_REGULAR_QUESTION,
-            "form": list(self.form),
+            "form": list(self.slots),
             "direct": self.direct.prompt,
         }
 
@@ -44,7 +45,7 @@ class CotMethod:
         backend = self.context.backend.prefix_cache()  # all prompts are about the same photos
         directs = self.direct.distributions(visual_inputs, backend)
         batch = [Prompt.about(each, prompts.COT_REGULAR_QUESTION) for each in visual_inputs]
-        answers = fill_form(backend, batch, prompts.regular_form(self.form), _CLOSING)
+        answers = fill_form(backend, batch, prompts.regular_form(self.slots), _CLOSING)
         batch = [replace(prompt, prefix=a.text + _CLOSING) for prompt, a in zip(batch, answers, strict=True)]
         finals = score_distributions(self.context, batch, prompts.FINAL_END, backend)
         return [self._exact_fields(*parts) for parts in zip(answers, finals, directs, strict=True)]
@@ -52,14 +53,17 @@ class CotMethod:
     def _exact_fields(self, answer: FilledForm, final: ScoreDistribution, direct: ScoreDistribution) -> Prediction:
         text = answer.text + prompts.REGULAR_JOINT + prompts.final_sentence(final.mode_text)
         fields = distribution_fields(final, text, distribution=self.context.distribution)
-        return fields | {"attributes": attributes_of(answer.slots), "score_direct": direct.mean}
+        return fields | self._form_fields() | {"attributes": attributes_of(answer.slots), "score_direct": direct.mean}
+
+    def _form_fields(self) -> dict[str, Any]:
+        return {"form": "regular", "reasons": self.context.readout.reasons}
 
     def _generated(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         batch = [Prompt.about(each, prompts.COT_REGULAR_QUESTION) for each in visual_inputs]
         closing = one_of(
             prompts.REGULAR_JOINT + prompts.final_sentence(numeral) for numeral in self.context.readout.numerals
         )
-        answers = generate_forms(self.context.backend, batch, self.form, closing)
+        answers = generate_forms(self.context.backend, batch, self.slots, closing)
         directs = self.direct.predict(visual_inputs)
         return [self._generated_fields(*parts) for parts in zip(answers, directs, strict=True)]
 
@@ -69,8 +73,9 @@ class CotMethod:
             return final
         fields = {
             **final,
+            **self._form_fields(),
             "attributes": attributes_of(answer.slots),
             "score_direct": None if isinstance(direct, ItemError) else direct["score"],
         }
-        missing = missing_slots(answer, self.form)
+        missing = missing_slots(answer, self.slots)
         return fields | ({"unparsed": missing} if missing else {})

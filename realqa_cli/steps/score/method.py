@@ -59,10 +59,14 @@ METHODS = {
 }
 """Method name to "module:class"; each class is constructed from a `MethodContext`."""
 
+NATURAL_COT = "realqa_cli.steps.score.natural_cot:NaturalCotMethod"
+"""The method "cot" in natural language."""
+
 
 def make_method(name: str, context: MethodContext) -> Method:
     """The method with this name, which must be one of `METHODS`."""
-    module, _, cls = METHODS[name].partition(":")
+    target = NATURAL_COT if context.readout.form == "natural" else METHODS[name]
+    module, _, cls = target.partition(":")
     return cast(Method, getattr(import_module(module), cls)(context))
 
 

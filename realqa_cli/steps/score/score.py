@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from realqa_cli.inference.ray import RayEngine
 
 DECODES = ("exact", "greedy")
+FORMS = ("regular", "natural")
 ENGINES = ("local", "ray")
 """Where models run: on this machine, or on a Ray cluster (inference/ray.py)."""
 
@@ -44,6 +45,7 @@ class ScoreSettings(InferenceSettings):
     method: "direct" prompts for the score alone, "cot" for the attributes first, "levels" for a word;
     "regression" uses a regression head; None is the method that the model was trained for.
     decode: "exact" or "greedy".
+    form: of the chain of thought: "regular" or "natural".  reasons: whether it includes reasons.
     scale, digits: for models without `realqa.json`.  distribution: whether records contain all values.
     frames, fps: which frames of a video are used (`video.Sampling`).  per_frame: whether each is also scored.
     engine: one of `ENGINES`.
@@ -54,6 +56,8 @@ class ScoreSettings(InferenceSettings):
     preset: str | None = None
     scale: tuple[float, float] | None = None
     digits: int | None = None
+    form: str | None = None
+    reasons: bool | None = None
     distribution: bool = False
     frames: int | None = None
     fps: float | None = None
@@ -148,7 +152,9 @@ class Scorer:
     def _needs(self) -> set[Capability]:
         if self.readout.method == "regression":
             return {"regression"}
-        return {"text"} if self.settings.decode == "greedy" else {"log_probs"}
+        if self.settings.decode == "greedy":
+            return {"text"}
+        return {"log_probs", "text"} if self.readout.form == "natural" else {"log_probs"}
 
     def _manifest(self) -> Manifest:
         settings = {
@@ -185,6 +191,7 @@ def _check(settings: ScoreSettings) -> None:
         ("--method", settings.method, (None, *METHODS)),
         ("--decode", settings.decode, DECODES),
         ("--engine", settings.engine, ENGINES),
+        ("--form", settings.form, (None, *FORMS)),
     ):
         if value not in known:
             raise UsageError(

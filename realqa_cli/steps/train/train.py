@@ -145,6 +145,7 @@ def _config_fields(
         "started_from": None if settings.tuning == "scratch" else source.name,
         "trained_on": f"{', '.join(file.name for file in files)}: {len(conversations):,} conversations ({formats})",
         "form": list(spec.form) if spec.form else None,
+        "formats": sorted(spec.formats),
     }
 
 

@@ -143,7 +143,7 @@ def test_a_chain_of_thought_holds_attributes_and_keeps_the_direct_score_apart(tm
         {"batch_size": 0},
         {"device": "cuda:99"},
         {"dtype": "int4"},
-        {"method": "cot", "decode": "greedy"},
+        {"method": "levels", "decode": "greedy"},
         {"quantize": "4bit"},
     ],
     ids=str,
