@@ -111,6 +111,34 @@ def open_sources(wanted: OutputOptions, talk: Reporter, limit: int | None) -> tu
     return items, min(len(dataset), limit or len(dataset))
 
 
+LEAST_MASS = 0.5
+"""A mean of `mass` below this says that the model does not answer with scores."""
+
+
+@dataclass
+class MeanMass:
+    """The mean of the field `mass` of score records."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Adds the mass of a record that has one."""
+        mass = record.get("mass")
+        if "scale" in record and isinstance(mass, float):
+            self.total, self.count = self.total + mass, self.count + 1
+
+    def warnings(self) -> list[str]:
+        """The warning for a mean below `LEAST_MASS`, with what to do."""
+        if not self.count or self.total / self.count >= LEAST_MASS:
+            return []
+        return [
+            f"warning: the model gives scores on the scale a probability of {self.total / self.count:.2g} on average"
+            " (the field mass): it does not answer with such scores, and they mean little; use a model or an adapter"
+            " that was trained for it, check --scale and --digits, or try --method levels"
+        ]
+
+
 @dataclass
 class RecordWriter:
     """Takes a run's records; a context manager, because an output file is locked as long.
@@ -128,6 +156,7 @@ class RecordWriter:
     failed: int = 0
     before: int = 0
     _runs: frozenset[str] = frozenset()
+    _masses: MeanMass = field(default_factory=MeanMass)
     _file: Appender | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -183,6 +212,7 @@ class RecordWriter:
                 self._report.add(record)
             self.fine += "error" not in record
             self.failed += "error" in record
+            self._masses.add(record)
             self.bar.advance(failed=self.failed)
 
     def finish(self) -> int:
@@ -196,7 +226,7 @@ class RecordWriter:
         if self._report is not None and self.wanted.report is not None:
             write_atomic(self.wanted.report, self._report.html(self.manifest))
         self.bar.stop()
-        for line in self.talk.summary:
+        for line in (*self.talk.summary, *self._masses.warnings()):
             self.talk.say(line)
         counts = [(self.fine, self.did), (self.before, "done before"), (self.failed, "failed")]
         total = sum(count for count, _ in counts)

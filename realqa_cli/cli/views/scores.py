@@ -65,13 +65,15 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
     table.add_column("", no_wrap=True)
     details = width >= 72  # a narrow terminal keeps what matters
     if details:
-        for name in ("mode", "90 %", "p"):
+        for name in ("mode", "90 %", "mass"):
             table.add_column(name, justify="right", no_wrap=True, style="dim")
     for record in records:
         if "error" in record:
             table.add_row(Text("✗", "red"), name_of(record, folder), "", Text(record["error"]["type"], "red"))
             continue
         mark = Text("★", "bold yellow") if record["score"] == best and len(records) > 1 else Text("")
+        if _is_doubtful(record):
+            mark = Text("?", "bold red")
         cells = [mark, name_of(record, folder), Text(f"{record['score']:.2f}", "bold"), bar(record)]
         table.add_row(*cells, *(_details(record) if details else ()))
     return table
@@ -83,12 +85,17 @@ def _called(records: list[Mapping[str, Any]]) -> str:
     return "photo" if not videos else "video" if videos == len(records) else "photo or video"
 
 
-def _details(record: Mapping[str, Any]) -> list[str]:
+def _is_doubtful(record: Mapping[str, Any]) -> bool:
+    """Whether the model gives scores on the scale less than half of the probability."""
+    return record.get("mass") is not None and record["mass"] < 0.5
+
+
+def _details(record: Mapping[str, Any]) -> list[str | Text]:
     mode, interval, mass = (record.get(key) for key in ("mode", "interval", "mass"))
     return [
         "" if mode is None else f"{mode:.2f}",
         "" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}",
-        "" if mass is None else f"{mass:.3f}",
+        "" if mass is None else Text(f"{mass:.2g}", "bold red") if _is_doubtful(record) else f"{mass:.3f}",
     ]
 
 
