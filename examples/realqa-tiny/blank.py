@@ -28,7 +28,7 @@ def blank(height: int, width: int, rng: np.random.Generator) -> Pixels:
 
 
 def _gradient(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     angle = rng.uniform(0, 2 * np.pi)
     along = x * np.cos(angle) + y * np.sin(angle)
     if rng.random() < 0.3:  # from the middle outwards

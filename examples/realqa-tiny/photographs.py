@@ -1,7 +1,7 @@
 """The leg on real photographs: people's ratings, the teacher's opinion and its features, all parts trained.
 
     python examples/realqa-tiny/photographs.py --photos PHOTOS --livec LIVEC --start MODEL --output MODEL
-    [--more PHOTOS] [--lessons FILE ...] [--minutes N] [--work FOLDER]
+    [--more PHOTOS] [--minutes N] [--work FOLDER]
 
 Every step adds the gradients of three batches: crops of photographs that people rated; crops of other and of
 changed photographs, with blank frames among them, by the opinions of `opinions`; and one of ladders of
@@ -35,6 +35,7 @@ from inputs import Conversation
 from livec import read_ratings
 from opinions import Opinions
 from photos import GRID, split
+from reminders import SCENES, label_scenes, remind
 from teacher import Summary, fit_summary
 from together import Lessons
 from torch import distributed, nn
@@ -42,13 +43,15 @@ from torch.multiprocessing import spawn
 from train import Settings as WindowSettings
 from train import cosine, step_loss
 from transformers import AutoModelForImageTextToText, AutoTokenizer
-from views import View, plan, read_views, write_views
+from views import View, plan, write_views
 
 from realqa_cli.backends.lean import lean
 
 COMPONENTS = 64  # of what the teacher's network sees in a cell
+CHANGED_VIEWS = 370
 FITTED_ON = 120  # views whose cells these are fitted on
-PEOPLE, OPINIONS, LADDERS, WHOLE_LADDERS, LESSONS = "people", "opinions", "ladders", "whole ladders", "lessons"
+PEOPLE, OPINIONS = "people", "opinions"
+LADDERS, WHOLE_LADDERS, LESSONS = "ladders", "whole ladders", "lessons"
 
 
 @dataclass(frozen=True)
@@ -59,24 +62,24 @@ class Settings:
     people, opinions: images of a batch, and the least and the largest side of their crops in cells.
     """
 
-    minutes: float = 60.0
-    vision_rate: float = 3e-4
-    language_rate: float = 2.5e-4
-    warm_up: int = 60  # steps
+    minutes: float = 53.0
+    vision_rate: float = 4e-4
+    language_rate: float = 3e-4
+    warm_up: int = 30  # steps
     weight_decay: float = 0.05
     clip: float = 1.0
     sigma: float = 0.5
     regression: float = 1.0  # weight of the squared error and the correlation of the expected score
     features: float = 0.5  # weight of the teacher's features
     order: float = 3.0  # weight of the order within ladders
-    people: tuple[int, int, int] = (8, 13, 18)
-    opinions: tuple[int, int, int] = (8, 8, 14)
+    people: tuple[int, int, int] = (3, 12, 18)
+    opinions: tuple[int, int, int] = (3, 8, 14)
     blank: float = 0.06  # share of blank frames among the opinions
     videos: float = 0.1  # share of the opinions that are asked for as if they were of videos
     others: tuple[tuple[str, float], ...] = ((LADDERS, 0.3), (WHOLE_LADDERS, 0.1), (LESSONS, 0.6))
-    mean: float = 0.99  # of the running mean of the weights, a step
-    processes: int = 2  # of one thread each; their weights are averaged every `together` steps
-    together: int = 5
+    mean: float = 0.985  # of the running mean of the weights, a step
+    processes: int = 4  # of one thread each; their weights are averaged every `together` steps
+    together: int = 4
     seed: int = 17
 
 
@@ -154,7 +157,7 @@ def ahead(crops: Crops, kind: str, seed: list[int]) -> Iterator[Batch]:
         try:
             while True:
                 queue.put(crops.draw(kind, rng))
-        except Exception as error:  # raised where the batch is waited for
+        except (OSError, ValueError, RuntimeError) as error:  # raised where the batch is waited for
             queue.put(error)
 
     Thread(target=work, daemon=True).start()
@@ -224,7 +227,7 @@ class Learner:
 
 
 class Group:
-    """The processes that train together; every one has weights of its own, which are averaged now and then."""
+    """The processes that train together; each has weights of its own, which are averaged now and then."""
 
     def __init__(self, rank: int, processes: int, meeting: Path) -> None:
         self.rank, self.size = rank, processes
@@ -328,7 +331,7 @@ class Draw:
             kind: ahead(leg.crops, kind, [*seed, place]) for place, kind in enumerate((PEOPLE, OPINIONS))
         }
         self._ladders = {
-            kind: ladders.batches(leg.photos, 1 if whole else 2, sum(seed) + whole, whole=whole)
+            kind: ladders.batches(leg.photos, 1, sum(seed) + whole, whole=whole)
             for whole, kind in enumerate((LADDERS, WHOLE_LADDERS))
         }
         others = [(kind, share) for kind, share in leg.settings.others if kind != LESSONS or lessons]
@@ -409,7 +412,8 @@ def photographs(
 ) -> None:
     """Writes `output`. photos: for ladders.  lessons: files of conversations.  start: model folder."""
     opinions = Opinions(views)
-    print(f"teacher: penalty {opinions.penalty:g}, PLCC on left-out photos {opinions.agreement:.3f}", flush=True)
+    told = f"penalty {opinions.penalty:g}, PLCC on left-out photos {opinions.agreement:.3f}"
+    print(f"teacher: {told}", flush=True)
     (work / "meeting").unlink(missing_ok=True)
     ordinary = [view for view in views if view.change == 0]
     step = max(1, len(ordinary) // FITTED_ON)
@@ -422,8 +426,35 @@ def photographs(
     mean = torch.load(work / "photographs.pt", weights_only=True)["mean"]
     people = len({view.photo for view in views if view.score is not None})
     others = len({view.photo for view in views if view.score is None})
-    text = f"people's ratings of {people} photographs (LIVE In the Wild); {others} others, damage and scenes, without"
-    write(mean, start, output, text)
+    text = f"people's ratings of {people} photographs (LIVE In the Wild)"
+    write(mean, start, output, f"{text}; {others} other photographs, damage and scenes without ratings")
+
+
+def real_photographs(
+    photos: Path,
+    livec: Path,
+    start: Path,
+    output: Path,
+    work: Path,
+    settings: Settings,
+    *,
+    more: Path | None = None,
+    reminders: list[Path] | None = None,
+    changed_views: int = CHANGED_VIEWS,
+    scenes: int = SCENES,
+) -> None:
+    """Data, then `photographs`. photos, more: folders of photographs.  reminders: conversations, if made."""
+    work.mkdir(parents=True, exist_ok=True)
+    if reminders is None:
+        labels = label_scenes(photos, work, scenes=scenes, items=scenes // 3, processes=settings.processes)
+        reminders = remind(labels, work)
+    paths = split(photos)["train"]
+    if more:
+        paths += sorted(p for p in more.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    rated = [(one.path, round(one.score, 4)) for one in read_ratings(livec, "train")]
+    tasks = plan(rated, paths, changed_views)
+    views = write_views(tasks, work / "views", start, processes=settings.processes)
+    photographs(views, paths, reminders, start, output, work, settings)
 
 
 def main() -> None:
@@ -433,28 +464,24 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True, help="model folder to start from")
     parser.add_argument("--output", type=Path, required=True, help="model folder to write")
     parser.add_argument("--more", type=Path, help="folder of more photographs")
-    parser.add_argument("--lessons", type=Path, nargs="*", default=[], help="files of `realqa build-cot`")
-    parser.add_argument("--work", type=Path, help="folder for views and checkpoints (default: OUTPUT-work)")
+    parser.add_argument("--work", type=Path, help="folder for data and checkpoints (default: OUTPUT-work)")
     parser.add_argument("--minutes", type=float, default=Settings.minutes, help="of training, on the clock")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--changes", type=int, default=3, help="changed versions of a rated photo")
-    parser.add_argument("--made", action="store_true", help="use the views that are there, and make no more")
+    parser.add_argument("--processes", type=int, default=Settings.processes)
+    parser.add_argument("--changed-views", type=int, default=CHANGED_VIEWS)
+    parser.add_argument("--scenes", type=int, default=SCENES, help="scenes whose attributes are asked for")
     arguments = parser.parse_args()
     work = arguments.work or arguments.output.parent / f"{arguments.output.name}-work"
-    work.mkdir(parents=True, exist_ok=True)
-    photos = split(arguments.photos)["train"]
-    if arguments.more:
-        photos += sorted(p for p in arguments.more.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    rated = [(one.path, round(one.score, 4)) for one in read_ratings(arguments.livec, "train")]
-    tasks = plan(rated, photos, arguments.changes, arguments.changes + 1)
-    folder = work / "views"
-    views = (
-        read_views(folder)
-        if arguments.made
-        else write_views(tasks, folder, arguments.start, processes=arguments.processes)
+    real_photographs(
+        arguments.photos,
+        arguments.livec,
+        arguments.start,
+        arguments.output,
+        work,
+        replace(Settings(), minutes=arguments.minutes, processes=arguments.processes),
+        more=arguments.more,
+        changed_views=arguments.changed_views,
+        scenes=arguments.scenes,
     )
-    settings = replace(Settings(), minutes=arguments.minutes, processes=arguments.processes)
-    photographs(views, photos, arguments.lessons, arguments.start, arguments.output, work, settings)
 
 
 if __name__ == "__main__":

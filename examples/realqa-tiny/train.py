@@ -44,7 +44,9 @@ class Settings:
     sigma: float = 0.25  # of the soft target, in points of the 1-5 scale
     regression: float = 0.5  # weight of squared error and correlation
     sentence: float = 0.2  # weight of the words around the numeral
-    keeps_mean: bool = False  # whether the soft target is shifted so that the ends of the scale do not move it
+    keeps_mean: bool = (
+        False  # whether the soft target is shifted so that the ends of the scale do not move it
+    )
     order: float = 3.0  # weight of the order within ladders
     ladders: int = 4  # in a step that trains on them
     ladder_share: float = 0.0  # of the steps

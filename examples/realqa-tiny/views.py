@@ -89,11 +89,14 @@ def write_views(
 ) -> list[View]:
     """All views of `tasks`. earlier: model folder.  weights: of the network (default: those of ImageNet)."""
     folder.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
     chosen = weights or imagenet_weights()
+    if processes == 1:
+        _write(tasks, folder, earlier, chosen, range(len(tasks)))
+        return read_views(folder)
+    context = multiprocessing.get_context("spawn")
+    shares = [range(first, len(tasks), processes) for first in range(processes)]
     workers = [
-        context.Process(target=_write, args=(tasks, folder, earlier, chosen, range(first, len(tasks), processes)))
-        for first in range(processes)
+        context.Process(target=_write, args=(tasks, folder, earlier, chosen, share)) for share in shares
     ]
     for worker in workers:
         worker.start()
@@ -141,14 +144,20 @@ def _judged(judge: Any, pixels: Pixels) -> float:
 
 
 def plan(
-    rated: list[tuple[Path, float]], others: list[Path], changes: int, changes_of_others: int
+    rated: list[tuple[Path, float]], others: list[Path], changed_views: int, seed: int = 4
 ) -> list[Task]:
-    """Rated photos as they are and mirrored, the others as they are, then changed versions of all."""
+    """Rated photos as they are and mirrored, the others as they are, then changed versions of any.
+
+    The order of the others and of the changed ones is random, so that those that there was time for are an
+    even choice.
+    """
+    rng = np.random.default_rng(seed)
     tasks = [Task(photo, change, score) for change in (0, 1) for photo, score in rated]
-    tasks += [Task(photo, 0) for photo in others]
-    for change in range(2, 2 + max(changes, changes_of_others)):
-        if change < 2 + changes_of_others:
-            tasks += [Task(photo, change) for photo in others]
-        if change < 2 + changes:
-            tasks += [Task(photo, change) for photo, _ in rated]
+    tasks += [Task(others[i], 0) for i in rng.permutation(len(others))]
+    photos = [photo for photo, _ in rated] + others
+    for number in range(changed_views):
+        round_, place = divmod(number, len(photos))
+        if place == 0:
+            order = rng.permutation(len(photos))
+        tasks.append(Task(photos[order[place]], 2 + round_))
     return tasks
