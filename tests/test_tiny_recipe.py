@@ -201,40 +201,71 @@ def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
     import photographs
     import photos
     import views
-    from judge_photographs import blanks, distributions, people
+    from judge_photographs import blanks, distributions
     from livec import read_ratings
 
     monkeypatch.setattr(views, "Network", _Patterns)
     monkeypatch.setattr(views, "imagenet_weights", lambda: None)
     monkeypatch.setattr(views, "fit", lambda photo: photos.fit(photo, 12_544, 50_176))
     monkeypatch.setattr(photos, "HELD_OUT", 0)
-    told = dataclasses.replace(
-        photographs.Settings(), minutes=0.02, processes=1, together=1, people=(2, 4, 6), opinions=(2, 4, 6)
+    parts = [
+        dataclasses.replace(
+            part, minutes=0.01, processes=1, together=1, people=(2, 4, 6), opinions=(2, 4, 6),
+            others=((photographs.LADDERS, 1.0),),
+        )
+        for part in (photographs.Settings(), photographs.READING)
+    ]  # fmt: skip
+    start, output, work = (
+        ROOT / "realqa_cli" / "models" / "realqa-tiny",
+        tmp_path / "model",
+        tmp_path / "work",
     )
-    told = dataclasses.replace(told, others=((photographs.LADDERS, 1.0),))
-    start, output, work = ROOT / "realqa_cli" / "models" / "realqa-tiny", tmp_path / "model", tmp_path / "work"
     threads = torch.get_num_threads()
     try:
         for _ in range(2):  # the second time goes on where the first one stopped
             photographs.real_photographs(
-                PHOTOS[0].parent, rated_photos, start, output, work, told, reminders=[], changed_views=4
+                PHOTOS[0].parent, rated_photos, start, output, work, *parts, reminders=[], changed_views=4
             )
     finally:
         torch.set_num_threads(threads)
-    state = torch.load(work / "photographs.pt", weights_only=True)
-    assert state["step"] > 0
-    assert "people's ratings of 10 photographs" in json.loads((output / "realqa.json").read_text())["trained_on"]
-    assert len(list((work / "views").glob("*.npy"))) == 10 * 2 + len(photos.split(PHOTOS[0].parent)["train"]) + 4
+    first, second = (
+        torch.load(work / f"{part}.pt", weights_only=True) for part in ("photographs", "reading")
+    )
+    assert first["step"] > 0
+    assert second["step"] > 0
+    blocks = [name for name in first["mean"] if ".visual.blocks." in name]
+    assert all(torch.equal(first["mean"][name], second["model"][name]) for name in blocks)
+    assert (
+        "people's ratings of 10 photographs" in json.loads((output / "realqa.json").read_text())["trained_on"]
+    )
+    assert (
+        len(list((work / "views").glob("*.npy"))) == 10 * 2 + len(photos.split(PHOTOS[0].parent)["train"]) + 4
+    )
 
     from evaluate import Judge
 
     rated = read_ratings(rated_photos, "dev")
     judge = Judge(output)
-    figures = people(distributions(judge, [one.path for one in rated] * 2), np.array([4.0, 2.0] * 2))
-    assert 0 <= figures["interval_holds"] <= 1
+    found = distributions(judge, [one.path for one in rated])
+    assert found.shape == (2, 401)
+    assert found.sum(axis=1) == pytest.approx(1)
     assert all(1 <= score <= 5 for score in blanks(judge, random=2).values())
     scored = realqa_here("score", PHOTOS[0], "--model", output)
     assert 1 <= json.loads(scored.out)["score"] <= 5
+
+
+def test_intervals_are_judged_by_the_share_of_scores_that_they_hold() -> None:
+    from judge_photographs import people
+    from train import soft_targets
+
+    rng = np.random.default_rng(0)
+    means = rng.uniform(2, 4, 400)
+    found = soft_targets(means.astype(np.float32), 0.4)[:, :401]
+    scores = np.clip(means + rng.normal(0, 0.4, 400), 1, 5)
+    honest = people(found, scores)
+    assert honest["interval_holds"] == pytest.approx(0.9, abs=0.04)
+    assert honest["srcc_low"] < honest["srcc"] < honest["srcc_high"]
+    assert people(found, np.clip(means + rng.normal(0, 0.8, 400), 1, 5))["interval_holds"] < 0.75
 
 
 def test_people_s_scale_is_used_whole() -> None:
@@ -291,9 +322,8 @@ def test_blank_frames_are_of_many_kinds() -> None:
 
 
 def test_the_sample_covers_the_range_of_the_ratings() -> None:
-    from livec_sample import evenly
-
     from livec import Rated
+    from livec_sample import evenly
 
     rated = [Rated(Path(f"{mos}.jpg"), float(mos), 15.0) for mos in range(90)]
     chosen = [one.mos for one in evenly(rated, 10)]

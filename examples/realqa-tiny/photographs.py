@@ -1,7 +1,7 @@
 """The leg on real photographs: people's ratings, the teacher's opinion and its features, all parts trained.
 
     python examples/realqa-tiny/photographs.py --photos PHOTOS --livec LIVEC --start MODEL --output MODEL
-    [--more PHOTOS] [--minutes N] [--work FOLDER]
+    [--more PHOTOS] [--minutes N N] [--work FOLDER]
 
 Every step adds the gradients of three batches: crops of photographs that people rated; crops of other and of
 changed photographs, with blank frames among them, by the opinions of `opinions`; and one of ladders of
@@ -74,13 +74,27 @@ class Settings:
     order: float = 3.0  # weight of the order within ladders
     people: tuple[int, int, int] = (3, 12, 18)
     opinions: tuple[int, int, int] = (3, 8, 14)
+    whole: float = 0.3  # share of the batches of rated photos whose crops are as large as can be
     blank: float = 0.06  # share of blank frames among the opinions
     videos: float = 0.1  # share of the opinions that are asked for as if they were of videos
+    other: float = 0.55  # share of the steps that have a batch of the others
     others: tuple[tuple[str, float], ...] = ((LADDERS, 0.3), (WHOLE_LADDERS, 0.1), (LESSONS, 0.6))
     mean: float = 0.985  # of the running mean of the weights, a step
     processes: int = 4  # of one thread each; their weights are averaged every `together` steps
     together: int = 4
     seed: int = 17
+
+
+# Of the second part, whose steps are cheaper: see `reading`.
+READING = Settings(
+    minutes=13.0,
+    people=(8, 12, 18),
+    opinions=(4, 8, 14),
+    language_rate=3e-4,
+    vision_rate=2e-4,
+    warm_up=10,
+    seed=18,
+)
 
 
 @dataclass(frozen=True)
@@ -101,25 +115,21 @@ class Crops:
     """Crops of views on the grid of cells, in batches of one size."""
 
     def __init__(self, views: list[View], opinions: Opinions, summary: Summary, settings: Settings) -> None:
-        self._views, self._opinions, self._summary = views, opinions, summary
-        self._settings = settings
+        self.views, self.opinions, self._summary = views, opinions, summary
+        self.settings = settings
         people = [i for i, view in enumerate(views) if view.score is not None and view.change < 2]
         chosen = {*people}
-        self._groups = {PEOPLE: people, OPINIONS: [i for i in range(len(views)) if i not in chosen]}
+        self.groups = {PEOPLE: people, OPINIONS: [i for i in range(len(views)) if i not in chosen]}
 
     def draw(self, kind: str, rng: np.random.Generator) -> Batch:
         """kind: PEOPLE or OPINIONS."""
-        told = self._settings
-        count, least, most = told.people if kind == PEOPLE else told.opinions
-        rows, columns = (int(rng.integers(least, most + 1)) for _ in range(2))
-        if kind == PEOPLE and rng.random() < 0.3:
-            rows = columns = most
+        count, rows, columns = self.size(kind, rng)
         parts = []
         while len(parts) < count:
-            if kind == OPINIONS and rng.random() < told.blank:
+            if kind == OPINIONS and rng.random() < self.settings.blank:
                 parts.append(self._blank(rows, columns, rng))
                 continue
-            view = int(rng.choice(self._groups[kind]))
+            view = int(rng.choice(self.groups[kind]))
             part = self._crop(view, rows, columns, rng)
             if part is not None:
                 parts.append(part)
@@ -128,18 +138,27 @@ class Crops:
             kind, np.stack(images), np.array(scores, np.float32), np.stack(features), np.array(known)
         )
 
+    def size(self, kind: str, rng: np.random.Generator) -> tuple[int, int, int]:
+        """A random (number of crops, rows, columns) for a batch."""
+        told = self.settings
+        count, least, most = told.people if kind == PEOPLE else told.opinions
+        rows, columns = (int(rng.integers(least, most + 1)) for _ in range(2))
+        if kind == PEOPLE and rng.random() < told.whole:
+            rows = columns = most
+        return count, rows, columns
+
     def _crop(self, number: int, rows: int, columns: int, rng: np.random.Generator) -> Any:
         """(pixels, score, features, True), or None for a view that is too small."""
-        cells = self._views[number].cells()
+        cells = self.views[number].cells()
         high, wide = cells.shape[:2]
         if high < rows or wide < columns:
             return None
         top, left = int(rng.integers(high - rows + 1)), int(rng.integers(wide - columns + 1))
         cells = cells[top : top + rows, left : left + columns]
-        pixels = self._views[number].pixels()[
+        pixels = self.views[number].pixels()[
             top * GRID : (top + rows) * GRID, left * GRID : (left + columns) * GRID
         ]
-        return pixels, self._opinions.of_crop(number, cells), self._summary(cells), True
+        return pixels, self.opinions.of_crop(number, cells), self._summary(cells), True
 
     @staticmethod
     def _blank(rows: int, columns: int, rng: np.random.Generator) -> Any:
@@ -185,9 +204,7 @@ class Learner:
 
     def photographs(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, float, float]:
         """(loss, a scalar; PLCC of the scores; error of the features)."""
-        talk = self._of_images
-        if batch.kind == OPINIONS and rng.random() < self._settings.videos:
-            talk = self._of_videos
+        talk = self._talk(batch.kind, rng)
         with torch.autocast("cpu", torch.bfloat16):
             loss, expected = step_loss(self._model, talk, batch.images, batch.scores, self._told, rng)
             assert self._seen is not None
@@ -195,16 +212,27 @@ class Learner:
         wanted = torch.from_numpy(batch.features).reshape(found.shape)
         known = torch.from_numpy(batch.known).repeat_interleave(wanted.shape[0] // len(batch.known))
         error = (((found - wanted) ** 2).mean(-1) * known).sum() / known.sum().clamp(min=1)
-        plcc = float(np.corrcoef(expected.detach().numpy(), batch.scores)[0, 1])
-        return loss + self._settings.features * error, plcc, float(error.detach())
+        agreement = plcc(expected.detach().numpy(), batch.scores)
+        return loss + self._settings.features * error, agreement, float(error.detach())
+
+    def _talk(self, kind: str, rng: np.random.Generator) -> Conversation:
+        """The question for the subject that a batch is asked about."""
+        videos = kind == OPINIONS and rng.random() < self._settings.videos
+        return self._of_videos if videos else self._of_images
 
     def losses(self, draw: Draw, rng: np.random.Generator) -> Iterator[tuple[str, torch.Tensor, float]]:
         """(kind, loss, what is told of it) of the batches of a step."""
         for kind in (PEOPLE, OPINIONS):
-            loss, plcc, error = self.photographs(draw.crops(kind), rng)
+            loss, agreement, error = self.photographs(draw.crops(kind), rng)
             self.errors.append(error)
-            yield kind, loss, plcc
-        kind = draw.other(rng)
+            yield kind, loss, agreement
+        if rng.random() < self._settings.other:
+            yield from self.of_others(draw.other(rng), draw, rng)
+
+    def of_others(
+        self, kind: str, draw: Draw, rng: np.random.Generator
+    ) -> Iterator[tuple[str, torch.Tensor, float]]:
+        """The same of one batch of another kind."""
         if kind == LESSONS:
             yield *self.lesson(rng), math.nan
         else:
@@ -224,6 +252,12 @@ class Learner:
         batch = self._lessons.draw(rng)
         with torch.autocast("cpu", torch.bfloat16):
             return batch.kind, self._lessons.loss(self._model, batch)
+
+
+def plcc(expected: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> float:
+    """Of a batch; NaN where it has no deviation."""
+    deviates = expected.std() > 0 and scores.std() > 0
+    return float(np.corrcoef(expected, scores)[0, 1]) if deviates else math.nan
 
 
 class Group:
@@ -254,26 +288,30 @@ class Group:
 
 @dataclass(frozen=True)
 class Leg:
-    """What a process of the leg is given. photos: for ladders.  lessons: files of conversations."""
+    """What a process of a part of the leg is given. photos: for ladders.  lessons: files of conversations.
+
+    checkpoint: file to write.  begin: the checkpoint of the first part, for the second one only.
+    """
 
     crops: Crops
     photos: list[Path]
     lessons: list[Path]
     start: Path
-    work: Path
+    checkpoint: Path
     settings: Settings
+    begin: Path | None = None
 
 
 def learn(rank: int, leg: Leg) -> None:
-    """One process of the leg: trains until the time is over, and leaves the last checkpoint."""
-    settings, checkpoint = leg.settings, leg.work / "photographs.pt"
+    """One process of a part of the leg: trains until the time is over, and leaves the last checkpoint."""
+    settings, checkpoint = leg.settings, leg.checkpoint
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
-    group = Group(rank, settings.processes, leg.work / "meeting")
+    group = Group(rank, settings.processes, checkpoint.with_suffix(".meeting"))
     model = lean(AutoModelForImageTextToText.from_pretrained(leg.start, dtype=torch.float32))
     tokenizer = AutoTokenizer.from_pretrained(leg.start)
     lessons = Lessons(leg.lessons, leg.start, model) if leg.lessons else None
-    learner = Learner(model, tokenizer, lessons, settings)
+    learner = _learner(leg, rank, model, tokenizer, lessons)
     optimiser = torch.optim.AdamW(_groups(model, learner.head, settings), betas=(0.9, 0.98))
     step, spent = 0, 0.0
     mean = {name: value.clone() for name, value in model.state_dict().items()}
@@ -285,7 +323,7 @@ def learn(rank: int, leg: Leg) -> None:
         mean, step, spent = state["mean"], state["step"], state["spent"]
     step, spent = int(group.agree(step)), group.agree(spent)
     rng = np.random.default_rng([settings.seed, step, rank])
-    draw = Draw(leg, lessons is not None, [settings.seed, step, rank])
+    draw = Draw(leg, leg.begin is None, lessons is not None, [settings.seed, step, rank])
     history: list[tuple[str, float, float]] = []
     model.train()
     start = time.time() - spent
@@ -311,7 +349,8 @@ def learn(rank: int, leg: Leg) -> None:
         if rank:
             continue
         if time.time() - logged > 30:
-            history.append(("features", float(np.mean(learner.errors)), math.nan))
+            if learner.errors:
+                history.append(("features", float(np.mean(learner.errors)), math.nan))
             _log(step, time.time() - start, history)
             logged, history = time.time(), []
             learner.errors.clear()
@@ -322,14 +361,23 @@ def learn(rank: int, leg: Leg) -> None:
         _save(checkpoint, model, learner, optimiser, mean, step, time.time() - start)
 
 
+def _learner(leg: Leg, rank: int, model: Any, tokenizer: Any, lessons: Lessons | None) -> Learner:
+    """That of the first part; or that of the second, with the weights that the first part came to."""
+    if leg.begin is None:
+        return Learner(model, tokenizer, lessons, leg.settings)
+    from reading import Reader
+
+    model.load_state_dict(torch.load(leg.begin, weights_only=True)["mean"])
+    return Reader(model, tokenizer, lessons, leg.settings, leg.crops, rank)
+
+
 class Draw:
     """Batches of all kinds, made ahead by threads."""
 
-    def __init__(self, leg: Leg, lessons: bool, seed: list[int]) -> None:
-        """lessons: whether there are any."""
-        self._crops = {
-            kind: ahead(leg.crops, kind, [*seed, place]) for place, kind in enumerate((PEOPLE, OPINIONS))
-        }
+    def __init__(self, leg: Leg, pixels: bool, lessons: bool, seed: list[int]) -> None:
+        """pixels: whether batches of crops are asked for.  lessons: whether there are any."""
+        kinds = (PEOPLE, OPINIONS) if pixels else ()
+        self._crops = {kind: ahead(leg.crops, kind, [*seed, place]) for place, kind in enumerate(kinds)}
         self._ladders = {
             kind: ladders.batches(leg.photos, 1, sum(seed) + whole, whole=whole)
             for whole, kind in enumerate((LADDERS, WHOLE_LADDERS))
@@ -352,6 +400,7 @@ class Draw:
 def _groups(model: Any, head: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """Vision and language, matrices and others: each with its peak rate and its weight decay."""
     named = [*model.named_parameters(), *((f".visual.{name}", p) for name, p in head.named_parameters())]
+    named = [(name, p) for name, p in named if p.requires_grad]
     return [
         {
             "params": [p for name, p in named if (".visual." in name) == vision and (p.ndim > 1) == matrices],
@@ -386,7 +435,10 @@ def _log(step: int, spent: float, history: list[tuple[str, float, float]]) -> No
     parts = []
     for kind in sorted({kind for kind, _, _ in history}):
         losses, told = np.array([row[1:] for row in history if row[0] == kind]).T
-        parts.append(f"{kind} {losses.mean():.3f}/{told.mean():.3f} ({len(losses)})")
+        known = told[~np.isnan(told)]
+        parts.append(
+            f"{kind} {losses.mean():.3f}/{known.mean() if len(known) else math.nan:.3f} ({len(losses)})"
+        )
     print(f"{spent:6.0f} s  step {step:5d}  {'  '.join(parts)}", flush=True)
 
 
@@ -401,6 +453,15 @@ def write(mean: dict[str, torch.Tensor], start: Path, output: Path, trained_on: 
     write_settings(output, file | {"trained_on": trained_on, "started_from": None})
 
 
+def run(leg: Leg) -> None:
+    """One part of the leg, in all its processes."""
+    leg.checkpoint.with_suffix(".meeting").unlink(missing_ok=True)
+    if leg.settings.processes > 1:
+        spawn(learn, (leg,), leg.settings.processes)
+    else:
+        learn(0, leg)
+
+
 def photographs(
     views: list[View],
     photos: list[Path],
@@ -409,21 +470,24 @@ def photographs(
     output: Path,
     work: Path,
     settings: Settings,
+    reading: Settings,
 ) -> None:
-    """Writes `output`. photos: for ladders.  lessons: files of conversations.  start: model folder."""
+    """Writes `output`. photos: for ladders.  lessons: files of conversations.  start: model folder.
+
+    settings, reading: of the two parts.
+    """
     opinions = Opinions(views)
     told = f"penalty {opinions.penalty:g}, PLCC on left-out photos {opinions.agreement:.3f}"
     print(f"teacher: {told}", flush=True)
-    (work / "meeting").unlink(missing_ok=True)
     ordinary = [view for view in views if view.change == 0]
     step = max(1, len(ordinary) // FITTED_ON)
     summary = fit_summary([view.cells() for view in ordinary[::step]], COMPONENTS)
-    leg = Leg(Crops(views, opinions, summary, settings), photos, lessons, start, work, settings)
-    if settings.processes > 1:
-        spawn(learn, (leg,), settings.processes)
-    else:
-        learn(0, leg)
-    mean = torch.load(work / "photographs.pt", weights_only=True)["mean"]
+    first, second = work / "photographs.pt", work / "reading.pt"
+    crops = Crops(views, opinions, summary, settings)
+    run(Leg(crops, photos, lessons, start, first, settings))
+    crops = Crops(views, opinions, summary, reading)
+    run(Leg(crops, photos, lessons, start, second, reading, begin=first))
+    mean = torch.load(second, weights_only=True)["mean"]
     people = len({view.photo for view in views if view.score is not None})
     others = len({view.photo for view in views if view.score is None})
     text = f"people's ratings of {people} photographs (LIVE In the Wild)"
@@ -437,6 +501,7 @@ def real_photographs(
     output: Path,
     work: Path,
     settings: Settings,
+    reading: Settings,
     *,
     more: Path | None = None,
     reminders: list[Path] | None = None,
@@ -454,7 +519,7 @@ def real_photographs(
     rated = [(one.path, round(one.score, 4)) for one in read_ratings(livec, "train")]
     tasks = plan(rated, paths, changed_views)
     views = write_views(tasks, work / "views", start, processes=settings.processes)
-    photographs(views, paths, reminders, start, output, work, settings)
+    photographs(views, paths, reminders, start, output, work, settings, reading)
 
 
 def main() -> None:
@@ -465,7 +530,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="model folder to write")
     parser.add_argument("--more", type=Path, help="folder of more photographs")
     parser.add_argument("--work", type=Path, help="folder for data and checkpoints (default: OUTPUT-work)")
-    parser.add_argument("--minutes", type=float, default=Settings.minutes, help="of training, on the clock")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs=2,
+        default=(Settings.minutes, READING.minutes),
+        help="training time of the two parts on the clock",
+    )
     parser.add_argument("--processes", type=int, default=Settings.processes)
     parser.add_argument("--changed-views", type=int, default=CHANGED_VIEWS)
     parser.add_argument("--scenes", type=int, default=SCENES, help="scenes whose attributes are asked for")
@@ -477,7 +548,10 @@ def main() -> None:
         arguments.start,
         arguments.output,
         work,
-        replace(Settings(), minutes=arguments.minutes, processes=arguments.processes),
+        *(
+            replace(part, minutes=minutes, processes=arguments.processes)
+            for part, minutes in zip((Settings(), READING), arguments.minutes, strict=True)
+        ),
         more=arguments.more,
         changed_views=arguments.changed_views,
         scenes=arguments.scenes,

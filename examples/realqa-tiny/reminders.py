@@ -1,8 +1,8 @@
 """Conversations about attributes, so that the leg on real photographs does not forget them.
 
-They are those of `teach`, about scenes whose attributes are known. Only the scores at the end of the chains of
-thought differ: there, an undamaged scene was worth 4.9 whatever it shows, and people do not rate photographs
-like that. So the scale of the scenes' MOS is drawn together towards 1.
+They are those of `teach`, about scenes whose attributes are known. Only the scores at the end of the chains
+of thought differ: there, an undamaged scene was worth 4.9 whatever it shows, and people do not rate
+photographs like that. So the scale of the scenes' MOS is drawn together towards 1.
 """
 
 from __future__ import annotations
