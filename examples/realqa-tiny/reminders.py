@@ -49,6 +49,7 @@ def label_scenes(
 
 def remind(labels: Path, work: Path) -> list[Path]:
     """The files of conversations about the scenes of a label file; existing ones are not made again."""
+    work.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in labels.read_text().splitlines()]
     for line in lines:
         line["mos"] = round(1 + WORTH * (line["mos"] - 1), 3)
