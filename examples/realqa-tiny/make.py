@@ -1,12 +1,13 @@
 """realqa-tiny from photos to model folder, in one command that can be interrupted and started again.
 
     python examples/realqa-tiny/make.py --photos PHOTOS --output MODEL [--work WORK] [--minutes N N]
-    [--human-mos FOLDER]
+    [--livec FOLDER] [--more PHOTOS] [--human-mos FOLDER]
 
 Steps: damage the photos and measure each window (photos, degrade, fidelity, windows), turn measurements into
 labels (labels), make the tokenizer and the initial weights (words, initialise), train a start that sees
-damage (train, export); teach it the attributes and chains of thought by realqa's own commands (teach); judge
-what came of it (evaluate, card). What a step leaves in WORK is kept and not done twice.
+damage (train, export); teach it the attributes and chains of thought by realqa's own commands (teach); train
+on photographs that people rated, where there are any (photographs); judge what came of it (evaluate, card).
+What a step leaves in WORK is kept and not done twice.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from export import export
 from initialise import initialise
 from inputs import Conversation
 from labels import fit_ranks, read_records
+from photographs import READING, Settings, real_photographs
 from photos import load, reference, region, split
+from reminders import remind
 from teach import judge_scenes, teach
 from windows import SIDE, write_shards
 from words import save_tokenizer
@@ -55,7 +58,20 @@ def main() -> None:
         done = train.train(model, Conversation(tokenizer), windows, photos["train"], settings, checkpoint)
         effort = {name: effort[name] + done[name] for name in effort}
     export(model, tokenizer, work / "start", len(photos["train"]))
-    teach(arguments.photos, work / "start", data, arguments.output, work / "lessons", arguments.share)
+    taught = work / "taught" if arguments.livec else arguments.output
+    teach(arguments.photos, work / "start", data, taught, work / "lessons", arguments.share)
+    if arguments.livec:
+        real_photographs(
+            arguments.photos,
+            arguments.livec,
+            taught,
+            arguments.output,
+            work / "photographs",
+            Settings(),
+            READING,
+            more=arguments.more,
+            reminders=remind(work / "lessons" / "seen" / "labels.jsonl", work / "photographs"),
+        )
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
     figures["attributes"], figures["scenes"] = judge_scenes(arguments.output, work / "lessons")
@@ -82,6 +98,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--held-out-items", type=int, default=400, help="degraded images to test on (default: 400)")
     parser.add_argument("--share", type=float, default=1.0, help="of the scenes of `teach` (default: 1)")
     parser.add_argument("--threads", type=int, default=2, help="processes for data, threads for training")
+    parser.add_argument("--livec", type=Path, help="folder with labels.csv and images/ that people rated")
+    parser.add_argument("--more", type=Path, help="folder of more photographs, for the leg on real ones")
     parser.add_argument("--human-mos", type=Path, help="folder with labels.csv and images/, for judging only")
     return parser.parse_args()
 

@@ -59,7 +59,7 @@ FORMATS = {
     "direct": (0.13, 10.0),
 }
 PIXELS = 600_000  # of a batch of lessons
-MOST = 8  # lessons in a batch
+MOST = 6  # lessons in a batch
 BATCHES = 4  # in a step
 VIDEOS = "windows as videos"  # so that the sentence is not forgotten for the other subject
 AFTER = 0.5  # share of the leg's outcome in the weights; the rest is what it started from

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ class Settings:
     sigma: float = 0.25  # of the soft target, in points of the 1-5 scale
     regression: float = 0.5  # weight of squared error and correlation
     sentence: float = 0.2  # weight of the words around the numeral
+    keeps_mean: bool = False  # whether the soft target is shifted so that the ends of the scale do not move it
     order: float = 3.0  # weight of the order within ladders
     ladders: int = 4  # in a step that trains on them
     ladder_share: float = 0.0  # of the steps
@@ -109,12 +112,30 @@ class Windows:
         return np.stack(images), np.array([sample.score for sample in chosen], np.float32)
 
 
-def soft_targets(values: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float64]:
-    """Gaussian over the 401 numerals as (B, 500) probabilities of d1 d2 d3, d1 in 1..5; zero above 5.00."""
-    weights = np.exp(-0.5 * ((NUMERALS[None] - values[:, None]) / sigma) ** 2)
+def soft_targets(values: npt.NDArray[np.float32], sigma: float, *, keeps_mean: bool = False) -> npt.NDArray[np.float64]:
+    """Gaussian over the 401 numerals as (B, 500) probabilities of d1 d2 d3, d1 in 1..5; zero above 5.00.
+
+    keeps_mean: the Gaussian is shifted so that its mean is the value although it is cut off at 1 and 5.
+    """
+    centres = _centres(sigma)(values) if keeps_mean else values
     table = np.zeros((len(values), 500))
-    table[:, :401] = weights / weights.sum(axis=1, keepdims=True)
+    table[:, :401] = _gaussian(np.asarray(centres, np.float64), sigma)
     return table
+
+
+def _gaussian(centres: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
+    """Probabilities of the 401 numerals: (B, 401)."""
+    logs = -0.5 * ((NUMERALS[None] - centres[:, None]) / sigma) ** 2
+    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+@cache
+def _centres(sigma: float) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]:
+    """From the mean of a Gaussian that is cut off at 1 and 5 to its centre."""
+    centres = np.linspace(-5, 11, 1601)
+    means = _gaussian(centres, sigma) @ NUMERALS
+    return lambda values: np.interp(values, means, centres)
 
 
 def step_loss(
@@ -128,7 +149,7 @@ def step_loss(
     """(loss, expected scores (B,), both with gradients) of images of one size."""
     batch, height, width, _ = images.shape
     prompt = talk.prompt(height, width)
-    joint = soft_targets(values, settings.sigma)
+    joint = soft_targets(values, settings.sigma, keeps_mean=settings.keeps_mean)
     paths = np.array([rng.choice(500, p=row) for row in joint])  # one numeral each: 100 (d1 - 1) + 10 d2 + d3
     tree = talk.path_tree(1)
     length, digits = len(prompt.ids), torch.tensor(talk.digits)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageFilter
 from process import ROOT, Realqa
 
 PHOTOS = [ROOT / "examples" / "photos" / f"{name}.jpg" for name in ("bee", "mountain", "dogs")]
@@ -161,3 +162,164 @@ def test_the_settings_of_the_last_leg_share_out_all_batches() -> None:
     told = dataclasses.asdict(Settings())
     assert sum(told[kind] for kind in ("windows", "ladders", "whole_ladders", "lessons")) == pytest.approx(1)
     assert sum(share for share, _ in FORMATS.values()) == pytest.approx(1)
+
+
+class _Patterns:
+    """Stands for the teacher's network: how strong a few differences between pixels are in each cell."""
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self.weights = weights
+
+    def cells(self, image: Any) -> Any:
+        rows, columns = image.shape[0] // 28, image.shape[1] // 28
+        values = image.astype(np.float32) / 255
+        shifts = [np.abs(values - np.roll(values, step, axis)) for step in (1, 2, 4, 8) for axis in (0, 1)]
+        maps = np.concatenate([values, *shifts], axis=-1)
+        maps = np.concatenate([maps, maps**2], axis=-1)  # (height, width, 54)
+        grid = maps.reshape(rows, 28, columns, 28, -1)
+        return np.stack([grid.mean(axis=(1, 3)), (grid**2).mean(axis=(1, 3))], axis=2).astype(np.float16)
+
+
+@pytest.fixture
+def rated_photos(tmp_path: Path) -> Path:
+    """A folder like that of LIVE In the Wild: cuts of sample photos, of which the blurred ones are worse."""
+    (tmp_path / "livec" / "images").mkdir(parents=True)
+    lines = ["image,mos,std,split"]
+    for number in range(12):
+        photo = Image.open(PHOTOS[number % 3]).convert("RGB").resize((224, 196))
+        blur = number // 3
+        photo = photo.filter(ImageFilter.GaussianBlur(blur))
+        photo.save(tmp_path / "livec" / "images" / f"{number}.jpg")
+        lines.append(f"{number}.jpg,{80 - 20 * blur},15,{'dev' if number > 9 else 'train'}")
+    (tmp_path / "livec" / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "livec"
+
+
+def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
+    rated_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, realqa_here: Realqa
+) -> None:
+    import photographs
+    import photos
+    import views
+    from judge_photographs import blanks, distributions
+    from livec import read_ratings
+
+    monkeypatch.setattr(views, "Network", _Patterns)
+    monkeypatch.setattr(views, "imagenet_weights", lambda: None)
+    monkeypatch.setattr(views, "fit", lambda photo: photos.fit(photo, 12_544, 50_176))
+    monkeypatch.setattr(photos, "HELD_OUT", 0)
+    parts = [
+        dataclasses.replace(
+            part, minutes=0.01, processes=1, together=1, people=(2, 4, 6), opinions=(2, 4, 6),
+            others=((photographs.LADDERS, 1.0),),
+        )
+        for part in (photographs.Settings(), photographs.READING)
+    ]  # fmt: skip
+    start, output, work = (
+        ROOT / "realqa_cli" / "models" / "realqa-tiny",
+        tmp_path / "model",
+        tmp_path / "work",
+    )
+    threads = torch.get_num_threads()
+    try:
+        for _ in range(2):  # the second time goes on where the first one stopped
+            photographs.real_photographs(
+                PHOTOS[0].parent, rated_photos, start, output, work, *parts, reminders=[], changed_views=4
+            )
+    finally:
+        torch.set_num_threads(threads)
+    first, second = (torch.load(work / f"{part}.pt", weights_only=True) for part in ("photographs", "reading"))
+    assert first["step"] > 0
+    assert second["step"] > 0
+    blocks = [name for name in first["mean"] if ".visual.blocks." in name]
+    assert all(torch.equal(first["mean"][name], second["model"][name]) for name in blocks)
+    assert "people's ratings of 10 photographs" in json.loads((output / "realqa.json").read_text())["trained_on"]
+    assert len(list((work / "views").glob("*.npy"))) == 10 * 2 + len(photos.split(PHOTOS[0].parent)["train"]) + 4
+
+    from evaluate import Judge
+
+    rated = read_ratings(rated_photos, "dev")
+    judge = Judge(output)
+    found = distributions(judge, [one.path for one in rated])
+    assert found.shape == (2, 401)
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert all(1 <= score <= 5 for score in blanks(judge, random=2).values())
+    scored = realqa_here("score", PHOTOS[0], "--model", output)
+    assert 1 <= json.loads(scored.out)["score"] <= 5
+
+
+def test_intervals_are_judged_by_the_share_of_scores_that_they_hold() -> None:
+    from judge_photographs import people
+    from train import soft_targets
+
+    rng = np.random.default_rng(0)
+    means = rng.uniform(2, 4, 400)
+    found = soft_targets(means.astype(np.float32), 0.4)[:, :401]
+    scores = np.clip(means + rng.normal(0, 0.4, 400), 1, 5)
+    honest = people(found, scores)
+    assert honest["interval_holds"] == pytest.approx(0.9, abs=0.04)
+    assert honest["srcc_low"] < honest["srcc"] < honest["srcc_high"]
+    assert people(found, np.clip(means + rng.normal(0, 0.8, 400), 1, 5))["interval_holds"] < 0.75
+
+
+def test_people_s_scale_is_used_whole() -> None:
+    from livec import to_score
+
+    assert to_score(5) == 1
+    assert to_score(47) == pytest.approx(3)
+    assert to_score(89) == 5
+    assert (to_score(0), to_score(100)) == (1, 5)
+
+
+def test_a_soft_target_keeps_its_mean_at_the_ends_of_the_scale() -> None:
+    from train import NUMERALS, soft_targets
+
+    values = np.array([1.1, 1.5, 3.0, 4.9], np.float32)
+    kept = soft_targets(values, 0.5, keeps_mean=True)
+    assert kept.sum(axis=1) == pytest.approx(1)
+    assert kept[:, :401] @ NUMERALS == pytest.approx(values, abs=0.02)
+    cut_off = soft_targets(values, 0.5)[:, :401] @ NUMERALS
+    assert cut_off[0] > 1.3
+
+
+def test_the_ridge_of_the_teacher_finds_a_linear_map() -> None:
+    from teacher import choose_ridge
+
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((80, 5))
+    scores = 3 + features @ np.array([0.5, -0.3, 0.2, 0, 0])
+    ridge, left_out, _ = choose_ridge(features, scores)
+    assert np.corrcoef(left_out, scores)[0, 1] > 0.95
+    assert np.corrcoef(ridge(features), scores)[0, 1] > 0.95
+
+
+def test_the_statistics_of_a_crop_follow_from_its_cells() -> None:
+    from teacher import statistics
+
+    image = np.asarray(Image.open(PHOTOS[0]).convert("RGB").resize((224, 196)))
+    cells = _Patterns().cells(image)
+    crop = statistics(cells[2:5, 1:6])
+    again = statistics(_Patterns().cells(image)[2:5, 1:6])
+    assert crop.shape == (2 * cells.shape[-1],)
+    assert np.array_equal(crop, again)
+    mean = np.asarray(image[56:140, 28:168, 0] / 255).mean()
+    assert crop[0] == pytest.approx(np.log1p(mean), abs=0.01)
+
+
+def test_blank_frames_are_of_many_kinds() -> None:
+    from blank import blank
+
+    rng = np.random.default_rng(1)
+    frames = [blank(84, 112, rng) for _ in range(30)]
+    assert {frame.shape for frame in frames} == {(84, 112, 3)}
+    assert len({int(frame.mean()) // 20 for frame in frames}) > 4
+
+
+def test_the_sample_covers_the_range_of_the_ratings() -> None:
+    from livec import Rated
+    from livec_sample import evenly
+
+    rated = [Rated(Path(f"{mos}.jpg"), float(mos), 15.0) for mos in range(90)]
+    chosen = [one.mos for one in evenly(rated, 10)]
+    assert (chosen[0], chosen[-1], len(chosen)) == (0, 89, 10)
+    assert chosen == sorted(chosen)

