@@ -332,7 +332,7 @@ def test_the_sample_covers_the_range_of_the_ratings() -> None:
 
 
 def test_an_attribute_is_known_when_it_is_above_chance(tmp_path: Path) -> None:
-    from evaluate import known_attributes, knowledge
+    from evaluate import knowledge, known_attributes
 
     rng = np.random.default_rng(0)
     answers: dict[str, list[dict[str, Any]]] = {"found": [], "truth": []}
