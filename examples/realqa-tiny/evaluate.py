@@ -116,7 +116,8 @@ def known_attributes(found: Path, truth: Path) -> dict[str, dict[str, float]]:
     """Self-labels against the scenes' known attributes.
 
     For each attribute the share that is exact, that is within one class, and that the most usual answer would
-    have right; the mean share over the classes; SRCC of the codes.
+    have right; the mean share over the classes, the lower end of its 95 % interval by a bootstrap over the
+    scenes, and what chance would give; SRCC of the codes.
     """
     known = {scene["image"]: scene for scene in map(json.loads, truth.read_text().splitlines())}
     pairs = [
@@ -134,11 +135,40 @@ def known_attributes(found: Path, truth: Path) -> dict[str, dict[str, float]]:
             "exact": float((said == true).mean()),
             "within_one": float((abs(said - true) <= 1).mean()),
             "usual": max(float((true == code).mean()) for code in classes),
-            "mean_of_classes": float(np.mean([(said[true == code] == code).mean() for code in classes])),
+            "mean_of_classes": _mean_of_classes(said, true),
+            "mean_of_classes_low": _low(said, true),
+            "chance": 1 / len(classes),
             "srcc": correlations(said, true)[0] if len(set(said.tolist())) > 1 else 0.0,
             "scenes": len(true),
         }
     return table
+
+
+def _mean_of_classes(said: npt.NDArray[np.floating], true: npt.NDArray[np.floating]) -> float:
+    """The share that is right of each class that occurs, averaged over the classes."""
+    return float(np.mean([(said[true == code] == code).mean() for code in sorted(set(true.tolist()))]))
+
+
+def _low(said: npt.NDArray[np.floating], true: npt.NDArray[np.floating], draws: int = 1000) -> float:
+    """The lower end of the 95 % interval of `_mean_of_classes`."""
+    samples = np.random.default_rng(0).integers(0, len(true), (draws, len(true)))
+    return float(np.percentile([_mean_of_classes(said[chosen], true[chosen]) for chosen in samples], 2.5))
+
+
+def knowledge(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float | bool]]:
+    """What `realqa.json` says of each attribute, from what `known_attributes` found.
+
+    agreement: the share that is right of each class, averaged over the classes.  chance: what a random answer
+    would have.  known: whether the lower end of the agreement's 95 % interval is above chance.
+    """
+    return {
+        key: {
+            "agreement": round(row["mean_of_classes"], 3),
+            "chance": round(row["chance"], 3),
+            "known": row["mean_of_classes_low"] > row["chance"],
+        }
+        for key, row in table.items()
+    }
 
 
 def _blurred(photo: Image.Image, radius: float) -> Image.Image:

@@ -22,7 +22,7 @@ import evaluate
 import numpy as np
 import train
 from card import card
-from export import export
+from export import export, write_settings
 from initialise import initialise
 from inputs import Conversation
 from labels import fit_ranks, read_records
@@ -75,6 +75,8 @@ def main() -> None:
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
     figures["attributes"], figures["scenes"] = judge_scenes(arguments.output, work / "lessons")
+    settings = json.loads((arguments.output / "realqa.json").read_text())
+    write_settings(arguments.output, settings | {"attributes": evaluate.knowledge(figures["attributes"])})
     figures["training"] = {"photos": len(photos["train"]), "held_photos": len(photos["held_out"])}
     figures["training"] |= {"items": len(records), **effort}
     (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")

@@ -323,3 +323,31 @@ def test_the_sample_covers_the_range_of_the_ratings() -> None:
     chosen = [one.mos for one in evenly(rated, 10)]
     assert (chosen[0], chosen[-1], len(chosen)) == (0, 89, 10)
     assert chosen == sorted(chosen)
+
+
+def test_an_attribute_is_known_when_it_is_above_chance(tmp_path: Path) -> None:
+    from evaluate import knowledge, known_attributes
+
+    rng = np.random.default_rng(0)
+    answers: dict[str, list[dict[str, Any]]] = {"found": [], "truth": []}
+    for number in range(80):
+        clear = ("very blurry", "very clear")[number % 2]
+        common = {
+            "composition": {"score": 3 + number % 3},
+            "eye_catching": {"score": 4 + number % 2},
+            "subject_integrity": "fully complete",
+            "subject_clutter": "uncluttered",
+            "background_clutter": "cluttered",
+            "image_clarity": clear,
+            "exposure": "properly exposed",
+            "saturation": "medium",
+        }
+        level = str(rng.choice(["yes", "no"]))
+        answers["truth"].append({"image": f"{number}.png", "attributes": {**common, "level_shot": level}})
+        answers["found"].append({"image": f"{number}.png", "attributes": {**common, "level_shot": "yes"}})
+    files = {name: tmp_path / f"{name}.jsonl" for name in answers}
+    for name, lines in answers.items():
+        files[name].write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = knowledge(known_attributes(files["found"], files["truth"]))
+    assert found["image_clarity"] == {"agreement": 1.0, "chance": 0.5, "known": True}
+    assert found["level_shot"] == {"agreement": 0.5, "chance": 0.5, "known": False}
