@@ -154,6 +154,8 @@ class CotRecord(ScoreRecord):
     answer to that question holds no score."""
     unparsed: list[str] | None = None
     """Attributes that a greedy answer does not state, or not in known words. Present: where there are any."""
+    unreliable: list[str] | None = None
+    """Attributes whose agreement with held-out labels is not above chance. Present: where there are any."""
 
 
 class LevelRecord(ScoreRecord):
@@ -184,6 +186,9 @@ class LabelRecord(Record):
     """Curation flags `subtitle`, `watermark` and `stitched`. Present: with `annotate --screen`."""
     unparsed: list[str] | None = None
     """Attributes that a written answer does not state, or not in known words. Present: where there are any."""
+    unreliable: list[str] | None = None
+    """Attributes whose agreement with held-out labels is not above chance, by the model's `realqa.json`. Present:
+    where there are any."""
     changed: list[str] | None = None
     """Attributes that a person changed. Present: after refinement."""
     original: dict[str, Any] | None = None

@@ -53,7 +53,7 @@ class SelfLabeler:
         sampling = Sampling(settings.frames, settings.fps)
         sampling.check()
         self._handle = settings.handle()
-        config = self._handle.config or ScorerConfig()
+        self._config = config = self._handle.config or ScorerConfig()
         self.form = form_of(self._handle.config, reasons=settings.reasons)
         self._backend = self._handle.load(
             min_pixels=settings.min_pixels or config.min_pixels,
@@ -91,10 +91,13 @@ class SelfLabeler:
             what = f"the answer contains no attribute: {answer.text[:120]!r}"
             raise ItemError(what, type="unparsed", where=item.item.name)
         missing = missing_slots(answer, self.form)
+        attributes = attributes_of(answer.slots)
+        unreliable = self._config.unreliable(attributes)
         return LabelRecord.of(
             item.item,
-            attributes=attributes_of(answer.slots),
+            attributes=attributes,
             **({"unparsed": missing} if missing else {}),
+            **({"unreliable": unreliable} if unreliable else {}),
             annotator={"model": self.manifest.environment["model"]},
             **({} if self.decode == "greedy" else {"confidence": confidence_of(answer.slots)}),
             refined=False,
