@@ -55,10 +55,10 @@ def self_label(
 ) -> int:
     """Label photos and videos with the ten attributes, and say how sure the model is of each."""
     from realqa_cli.cli.delivery import OutputOptions, run_step
-    from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
+    from realqa_cli.steps.self_label.self_label import LabelSettings, open_labeler
 
     chosen = d.selection(dataset, split, columns, subset)
     wanted = OutputOptions(output, not no_resume, overwrite, sources=sources, dataset=chosen)
     settings = o.asking_of(context, LabelSettings)
     talk = Reporter(quiet or bool(context.obj))
-    return run_step(lambda: SelfLabeler(settings), wanted, talk, limit=limit, did="labelled")
+    return run_step(lambda: open_labeler(settings), wanted, talk, limit=limit, did="labelled")

@@ -17,6 +17,8 @@ from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identif
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.pipeline import run_batches
+from realqa_cli.inference.processes import open_source
+from realqa_cli.inference.ray import RayEngine, RecordSource
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
@@ -30,7 +32,6 @@ from realqa_cli.steps.score.videos import VideoScorer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from realqa_cli.inference.ray import RayEngine
 
 DECODES = ("exact", "greedy")
 FORMS = ("regular", "natural")
@@ -170,18 +171,16 @@ class Scorer:
         return Manifest("score", settings, environment)
 
 
-def open_scorer(settings: ScoreSettings) -> "Scorer | RayEngine":
+def open_scorer(settings: ScoreSettings) -> RecordSource:
     """Loads the models on the engine of the settings. Raises UsageError."""
     _check(settings)
     if settings.engine == "local":
-        return Scorer.from_settings(settings)
+        return open_source(settings, Scorer.from_settings)
     if settings.server is not None:
         raise UsageError(
             "--engine ray and --server are mutually exclusive", where="--engine ray", remedy="leave it out"
         )
     settings.find()  # reports an invalid model before a cluster is started
-    from realqa_cli.inference.ray import RayEngine
-
     return RayEngine(partial(Scorer.from_settings, replace(settings, engine="local")), batch_size=settings.batch_size)
 
 

@@ -22,6 +22,8 @@ from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identif
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.pipeline import run_batches
+from realqa_cli.inference.processes import open_source
+from realqa_cli.inference.ray import RecordSource
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item
@@ -29,6 +31,11 @@ from realqa_cli.media.video import Sampling, VisualInput
 from realqa_cli.models.realqa_json import ScorerConfig
 
 log = logging.getLogger("realqa")
+
+
+def open_labeler(settings: "LabelSettings") -> RecordSource:
+    """Loads the model, in one process for each GPU. Raises UsageError."""
+    return open_source(settings, SelfLabeler)
 
 
 @dataclass(frozen=True)
