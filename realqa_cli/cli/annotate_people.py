@@ -65,7 +65,7 @@ class People:
             write = opened.append if opened else JsonLines(lambda: None).write
             for record in records:
                 write(record)
-        failed = sum("error" in record for record in records)
+        failed = sum(record.get("error") is not None for record in records)
         self._tell(records)
         refined = sum(record.get("refined") is True for record in records)
         told = f"{len(records)} records, {refined} refined{f', {failed} failed' if failed else ''}"

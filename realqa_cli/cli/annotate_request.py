@@ -137,7 +137,7 @@ def _labels(output: Path | None, settings: AnnotateSettings, model: str) -> set[
     return {
         (str(record.get("image")), str(record.get("content")))
         for _, record in read_lines(output)
-        if isinstance(record, Mapping) and "error" not in record and record.get("run") in runs
+        if isinstance(record, Mapping) and record.get("error") is None and record.get("run") in runs
     }
 
 

@@ -144,14 +144,14 @@ def apply(
             before = file is not None and file.take(_finished(record))
             if not before:
                 write(record)
-            counts["failed" if "error" in record else "before" if before else "done"] += 1
+            counts["failed" if record.get("error") is not None else "before" if before else "done"] += 1
             counts["imputed"] += "composite_imputed" in record
     return _tell_applied(counts, talk)
 
 
 def _finished(record: Mapping[str, Any]) -> str | None:
     """What makes two records the same work: all that they hold; None for failures, which are tried again."""
-    return None if "error" in record else dump_line(record)
+    return None if record.get("error") is not None else dump_line(record)
 
 
 def _tell_applied(counts: Mapping[str, int], talk: Reporter) -> int:

@@ -208,11 +208,11 @@ class RecordWriter:
                 self._file.append(record)
             else:
                 self._sink.write(record)
-            if self._report is not None and (self._file is None or "error" in record):
+            if self._report is not None and (self._file is None or record.get("error") is not None):
                 self._report.add(record)
-            self.fine += "error" not in record
-            self.failed += "error" in record
             self._masses.add(record)
+            self.fine += record.get("error") is None
+            self.failed += record.get("error") is not None
             self.bar.advance(failed=self.failed)
 
     def finish(self) -> int:
@@ -249,14 +249,14 @@ class RecordWriter:
         """The scores in the file that were made with these settings, this time or before."""
         assert self.wanted.output is not None
         for _, record in read_lines(self.wanted.output):
-            if isinstance(record, dict) and "error" not in record and record.get("run") in self._runs:
+            if isinstance(record, dict) and record.get("error") is None and record.get("run") in self._runs:
                 yield record
 
 
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """What makes two records the same work; None for failures, which are tried again."""
     match record.get("image") or record.get("video"), record.get("content"), record.get("run"):
-        case str(name), str(content), str(run_step) if "error" not in record:
+        case str(name), str(content), str(run_step) if record.get("error") is None:
             return name, content, run_step
     return None
 

@@ -51,7 +51,7 @@ class Best:
 
     def write(self, record: Record) -> None:
         """Keeps the record while it is among the best."""
-        if "error" in record:
+        if record.get("error") is not None:
             return
         self._seen += 1  # unique, so that records themselves are never compared
         entry = (record["score"], -self._seen, record)

@@ -189,6 +189,6 @@ def _served(context: typer.Context) -> list[Callable[[], "TextModel"]]:
 def _key(one: Mapping[str, Any]) -> tuple[str, int] | None:
     """The key by which two transcripts are the same work; None for failed trials, which are tried again."""
     match one:
-        case {"run": str(run), "trial": int(trial)} if "error" not in one:
+        case {"run": str(run), "trial": int(trial)} if one.get("error") is None:
             return run, trial
     return None

@@ -121,7 +121,9 @@ class Annotator:
                 self.left += 1
             elif isinstance(outcome, ItemError):
                 self.counts[outcome.type] += 1
-                yield error_line(known.item, outcome, content=known.content, instead_of=LabelRecord)
+                yield error_line(
+                    known.item, outcome, content=known.content, instead_of=LabelRecord, optional=("cost_usd",)
+                )
             else:
                 yield self._record(known, outcome)
 

@@ -133,7 +133,10 @@ class Scorer:
                     raise prediction
                 yield self._record(item, prediction)
             except ItemError as error:
-                yield error_line(item.item, error, content=item.content, instead_of=self._method.record)
+                record = self._method.record
+                yield error_line(
+                    item.item, error, content=item.content, instead_of=record, optional=self._optional_fields()
+                )
 
     def _predict(self, visual_inputs: Sequence[VisualInput]) -> Sequence[Prediction]:
         has_video = any(isinstance(each, Clip) for each in visual_inputs)
@@ -142,13 +145,18 @@ class Scorer:
     def _record(self, item: OpenedItem, fields: Mapping[str, Any]) -> dict[str, Any]:
         return self._method.record.of(
             item.item,
-            **fields,
+            **{**dict.fromkeys(self._optional_fields()), **fields},
             scale=self.readout.scale,
             method=self.readout.method,
             decode=self._method.decode,
             run=self.manifest.run,
             content=item.content,
         ).to_line()
+
+    def _optional_fields(self) -> list[str]:
+        """The fields of this run's records that other runs do not have."""
+        chosen = {"distribution": self.settings.distribution, "frames": self.settings.per_frame}
+        return [name for name, is_chosen in chosen.items() if is_chosen]
 
     def _needs(self) -> set[Capability]:
         if self.readout.method == "regression":

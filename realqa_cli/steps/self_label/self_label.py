@@ -91,7 +91,8 @@ class SelfLabeler:
                     raise answer
                 yield self._record(item, answer)
             except ItemError as error:
-                yield error_line(item.item, error, content=item.content, instead_of=LabelRecord)
+                optional = () if self.decode == "greedy" else ("confidence",)
+                yield error_line(item.item, error, content=item.content, instead_of=LabelRecord, optional=optional)
 
     def _record(self, item: OpenedItem, answer: FilledForm) -> dict[str, Any]:
         if not answer.slots:

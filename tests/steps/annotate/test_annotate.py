@@ -138,7 +138,7 @@ class TestRecords:
         with ChatServer(lambda body: GOOD) as server:
             ran = annotate(server, few, few / "none.jpg")
         assert ran.code == 1
-        types = [record.get("error", {}).get("type") for record in lines(output)]
+        types = [(record.get("error") or {}).get("type") for record in lines(output)]
         assert types == [None, "broken", "video", None, None, None, "missing"]
         assert len(server.bodies) == 4
 
@@ -197,7 +197,7 @@ class TestMending:
             assert len(server.bodies) == 5
             assert annotate(server, few / "0.png", few / "1.png", "--ask-again").code == 0
             assert len(server.bodies) == 6
-        good = [record["image"] for record in lines(output) if "error" not in record]
+        good = [record["image"] for record in lines(output) if record.get("error") is None]
         assert good == [str(few / "1.png"), str(few / "0.png")]
 
     @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ class TestServers:
             assert annotate(server, few).code == 1
             assert annotate(server, few).code == 0
         assert len(server.bodies) == 6
-        assert len([record for record in lines(output) if "error" not in record]) == 5
+        assert len([record for record in lines(output) if record.get("error") is None]) == 5
 
     @pytest.mark.parametrize(
         ("fault", "words"),

@@ -161,7 +161,7 @@ class TestThere:
         (results / "output.jsonl").unlink()
         (results / "retry.jsonl").write_text("".join(json.dumps(line) + "\n" for line in retry))
         realqa_here("annotate", *how, "--from", "openai-batch", results)
-        good = [record for record in lines(output) if "error" not in record]
+        good = [record for record in lines(output) if record.get("error") is None]
         assert [record["attributes"] for record in good] == [label(0), label(1), label(3)]
 
     def test_results_that_were_asked_otherwise_fit_nothing_and_it_says_so(
