@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from realqa_cli import __version__
-from realqa_cli.cli import annotate, build_cot, composite, eval, ncm, score, self_label, sort_probe, train
+from realqa_cli.cli import annotate, build_cot, composite, eval, ncm, score, self_label, sort_probe, split, train
 from realqa_cli.cli.options import Quiet
 from realqa_cli.errors import UsageError
 
@@ -24,6 +24,7 @@ app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("self-label", epilog=self_label.EXAMPLES)(self_label.self_label)
 app.command("annotate", epilog=annotate.EXAMPLES)(annotate.annotate)
 app.command("build-cot", epilog=build_cot.EXAMPLES)(build_cot.build_cot)
+app.command("split", epilog=split.EXAMPLES)(split.split)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=eval.EXAMPLES)(eval.eval)
 app.command("ncm", epilog=ncm.EXAMPLES)(ncm.ncm)

@@ -31,6 +31,7 @@ from realqa_cli.media.photo import open_photo
 from realqa_cli.models import find
 from realqa_cli.steps.train.objectives.levels_objective import with_level
 from realqa_cli.steps.train.objectives.objective import ObjectiveSetup, make_objective
+from realqa_cli.steps.train.progress import TrainProgress
 from realqa_cli.steps.train.train import train
 
 BASELINES = ["levels", "regression"]
@@ -242,7 +243,7 @@ class TestRegression:
         how = settings(base, objective="regression", tuning=tuning, max_steps=12, save_steps=4, learning_rate=1e-2)
         train([data], tmp_path / "whole", how)
         with pytest.raises(KeyboardInterrupt):
-            train([data], tmp_path / "stopped", how, on_step=stop_at(7))
+            train([data], tmp_path / "stopped", how, progress=TrainProgress(on_step=stop_at(7)))
         gc.collect()  # the lock goes with the run
         train([data], tmp_path / "stopped", how)
         whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
