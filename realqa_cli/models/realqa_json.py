@@ -32,6 +32,7 @@ class ScorerConfig(BaseModel):
     scale: lowest and highest score.  digits: M, the number of digits of a score.
     min_pixels, max_pixels: bounds of the area in pixels that photos were resized to.
     base_model: the base of an adapter (a name, hub id or folder); None for full weights.
+    level_bounds: of a model that answers in levels, the smallest and largest score of its training set, on `scale`.
     form: the slots (`prompts.SLOTS`) of the regular-form answers in training, in order.
     formats: the formats of the conversations in training, such as "direct", "cot", "cot-regular" and "mix".
     attributes: the measured agreement of attributes, by key.
@@ -48,6 +49,7 @@ class ScorerConfig(BaseModel):
     base_model: str | None = None
     trained_on: str | None = None
     form: tuple[str, ...] | None = None
+    level_bounds: Scale | None = None
     formats: tuple[str, ...] | None = None
     attributes: dict[str, AttributeAgreement] | None = None
 
