@@ -8,7 +8,8 @@ import typer
 
 from realqa_cli.cli import options as o
 from realqa_cli.cli import train_options as t
-from realqa_cli.cli.console import ProgressBar, Reporter
+from realqa_cli.cli.option_values import settings_of
+from realqa_cli.cli.reporter import ProgressBar, Reporter
 from realqa_cli.domain.wording import plural
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def train(
 
     main_process = os.environ.get("RANK", "0") == "0"
     reporter = Reporter(quiet or bool(context.obj) or not main_process)
-    settings = o.settings_of(context, TrainSettings)
+    settings = settings_of(context, TrainSettings)
     with reporter.bar("reading conversations", None) as bar:
         try:
             summary = step.train(

@@ -438,7 +438,7 @@ def test_a_folder_without_a_chat_template_is_one_line(folders: Path, tmp_path: P
             ["--server", "http://localhost:1/v1", "--device", "cpu"],
             "--device: applies to models in this process",
         ),
-        (["--transcripts", "no/such/folder.jsonl"], "its folder does not exist"),
+        (["--transcripts", "no/such/folder.jsonl"], "there is no folder no/such"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], words: str, sort: Sort) -> None:
