@@ -38,7 +38,8 @@ HEAD = """# Records
 
 Every command reads and writes JSON Lines: one JSON object per line, UTF-8. Fields that a command does not know pass
 through from its input to its output, after its own fields. A field of the input with the name of a field that the
-command writes does not replace it. Numbers are printed unrounded, and are never NaN or infinite.
+command writes is kept as `input.NAME`, and a warning says so once. The records of one run have the same fields: what
+has no value is null, `error` included. Numbers are printed unrounded, and are never NaN or infinite.
 
 An item that fails gives a record with `error` in its place, in order, and the run continues.
 """

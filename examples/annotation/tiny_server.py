@@ -59,7 +59,7 @@ class TinyModel:
             file = Path(folder, "photo")
             file.write_bytes(photo)
             (record,) = self._labeller.records([Item(0, "the photo", file)])
-        if "error" in record:
+        if record.get("error") is not None:
             raise Refused(record["error"]["message"])
         return dict(record["attributes"])
 

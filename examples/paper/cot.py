@@ -62,9 +62,11 @@ def main() -> None:
     }
     scored, rows = [], []
     for name, (model, method) in readings.items():
-        scored.append(study.score(f"{model}-by-{method}", files.test, models[model], "--method", method))
-        figures = study.measure(scored[-1])
-        rows.append(Row(name, (figures["srcc"], figures["plcc"])))
+        both = study.read_both(f"{model}-by-{method}", files.test, models[model], "--method", method)
+        scored.append(both["exact mean"])
+        for reading, file in both.items():
+            figures = study.measure(file)
+            rows.append(Row(f"{name}, {reading}", (figures["srcc"], figures["plcc"])))
     print(TABLE.markdown(rows, note=f"Measured from {study.model}; 95 % intervals of the bootstrap."))
     study.compare(scored[3], scored[0], "CoT read by CoT less direct")
     study.compare(scored[3], scored[1], "CoT read by CoT less direct of the same length")

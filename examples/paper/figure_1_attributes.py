@@ -34,8 +34,8 @@ def main() -> None:
     if not given.labels and not study.tiny:
         sys.exit("give --labels, or --tiny")
     labels = given.labels or make(given.work / "scenes", given.photos or SAMPLES, given.scenes).test
-    told = labels if given.known else own_labels(study, labels)
-    rows = correlations(read(told), read(labels), given.bootstrap)
+    labelled = labels if given.known else own_labels(study, labels)
+    rows = correlations(read(labelled), read(labels), given.bootstrap)
     print(TABLE.markdown(rows, note=f"{'Known attributes' if given.known else study.model} on {labels}."))
     if given.plot:
         draw(rows, given.plot)
@@ -47,14 +47,14 @@ def own_labels(study: Study, labels: Path) -> Path:
     return study.self_label("figure-1", labels, study.model, *bounds)
 
 
-def correlations(told: list[dict[str, Any]], scored: list[dict[str, Any]], resamples: int) -> list[Row]:
+def correlations(labelled: list[dict[str, Any]], scored: list[dict[str, Any]], resamples: int) -> list[Row]:
     """A row an attribute that has a code; one whose codes are all equal is N.A."""
     mos = {Path(record["image"]).name: record["mos"] for record in scored if "mos" in record}
     rows = []
     for key, attribute in ATTRIBUTES.items():
         pairs = [
             (attribute.code(record["attributes"][key]), mos[Path(record["image"]).name])
-            for record in told
+            for record in labelled
             if attribute.kind != "text" and key in record.get("attributes", {})
         ]
         if pairs:

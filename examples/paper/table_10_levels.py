@@ -50,9 +50,14 @@ def main() -> None:
     }
     scored, rows = {}, []
     for title, (name, model, method) in readings.items():
-        scored[name] = study.score(name, files.test, model, "--method", method)
-        figures = study.measure(scored[name])
-        rows.append(Row(title, (figures["plcc"], figures["srcc"])))
+        if method == "levels":
+            files_by_reading = {"exact mean": study.score(name, files.test, model, "--method", method)}
+        else:
+            files_by_reading = study.read_both(name, files.test, model, "--method", method)
+        scored[name] = files_by_reading["exact mean"]
+        for reading, file in files_by_reading.items():
+            figures = study.measure(file)
+            rows.append(Row(f"{title}, {reading}", (figures["plcc"], figures["srcc"])))
     print(TABLE.markdown(rows, note=f"Measured from {study.model}; 95 % intervals of the bootstrap."))
     study.compare(scored["direct-by-direct"], scored["levels"], "numbers less levels")
 

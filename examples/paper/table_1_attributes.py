@@ -1,8 +1,8 @@
-"""Tab. 1 of the paper: nine attributes, told by a trained model and by the models of a server.
+"""Tab. 1 of the paper: nine attributes, by a trained model and by the models of a server.
 
 The trained model labels the test images itself (`realqa self-label`); the server's are asked by the prompts
 of `realqa annotate`, and each reply is paid for. With --tiny there is no server unless one is given, and the
-model untrained on attributes stands for a general one.
+model untrained on attributes serves as a general one.
 
     python examples/paper/table_1_attributes.py --tiny
     python examples/paper/table_1_attributes.py --train realqa-train.jsonl --test realqa-test.jsonl \\
@@ -60,8 +60,8 @@ def main() -> None:
     options.add_argument("--annotate-options", default="", help="more options for realqa annotate")
     given = options.parse_args()
     study, files = Study(given), data(given)
-    talks = study.conversations("attributes", files.train, "--stage", "attributes")
-    trained = study.train("attributes", talks)
+    conversations = study.conversations("attributes", files.train, "--stage", "attributes")
+    trained = study.train("attributes", conversations)
     bounds = ["--min-pixels", 12544, "--max-pixels", 50176] if study.tiny else []
     labelled = {
         f"{study.model}, as it comes": study.self_label("untrained", files.test, study.model, *bounds),
@@ -103,8 +103,8 @@ def pair(figures: dict[str, Figure], key: str) -> str | None:
     srcc, plcc = (figures[f"{metric} of {key}"] for metric in ("srcc", "plcc"))
     if srcc.value is None or plcc.value is None:
         return None
-    told = f"{srcc.value:.3f}/{plcc.value:.3f}"
-    return told if key != "average" or not srcc.ci95 else f"{told} ({srcc.ci95[0]:.3f} to {srcc.ci95[1]:.3f})"
+    text = f"{srcc.value:.3f}/{plcc.value:.3f}"
+    return text if key != "average" or not srcc.ci95 else f"{text} ({srcc.ci95[0]:.3f} to {srcc.ci95[1]:.3f})"
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ def main() -> None:
     rows, single = [], {}
     for name, (title, granularity, order) in KINDS.items():
         kind = ["--stage", "attributes", "--granularity", granularity, "--order", order]
-        talks = study.conversations(name, files.train, *kind)
-        model = study.train(name, talks, *limit)
+        conversations = study.conversations(name, files.train, *kind)
+        model = study.train(name, conversations, *limit)
         labels = ask(study.images(files.test), model, granularity.split(",")[-1], order)
         figures = study.measure(labels, "--attributes", "--labels", files.test)
         rows.append(Row(title, [figures[f"{metric.lower()} of average"] for metric in COLUMNS]))

@@ -42,19 +42,19 @@ def main() -> None:
     options.add_argument("--epochs", type=float, default=6, help="of both runs (the paper's six)")
     given = options.parse_args()
     study, files = Study(given), data(given)
-    talks = study.conversations("direct", files.train, "--formats", "direct")
+    conversations = study.conversations("direct", files.train, "--formats", "direct")
     folders: list[Path] = []
     for name, tuning in TUNING.items():
         rate = TINY_RATES[name] if study.tiny else []
-        folders.append(study.train(name, talks, *tuning, *rate, "--epochs", given.epochs))
+        folders.append(study.train(name, conversations, *tuning, *rate, "--epochs", given.epochs))
     plot = study.work / "figure-4.png"
     logs = [part for folder in folders for part in ("--log", folder)]
     lines = realqa("ncm", *logs, "--plot", plot, "--json")
     print(TABLE.markdown(rows_of(lines), note=f"Measured from {study.model}. Fig. 4 is {plot}."))
     for folder in folders:
         (held,) = realqa("ncm", study.conversations("test", files.test, "--formats", "direct"), "--model", folder)
-        told = f"NCM {held['ncm']:.2f}, NCM* {held['ncm_star']:.2f}, n = {held['n']}"
-        print(f"{folder.name}, on the test set: {told}")
+        text = f"NCM {held['ncm']:.2f}, NCM* {held['ncm_star']:.2f}, n = {held['n']}"
+        print(f"{folder.name}, on the test set: {text}")
 
 
 def rows_of(lines: list[Mapping[str, Any]]) -> list[Row]:

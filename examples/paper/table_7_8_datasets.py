@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tables import Row, Study, Table, parser, read
+from tables import Figure, Row, Study, Table, parser, read
 from tiny import SAMPLES, damage, make, opinion
 
 SEEN = frozenset(("rescale", "gaussian_blur", "defocus", "motion_blur", "ringing", "jpeg", "webp", "h264", "h265"))
@@ -85,23 +85,24 @@ def main() -> None:
     else:
         sys.exit("give --train and at least one --test, or --tiny")
     epochs = given.cot_epochs or (2 if study.tiny else 6)
-    rows = [row_of(study, "direct", train, tests, given.table, "direct", 2),
-            row_of(study, "cot", train, tests, given.table, "direct,cot,cot-regular", epochs)]  # fmt: skip
+    rows = [*rows_of(study, "direct", train, tests, given.table, "direct", 2),
+            *rows_of(study, "cot", train, tests, given.table, "direct,cot,cot-regular", epochs)]  # fmt: skip
     print(tables_of(given.table, list(tests), rows, f"Measured from {study.model}; 95 % intervals of the bootstrap."))
 
 
-def row_of(
+def rows_of(
     study: Study, method: str, train: Path, tests: dict[str, Path], number: int, formats: str, epochs: int
-) -> Row:
-    """Trains on the formats, scores every test set by the method."""
+) -> list[Row]:
+    """Trains on the formats, scores every test set by the method: a row for each reading."""
     name = f"table-{number}-{method}"
     model = study.train(name, study.conversations(name, train, "--formats", formats), "--epochs", epochs)
-    cells = []
+    cells: dict[str, list[Figure]] = {"greedy": [], "exact mean": []}
     for place, labels in enumerate(tests.values()):
-        scored = study.score(f"{name}-{place}", labels, model, "--method", method)
-        figures = study.measure(scored)
-        cells += [figures["srcc"], figures["plcc"]]
-    return Row("Ours" if method == "direct" else "Ours† (CoT)", cells)
+        for reading, file in study.read_both(f"{name}-{place}", labels, model, "--method", method).items():
+            figures = study.measure(file)
+            cells[reading] += [figures["srcc"], figures["plcc"]]
+    title = "Ours" if method == "direct" else "Ours† (CoT)"
+    return [Row(f"{title}, {reading}", figures) for reading, figures in cells.items()]
 
 
 def tables_of(number: int, tests: list[str], rows: list[Row], note: str) -> str:

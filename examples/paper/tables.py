@@ -1,9 +1,8 @@
-"""What the scripts of the paper's tables share: their options, running realqa, and printing a table.
+"""Shared by the scripts of the paper's tables: options, running realqa, and printing a table.
 
-A `Study` runs `realqa` commands, each in a process of its own as a person would, in a work folder. What is
-there already is not done again, so that a script that was stopped goes on where it was. A `Table` holds rows
-as the paper published them and prints those that were measured before them. Knows commands and files; knows
-no model and no image.
+A `Study` runs `realqa` commands in a work folder, each in its own process. Finished work is not repeated, so that
+an interrupted script continues. A `Table` holds the rows that the paper published and prints the measured rows
+before them.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ TINY_TRAINING = (
 )
 """For the bundled model: small images and few steps, so that a run takes a minute of one core."""
 REAL_MODEL = "qwen2-vl-7b"
-REAL_TRAINING = "--gradient-checkpointing"
-"""Nothing else: realqa's defaults are the paper's settings."""
+REAL_TRAINING = "--gradient-checkpointing --min-pixels 200704 --max-pixels 401408"
+"""The paper's pixel bounds; the other settings of the paper are realqa's defaults."""
 
 OF_A_MODEL = frozenset(
     ("attributes", "annotator", "confidence", "refined", "changed", "screen", "cost_usd", "run", "content")
@@ -127,10 +126,18 @@ class Study:
         return output
 
     def score(self, name: str, labels: Path, model: str | Path, *options: object) -> Path:
-        """`realqa score`: the predictions, with the labels' MOS beside them."""
+        """`realqa score`: the predictions, with the MOS of the labels."""
         output = self.work / f"{name}.preds.jsonl"
         realqa("score", self.images(labels), "--model", model, *self.scoring, *options, "-o", output)
         return output
+
+    def read_both(self, name: str, labels: Path, model: str | Path, *options: object) -> dict[str, Path]:
+        """The predictions by reading: "greedy", the answer that the model writes, which is the paper's reading, and
+        "exact mean" of the distribution, which is realqa's."""
+        return {
+            "greedy": self.score(f"{name}-greedy", labels, model, *options, "--decode", "greedy"),
+            "exact mean": self.score(name, labels, model, *options),
+        }
 
     def self_label(self, name: str, labels: Path, model: str | Path, *options: object) -> Path:
         """`realqa self-label`: records with attributes, of the labels' images."""
@@ -139,7 +146,7 @@ class Study:
         return output
 
     def images(self, labels: Path) -> Path:
-        """The labels without what a model said: no truth may stand where an answer belongs."""
+        """The labels without the fields of a model, so that no true value can pass for an answer."""
         output = self.work / f"{labels.parent.name}-{labels.stem}.images.jsonl"
         rows = [{key: value for key, value in row.items() if key not in OF_A_MODEL} for row in read(labels)]
         for row in rows:
@@ -154,12 +161,12 @@ class Study:
         return {_name(line): Figure.of(line) for line in lines}
 
     def compare(self, ours: Path, theirs: Path, what: str) -> None:
-        """`realqa eval --compare`: says the paired difference on stdout, below the table."""
+        """`realqa eval --compare`: prints the paired difference below the table."""
         for line in realqa("eval", ours, "--compare", theirs, *self.measuring, "--metric", "srcc", "--json"):
-            told = "N.A." if line["value"] is None else f"SRCC {line['value']:+.3f}"
+            text = "N.A." if line["value"] is None else f"SRCC {line['value']:+.3f}"
             if line["ci95"]:
-                told += f" ({line['ci95'][0]:+.3f} to {line['ci95'][1]:+.3f}), p = {line['p']:.3f}"
-            print(f"{what}: {told}, n = {line['n']}")
+                text += f" ({line['ci95'][0]:+.3f} to {line['ci95'][1]:+.3f}), p = {line['p']:.3f}"
+            print(f"{what}: {text}, n = {line['n']}")
 
 
 def _name(line: Line) -> str:
@@ -169,7 +176,7 @@ def _name(line: Line) -> str:
 def realqa(*arguments: object) -> list[dict[str, Any]]:
     """`realqa ARGUMENTS` in a process of its own; the JSON lines that it printed.
 
-    Exit code 1 (some items failed) is let pass, for it was said on stderr; others end the script.
+    Exit code 1 (some items failed, reported on stderr) is accepted; other codes end the script.
     """
     if find_spec("realqa_cli") is None:
         sys.exit("realqa is not installed: pip install .")
@@ -197,7 +204,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def say(text: str) -> None:
-    """To a person, on stderr."""
+    """Prints to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -3,7 +3,10 @@
 import re
 from typing import Any
 
-from realqa_cli.errors import ModelError
+from jinja2 import TemplateError
+
+from realqa_cli.backends.time_limit import time_limit
+from realqa_cli.errors import ModelError, one_line
 from realqa_cli.models import ModelSource
 
 IMAGE_MARK = "<image>"
@@ -11,6 +14,9 @@ IMAGE_MARK = "<image>"
 
 VIDEO_MARK = "<video>"
 """The placeholder of a video."""
+
+TEMPLATE_SECONDS = 10.0
+"""Longest time that rendering may take; a template comes with the model and can loop for ever."""
 
 _MARKS = re.compile(f"\n?({IMAGE_MARK}|{VIDEO_MARK})\n?")
 
@@ -31,7 +37,15 @@ def turn(role: str, text: str) -> dict[str, Any]:
 
 def templated(holder: Any, messages: list[dict[str, Any]], answer_next: bool) -> str:
     """The text that the chat template of a tokenizer or processor renders."""
-    return str(holder.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer_next))
+    try:
+        with time_limit(TEMPLATE_SECONDS):
+            return str(holder.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer_next))
+    except TimeoutError as error:
+        what = f"the model's chat template did not end within {TEMPLATE_SECONDS:g} s"
+        raise ModelError(what, remedy="check chat_template.jinja in the model's folder") from error
+    except (TemplateError, TypeError, ArithmeticError, MemoryError, RecursionError, LookupError) as error:
+        what = f"the model's chat template fails: {one_line(error, 200)}"
+        raise ModelError(what, remedy="check chat_template.jinja in the model's folder") from error
 
 
 def require_template(holder: Any, source: ModelSource) -> None:

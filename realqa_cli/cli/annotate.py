@@ -1,13 +1,14 @@
-"""The door of `realqa annotate`: photos in, attribute records by a paid model out."""
+"""CLI for `realqa annotate`: photos in, attribute records by a model behind a server out."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.exchange import EXCHANGE_KINDS, Exchange
+from realqa_cli.cli.output_files import OutputFile
+from realqa_cli.cli.reporter import Reporter
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -26,81 +27,111 @@ realqa annotate labels.jsonl --to label-studio tasks.json
 realqa annotate --from label-studio export.json -o refined.jsonl
 """
 
-ASKING, COST, PEOPLE = "Asking", "Pace and cost", "Batches and people"
+REQUESTS, COST, PEOPLE = "Requests", "Rate and cost", "Batches and people"
 
-_SOURCES = "Photos, folders (searched to the bottom), .jsonl files with an 'image' field, or - for stdin."
+_SOURCES = "Photos, folders (searched recursively), .jsonl files with an 'image' field, or - for stdin."
+Sources = Annotated[list[str] | None, typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)]
 _SERVER = "An OpenAI-compatible server; its address ends in /v1."
+Server = Annotated[str | None, o.option(o.SERVER, "--server", metavar="URL", help=_SERVER)]
 _MODEL = "The server's model; by default the only one that it has."
-_SCREEN = "Also ask whether a photo has subtitles, a watermark, or is stitched, so that it can be left out."
-_MAX_PIXELS = "Reduce photos of more pixels before they are sent."
-_FORMAT = "How photos are sent: jpeg, or png, which loses nothing and is about ten times as large."
-_MAX_TOKENS = "The longest reply, in tokens; models that think first need more."
-_AGAIN = "Ask, and pay, anew where the replies in the ledger cannot be used."
-_MAX_COST = "Stop before everything in the ledger together costs more, in US dollars."
-_PRICES = 'Prices of models, over the table that is built in: {"name": {"input": 0.8, "output": 3.2}} per million.'
+Model = Annotated[str | None, o.option(o.SERVER, "--model", "-m", metavar="NAME", help=_MODEL)]
+_SCREEN = "Also request the curation flags: whether a photo has subtitles, a watermark, or is stitched."
+Screen = Annotated[bool, o.flag(REQUESTS, "--screen", help=_SCREEN)]
+_MAX_PIXELS = "Reduce photos with more pixels before they are sent."
+MaxPixels = Annotated[
+    int | None, o.option(REQUESTS, "--max-pixels", metavar="N", min=784, help=_MAX_PIXELS, default="1003520")
+]
+_FORMAT = "Encoding of the photos that are sent: jpeg, or png (lossless, about ten times the size)."
+ImageFormat = Annotated[str | None, o.option(REQUESTS, "--image-format", metavar="NAME", help=_FORMAT, default="jpeg")]
+_MAX_TOKENS = "Maximum tokens of a reply; reasoning models need more."
+MaxTokens = Annotated[
+    int | None, o.option(REQUESTS, "--max-tokens", metavar="N", min=1, help=_MAX_TOKENS, default="2048")
+]
+_AGAIN = "Send (and pay for) a new request where the replies in the ledger cannot be used."
+AskAgain = Annotated[bool, o.flag(REQUESTS, "--ask-again", help=_AGAIN)]
+_REQUESTS = "Maximum requests per minute."
+RequestsPerMinute = Annotated[
+    float | None, o.option(COST, "--requests-per-minute", metavar="N", min=0.001, help=_REQUESTS)
+]
+_TOKENS = "Maximum tokens per minute."
+TokensPerMinute = Annotated[float | None, o.option(COST, "--tokens-per-minute", metavar="N", min=1, help=_TOKENS)]
+_MAX_COST = "Stop before the replies in the ledger cost more than this, in US dollars."
+MaxCost = Annotated[float | None, o.option(COST, "--max-cost", metavar="USD", min=0.0, help=_MAX_COST)]
+_PRICES = 'JSON file with prices that override the built-in ones: {"name": {"input": 0.8, "output": 3.2}} per million.'
+PriceFile = Annotated[Path | None, o.option(COST, "--prices", metavar="FILE", help=_PRICES)]
 _DRY_RUN = "Send nothing; print how many photos, tokens and US dollars it would be."
-_TO = "Write FILE for label-studio or openai-batch instead of asking."
+DryRun = Annotated[bool, o.flag(COST, "--dry-run", help=_DRY_RUN)]
+_TO = "Write FILE for label-studio (.json) or openai-batch (.jsonl) instead of sending requests."
+To = Annotated[
+    Exchange | None,
+    OutputFile("--to", EXCHANGE_KINDS),
+    o.option(PEOPLE, "--to", metavar="FORMAT FILE", help=_TO),
+]
 _FROM = (
-    "Read FILE of label-studio or openai-batch (or a folder of such files) instead of asking; what a batch"
-    " has no answer to is asked if there is a --server."
+    "Read FILE of label-studio or openai-batch (or a folder of such files) instead of sending requests; photos"
+    " that a batch has no answer for are sent if there is a --server."
 )
-_IMAGE_ROOT = "The folder that Label Studio serves; by default the one above the photos' own."
-_IMAGE_URL = "Where a web server has the folder of --image-root instead."
-
-Exchange = tuple[str, Path]
+From = Annotated[Exchange | None, o.option(PEOPLE, "--from", metavar="FORMAT FILE", help=_FROM)]
+_IMAGE_ROOT = "Folder that Label Studio serves; by default the parent of the photos' folder."
+ImageRoot = Annotated[Path | None, o.option(PEOPLE, "--image-root", metavar="DIR", help=_IMAGE_ROOT)]
+_IMAGE_URL = "Address under which a web server has the folder of --image-root instead."
+ImageUrl = Annotated[str | None, o.option(PEOPLE, "--image-url", metavar="URL", help=_IMAGE_URL)]
 
 
 def annotate(
     context: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)] = None,
-    server: Annotated[str | None, o.option(o.SERVER, "--server", metavar="URL", help=_SERVER)] = None,
-    model: Annotated[str | None, o.option(o.SERVER, "--model", "-m", metavar="NAME", help=_MODEL)] = None,
+    sources: Sources = None,
+    server: Server = None,
+    model: Model = None,
     api_key_env: o.ApiKeyEnv = None,
     concurrency: o.Concurrency = None,
     retries: o.Retries = None,
     timeout: o.Timeout = None,
-    screen: Annotated[bool, o.flag(ASKING, "--screen", help=_SCREEN)] = False,
-    max_pixels: Annotated[
-        int | None,
-        o.option(ASKING, "--max-pixels", metavar="N", min=784, help=_MAX_PIXELS, default="1003520"),
-    ] = None,
-    image_format: Annotated[
-        str | None, o.option(ASKING, "--image-format", metavar="NAME", help=_FORMAT, default="jpeg")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, o.option(ASKING, "--max-tokens", metavar="N", min=1, help=_MAX_TOKENS, default="2048")
-    ] = None,
-    ask_again: Annotated[bool, o.flag(ASKING, "--ask-again", help=_AGAIN)] = False,
-    requests_per_minute: Annotated[
-        float | None,
-        o.option(COST, "--requests-per-minute", metavar="N", min=0.001, help="Requests in a minute at most."),
-    ] = None,
-    tokens_per_minute: Annotated[
-        float | None,
-        o.option(COST, "--tokens-per-minute", metavar="N", min=1, help="Tokens in a minute at most."),
-    ] = None,
-    max_cost: Annotated[float | None, o.option(COST, "--max-cost", metavar="USD", min=0.0, help=_MAX_COST)] = None,
-    prices: Annotated[Path | None, o.option(COST, "--prices", metavar="FILE", help=_PRICES)] = None,
-    dry_run: Annotated[bool, o.flag(COST, "--dry-run", help=_DRY_RUN)] = False,
-    to: Annotated[Exchange | None, o.option(PEOPLE, "--to", metavar="FORMAT FILE", help=_TO)] = None,
-    from_: Annotated[Exchange | None, o.option(PEOPLE, "--from", metavar="FORMAT FILE", help=_FROM)] = None,
-    image_root: Annotated[Path | None, o.option(PEOPLE, "--image-root", metavar="DIR", help=_IMAGE_ROOT)] = None,
-    image_url: Annotated[str | None, o.option(PEOPLE, "--image-url", metavar="URL", help=_IMAGE_URL)] = None,
-    dataset: d.DatasetOption = None,
-    split: d.Split = None,
-    subset: d.Subset = None,
-    columns: d.Columns = None,
+    screen: Screen = False,
+    max_pixels: MaxPixels = None,
+    image_format: ImageFormat = None,
+    max_tokens: MaxTokens = None,
+    ask_again: AskAgain = False,
+    requests_per_minute: RequestsPerMinute = None,
+    tokens_per_minute: TokensPerMinute = None,
+    max_cost: MaxCost = None,
+    prices: PriceFile = None,
+    dry_run: DryRun = False,
+    to: To = None,
+    from_: From = None,
+    image_root: ImageRoot = None,
+    image_url: ImageUrl = None,
+    dataset: o.Dataset = None,
+    split: o.Split = None,
+    subset: o.Subset = None,
+    columns: o.Columns = None,
     limit: o.Limit = None,
-    output: o.Output = None,
+    output: o.LabelsOutput = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> int:
-    """Have a model behind a server label photos with the ten attributes; no reply is paid twice."""
+    """Label photos with the ten attributes by a model behind a server; no reply is paid for twice."""
     from realqa_cli.cli.annotate_modes import run
     from realqa_cli.cli.annotate_request import AnnotateRequest
-    from realqa_cli.cli.delivery import OutputOptions
+    from realqa_cli.cli.option_values import server_of, settings_of
+    from realqa_cli.cli.output import OutputOptions
+    from realqa_cli.steps.annotate.settings import AnnotateSettings
 
-    chosen = d.selection(dataset, split, columns, subset)
-    wanted = OutputOptions(output, not no_resume, overwrite, sources=sources or (), dataset=chosen)
-    return run(AnnotateRequest.of(context, wanted, Reporter(quiet or bool(context.obj))))
+    request = AnnotateRequest(
+        settings=settings_of(context, AnnotateSettings),
+        explicit=frozenset(name for name, value in context.params.items() if value not in (None, False)),
+        options=OutputOptions.of(context),
+        reporter=Reporter.of(context),
+        server=server_of(context, server, model) if server else None,
+        model=model,
+        price_file=prices,
+        limit=limit,
+        dry_run=dry_run,
+        write_to=to,
+        read_from=from_,
+        image_root=image_root,
+        image_url=image_url,
+    )
+    request.check()
+    return run(request)

@@ -1,50 +1,39 @@
-"""The modes of `realqa annotate`: ask a server, estimate the cost, or exchange files with a batch API or people."""
+"""The modes of `realqa annotate`: send requests, estimate the cost, or exchange files with a batch API or people."""
 
 import json
 import sys
-from pathlib import Path
 
 from realqa_cli.cli.annotate_batch import read_results, write_requests
-from realqa_cli.cli.annotate_people import People
-from realqa_cli.cli.annotate_request import BATCH, AnnotateRequest
-from realqa_cli.cli.delivery import open_sources
-from realqa_cli.errors import UsageError
+from realqa_cli.cli.annotate_people import read_refinements, write_label_studio
+from realqa_cli.cli.annotate_request import AnnotateRequest
+from realqa_cli.cli.exchange import BATCH
+from realqa_cli.cli.run_step import open_sources
 
 
 def run(request: AnnotateRequest) -> int:
-    """Runs the requested mode and returns the exit code. Raises UsageError."""
-    if request.given("dry_run"):
-        if request.to or request.from_:
-            raise UsageError("is for asking", where="--dry-run", remedy="leave --to and --from out")
+    """Run the requested mode and return the exit code. Raises `UsageError`."""
+    if request.dry_run:
         return _estimate(request)
-    match request.to, request.from_:
-        case (str(form), Path() as file), None:
-            return write_requests(request, file) if form == BATCH else _people(request).write_tasks(file)
-        case None, (str(form), Path() as file):
-            return read_results(request, file) if form == BATCH else _people(request).read_export(file)
-    return _ask(request)
-
-
-def _ask(request: AnnotateRequest) -> int:
-    request.wanted.check()
+    if request.write_to:
+        form, file = request.write_to
+        return write_requests(request, file) if form == BATCH else write_label_studio(request, file)
+    if request.read_from:
+        form, file = request.read_from
+        return read_results(request, file) if form == BATCH else read_refinements(request, file)
     client = request.client()
-    return request.label(client.model, client, request.wanted)
+    return request.label(client.model, client, request.options)
 
 
 def _estimate(request: AnnotateRequest) -> int:
+    """Print what a run would send and cost."""
     from realqa_cli.steps.annotate.estimate import estimate_cost
 
-    request.wanted.check()
-    model = request.named()
+    model = request.model_name()
     price = request.settings.price(model, request.prices())
-    items, total = open_sources(request.wanted, request.talk, request.given("limit"))
-    done = request.has(model, resume=request.wanted.resume)
-    with request.talk.bar("counting", total):
-        found = estimate_cost(items, request.settings, model, price, done)
-    sys.stdout.write(json.dumps(found.as_json()) + "\n")
-    request.talk.say(str(found))
-    return 1 if found.failed else 0
-
-
-def _people(request: AnnotateRequest) -> People:
-    return People(request.wanted, request.talk, request.given("image_root"), request.given("image_url"))
+    items, total = open_sources(request.options, request.reporter, request.limit)
+    done = request.is_done(model, resume=request.options.resume)
+    with request.reporter.bar("counting", total):
+        estimate = estimate_cost(items, request.settings, model, price, done)
+    sys.stdout.write(json.dumps(estimate.as_json()) + "\n")
+    request.reporter.say(str(estimate))
+    return 1 if estimate.failed else 0

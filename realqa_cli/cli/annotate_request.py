@@ -1,74 +1,77 @@
-"""What the user requested of `realqa annotate`: options, settings, files, and the run of the step itself."""
+"""What a user requested of `realqa annotate`, and running the step with it."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
-
-import typer
 
 from realqa_cli.backends.server.client import ServerClient
-from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
-from realqa_cli.cli.delivery import OutputOptions, RecordWriter, open_sources
+from realqa_cli.backends.server.settings import ServerSettings
+from realqa_cli.cli.exchange import BATCH, LABEL_STUDIO, Exchange
+from realqa_cli.cli.output import OutputOptions, RecordWriter
+from realqa_cli.cli.reporter import Reporter
+from realqa_cli.cli.run_step import open_sources
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.run_files import read_runs
 from realqa_cli.io.sources import Item
 from realqa_cli.steps.annotate.annotate import Annotator
-from realqa_cli.steps.annotate.ledger import SUFFIX, places
+from realqa_cli.steps.annotate.ledger import SUFFIX, read_offsets
 from realqa_cli.steps.annotate.openai_batch import Results
 from realqa_cli.steps.annotate.photos import HashedPhoto
 from realqa_cli.steps.annotate.prices import Prices
 from realqa_cli.steps.annotate.settings import AnnotateSettings
 
-_OURS = {"custom_id", "asked", "content"}  # fields of a list of photos that are no user's
-BATCH, PEOPLE = "openai-batch", "label-studio"
+_LIST_FIELDS = {"custom_id", "asked", "content"}  # fields that `--to openai-batch` adds to a list of photos
 
 
 @dataclass(frozen=True)
 class AnnotateRequest:
-    """What was asked for. to, from_: the format and file to write or to read in place of asking."""
+    """The options of one call.
 
-    context: typer.Context
+    explicit: names of the options that were given.  write_to, read_from: format and file to write or to read
+    instead of sending requests.  image_root: folder that Label Studio serves.  image_url: its web address.
+    """
+
     settings: AnnotateSettings
-    wanted: OutputOptions
-    talk: Reporter
-    to: tuple[str, Path] | None
-    from_: tuple[str, Path] | None
+    explicit: frozenset[str]
+    options: OutputOptions
+    reporter: Reporter
+    server: ServerSettings | None
+    model: str | None
+    price_file: Path | None = None
+    limit: int | None = None
+    dry_run: bool = False
+    write_to: Exchange | None = None
+    read_from: Exchange | None = None
+    image_root: Path | None = None
+    image_url: str | None = None
 
-    @classmethod
-    def of(cls, context: typer.Context, wanted: OutputOptions, talk: Reporter) -> Self:
-        """From the options. Raises UsageError for some that cannot be meant together."""
-        to, from_ = context.params["to"], context.params["from_"]
-        for option, exchange in (("--to", to), ("--from", from_)):
-            if exchange is not None and exchange[0] not in (BATCH, PEOPLE):
-                raise UsageError(f"{exchange[0]!r} is no format", where=option, remedy=f"choose {BATCH} or {PEOPLE}")
-        if to and from_:
-            raise UsageError("reads and writes at once", where="--to", remedy="give one of --to and --from")
-        settings = o.settings_of(context, AnnotateSettings)
-        settings.check()
-        return cls(context, settings, wanted, talk, to, from_)
-
-    def given(self, name: str) -> Any:
-        """An option's value."""
-        return self.context.params[name]
+    def check(self) -> None:
+        """Raises `UsageError` for options that contradict each other."""
+        for flag, exchange in (("--to", self.write_to), ("--from", self.read_from)):
+            if exchange is not None and exchange[0] not in (BATCH, LABEL_STUDIO):
+                remedy = f"choose one of: {BATCH}, {LABEL_STUDIO}"
+                raise UsageError(f"unknown format {exchange[0]!r}", where=flag, remedy=remedy)
+        if self.write_to and self.read_from:
+            raise UsageError("--to and --from are mutually exclusive", remedy="choose one of the two")
+        if self.dry_run and (self.write_to or self.read_from):
+            raise UsageError("estimates the cost of requests", where="--dry-run", remedy="leave out --to and --from")
+        self.settings.check()
 
     def prices(self) -> Prices:
-        """The table, with the user's over it."""
-        return Prices.read(self.given("prices"))
+        """The built-in prices, overridden by the user's file."""
+        return Prices.read(self.price_file)
 
-    def named(self) -> str:
-        """The model, where no server can be asked for it. Raises UsageError."""
-        model = self.given("model")
-        if not model:
-            raise UsageError("no model is named", where="--model", remedy="name it: nothing is sent")
-        return str(model)
+    def model_name(self) -> str:
+        """The model, for modes that cannot ask a server for it. Raises `UsageError`."""
+        if not self.model:
+            raise UsageError("no model is named", where="--model", remedy="name it, because nothing is sent")
+        return self.model
 
     def ledger(self, model: str) -> Path:
-        """Where the replies are: beside the output, or in the user's data folder."""
-        output = self.wanted.output
+        """The file of replies: next to the output, or in the user's data folder."""
+        output = self.options.output
         if output is not None:
             return output.with_name(output.name + SUFFIX)
         from platformdirs import user_data_path
@@ -77,74 +80,73 @@ class AnnotateRequest:
         return user_data_path("realqa", appauthor=False) / "annotate" / f"{slug}{SUFFIX}"
 
     def client(self) -> ServerClient:
-        """Of the server. Raises UsageError."""
-        url = self.given("server")
-        if not url:
-            remedy = "add --server URL, which ends in /v1"
-            raise UsageError("there is no server to ask", where="--server", remedy=remedy)
-        return ServerClient(o.server_of(self.context, url, self.given("model")))
+        """A client of the server. Raises `UsageError`."""
+        if self.server is None:
+            raise UsageError("no server is given", where="--server", remedy="add --server URL, which ends in /v1")
+        return ServerClient(self.server)
 
     def label(
-        self, model: str, client: ServerClient | None, wanted: OutputOptions, results: Results | None = None
+        self, model: str, client: ServerClient | None, options: OutputOptions, results: Results | None = None
     ) -> int:
-        """Takes the sources through the step; the exit code."""
-        talk, settings = self.talk, self.settings
+        """Run the step on the sources and return the exit code."""
+        reporter = self.reporter
         annotator = Annotator(
-            settings,
+            self.settings,
             model,
             self.ledger(model),
             client=client,
             prices=self.prices(),
             results=results,
-            farewell=lambda calls: talk.say(
-                f"waiting for {calls} {'reply' if calls == 1 else 'replies'} that are being paid for;"
-                " Ctrl-C leaves at once"
+            on_waiting=lambda calls: reporter.say(
+                f"waiting for {calls} paid {'reply' if calls == 1 else 'replies'}; Ctrl-C stops at once"
             ),
         )
-        items, total = open_sources(wanted, talk, self.given("limit"))
-        with talk.bar("annotating", total) as bar:
-            with RecordWriter(wanted, talk, bar, did="annotated") as delivery, annotator:
+        items, total = open_sources(options, reporter, self.limit)
+        with reporter.bar("annotating", total) as bar:
+            with RecordWriter(options, reporter, bar, did="annotated") as writer, annotator:
                 if annotator.ledger.repaired:
-                    talk.say(f"{annotator.ledger.path}: {annotator.ledger.repaired}")
-                delivery.begin(annotator.manifest)
-                delivery.take(annotator.records(without_ours(items), done=delivery.done))
+                    reporter.say(f"{annotator.ledger.path}: {annotator.ledger.repaired}")
+                writer.begin(annotator.manifest)
+                writer.take(annotator.records(without_list_fields(items), done=writer.done))
             bar.stop()
             for note in annotator.notes():
-                talk.say(note)
-            code = delivery.finish()
+                reporter.say(note)
+            code = writer.finish()
         return 1 if annotator.left else code
 
-    def has(self, model: str, *, resume: bool) -> Callable[[HashedPhoto], bool]:
-        """Whether a photo's label or reply is there; of what another run may be writing."""
-        asked = self.settings.asked(model)
-        again = self.settings.ask_again  # then what has no label is to be asked, whatever was replied
-        paid = set() if again else {key for key, turn in places(self.ledger(model)) if turn == 0}
-        labels = _labels(self.wanted.output, self.settings, model) if resume else set()
+    def is_done(self, model: str, *, resume: bool) -> Callable[[HashedPhoto], bool]:
+        """A test whether a photo has its label or reply; another run may be writing the files meanwhile."""
+        spec = self.settings.request_spec(model)
+        # With ask_again a photo without a label is sent again, whatever was replied.
+        paid = (
+            set() if self.settings.ask_again else {key for key, turn in read_offsets(self.ledger(model)) if turn == 0}
+        )
+        labels = _labels_in(self.options.output, self.settings, model) if resume else set()
 
-        def done(known: HashedPhoto) -> bool:
-            assert known.content is not None
-            return asked.key(known.content) in paid or (known.item.name, known.content) in labels
+        def done(photo: HashedPhoto) -> bool:
+            assert photo.content is not None
+            return spec.key(photo.content) in paid or (photo.item.name, photo.content) in labels
 
         return done
 
 
-def _labels(output: Path | None, settings: AnnotateSettings, model: str) -> set[tuple[str, str]]:
+def _labels_in(output: Path | None, settings: AnnotateSettings, model: str) -> set[tuple[str, str]]:
     """Name and content of every label in the output that was made with these settings."""
     if output is None or not output.is_file():
         return set()
-    wanted = settings.told(model)
-    runs = {run for run, told in read_runs(output).items() if told.get("settings") == wanted}
+    same = settings.manifest_settings(model)
+    runs = {run for run, manifest in read_runs(output).items() if manifest.get("settings") == same}
     return {
         (str(record.get("image")), str(record.get("content")))
         for _, record in read_lines(output)
-        if isinstance(record, Mapping) and "error" not in record and record.get("run") in runs
+        if isinstance(record, dict) and record.get("error") is None and record.get("run") in runs
     }
 
 
-def without_ours(items: Iterator[Item]) -> Iterator[Item]:
-    """The items, without the fields that a list of photos adds."""
+def without_list_fields(items: Iterator[Item]) -> Iterator[Item]:
+    """The items without the fields that a list of photos of `--to openai-batch` adds."""
     for item in items:
         if "custom_id" in item.fields:
-            fields = {name: value for name, value in item.fields.items() if name not in _OURS}
+            fields = {name: value for name, value in item.fields.items() if name not in _LIST_FIELDS}
             item = replace(item, fields=fields)
         yield item

@@ -1,34 +1,50 @@
-"""The Typer application: what every command shares, and which commands there are.
+"""The Typer application: the commands, and the options that all of them share.
 
-A verb is one line here and one module of its name beside this one. Run it as `realqa` or
-`python -m realqa_cli`.
+Each command is a module with its name in this folder. Run it as `realqa` or `python -m realqa_cli`.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from realqa_cli import __version__
-from realqa_cli.cli import annotate, build_cot, composite, eval, ncm, score, self_label, sort_probe, train
+from realqa_cli.cli import annotate, build_cot, composite, eval, ncm, score, self_label, sort_probe, split, train
+from realqa_cli.cli.command import Command, Group
 from realqa_cli.cli.options import Quiet
 from realqa_cli.errors import UsageError
 
+USE, LABEL, TRAIN, RESEARCH = "Use", "Label", "Train", "Research"
+EXAMPLES = """[b]Examples[/b]
+
+realqa score photos/
+
+realqa score photos/ -o scores.jsonl --report scores.html
+
+realqa score clip.mp4 --json
+"""
+
 app = typer.Typer(
     name="realqa",
-    add_completion=False,
+    cls=Group,
     rich_markup_mode="rich",
+    epilog=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("score", epilog=score.EXAMPLES)(score.score)
-app.command("self-label", epilog=self_label.EXAMPLES)(self_label.self_label)
-app.command("annotate", epilog=annotate.EXAMPLES)(annotate.annotate)
-app.command("build-cot", epilog=build_cot.EXAMPLES)(build_cot.build_cot)
-app.command("train", epilog=train.EXAMPLES)(train.train)
-app.command("eval", epilog=eval.EXAMPLES)(eval.eval)
-app.command("ncm", epilog=ncm.EXAMPLES)(ncm.ncm)
-app.command("sort-probe", epilog=sort_probe.EXAMPLES)(sort_probe.sort_probe)
-app.add_typer(composite.app, name="composite")
+for panel, name, module, function in (
+    (USE, "score", score, score.score),
+    (LABEL, "self-label", self_label, self_label.self_label),
+    (LABEL, "annotate", annotate, annotate.annotate),
+    (TRAIN, "build-cot", build_cot, build_cot.build_cot),
+    (TRAIN, "split", split, split.split),
+    (TRAIN, "train", train, train.train),
+    (RESEARCH, "eval", eval, eval.eval),
+    (RESEARCH, "ncm", ncm, ncm.ncm),
+    (RESEARCH, "sort-probe", sort_probe, sort_probe.sort_probe),
+):
+    app.command(name, cls=Command, epilog=module.EXAMPLES, rich_help_panel=panel)(function)
+app.add_typer(composite.app, name="composite", rich_help_panel=RESEARCH)
 
 
 def _print_version(wanted: bool) -> None:
@@ -44,26 +60,25 @@ def start(
     version: Annotated[
         bool,
         typer.Option(
-            "--version",
-            metavar="",
-            callback=_print_version,
-            is_eager=True,
-            help="Print the version and exit.",
+            "--version", metavar="", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
     """Score the quality and aesthetics of photos with multimodal language models."""
     context.obj = quiet
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        lines = [f"  {line}" for line in EXAMPLES.splitlines() if line.startswith("realqa ")]
+        typer.echo("\n".join(["Try:", *lines, "", "realqa --help lists the commands."]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Parses and calls one command; returns its exit code.
+    """Parse the arguments, run one command, and return its exit code. Raises `UsageError`.
 
-    Typer brings its own copy of click, whose errors have no public name: they are told by what they offer.
+    Typer brings its own copy of click, whose exceptions have no public name: they have a `format_message`.
     """
     command = typer.main.get_command(app)
+    if "_REALQA_COMPLETE" in os.environ:  # a shell requests completions
+        return int(command.main(list(arguments), prog_name="realqa", standalone_mode=False) or 0)
     try:
         with command.make_context("realqa", list(arguments)) as context:
             return int(command.invoke(context) or 0)

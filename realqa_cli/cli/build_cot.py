@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.option_values import dataset_selection, parse_scale, settings_of
+from realqa_cli.cli.output_files import OutputFile
+from realqa_cli.cli.reporter import Reporter
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 
@@ -81,16 +82,14 @@ Seed = Annotated[int | None, o.option(CONTENT, "--seed", metavar="N", help=_SEED
 _DIGITS = "Digits of the number."
 Digits = Annotated[int | None, o.option(NUMBER, "--digits", metavar="N", min=1, max=3, help=_DIGITS, default="3")]
 _SCALE = "The number's scale in the text; by default the MOS's own range where it fits (1-5, 1-10), else 0-10."
-TextScale = Annotated[str | None, o.option(NUMBER, "--scale", metavar="LO-HI", parser=o.parse_scale, help=_SCALE)]
+TextScale = Annotated[str | None, o.option(NUMBER, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
 _FOR = "Take scale and digits from the realqa.json of this model, on which training will start."
 ForModel = Annotated[str | None, o.option(NUMBER, "--for", metavar="MODEL", help=_FOR)]
 _SCORES = "JSON Lines or CSV with image, mos and mos_range; joined by path, then by unique file name."
 Scores = Annotated[str | None, o.option(NUMBER, "--scores", metavar="FILE", help=_SCORES)]
-Dataset = Annotated[str | None, d.dataset_of("The path of --scores, or without it LABELS,")]
+Dataset = Annotated[str | None, o.dataset_option("The path of --scores, or without it LABELS,")]
 _MOS_RANGE = "The range of the MOS in records that do not state it."
-MosRange = Annotated[
-    str | None, o.option(NUMBER, "--mos-range", metavar="LO-HI", parser=o.parse_scale, help=_MOS_RANGE)
-]
+MosRange = Annotated[str | None, o.option(NUMBER, "--mos-range", metavar="LO-HI", parser=parse_scale, help=_MOS_RANGE)]
 _REWRITE_SERVER = (
     "Let an OpenAI-compatible server reword the chains of thought in prose; its address ends in /v1."
     " Where a rewording loses a value, the composed text is kept."
@@ -102,7 +101,11 @@ _OUTPUT = (
     "Write to this file instead of stdout. It is FILE.part until it is complete; the same command continues an"
     " interrupted run."
 )
-OutputFile = Annotated[Path | None, o.option(o.OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)]
+Output = Annotated[
+    Path | None,
+    OutputFile("--output", o.CONVERSATIONS),
+    o.option(o.OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT),
+]
 
 
 def build_cot(
@@ -119,9 +122,9 @@ def build_cot(
     for_model: ForModel = None,
     scores: Scores = None,
     dataset: Dataset = None,
-    split: d.Split = None,
-    subset: d.Subset = None,
-    columns: d.Columns = None,
+    split: o.Split = None,
+    subset: o.Subset = None,
+    columns: o.Columns = None,
     mos_range: MosRange = None,
     rewrite_server: RewriteServer = None,
     rewrite_model: RewriteModel = None,
@@ -129,29 +132,27 @@ def build_cot(
     concurrency: o.Concurrency = None,
     retries: o.Retries = None,
     timeout: o.Timeout = None,
-    output: OutputFile = None,
+    output: Output = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Make training conversations from labels: direct answers, and chains of thought that end in the score."""
     from realqa_cli.cli.build_cot_output import ConversationFile, Rewrites
-    from realqa_cli.cli.sinks import JsonLines
+    from realqa_cli.cli.output import JsonLines
     from realqa_cli.steps.build_cot.build_cot import Builder
 
-    reporter = Reporter(quiet or bool(context.obj))
-    if (overwrite or no_resume) and output is None:
-        where = "--overwrite" if overwrite else "--no-resume"
-        raise UsageError("applies to an output file", where=where, remedy="add --output FILE")
+    reporter = Reporter.of(context)
     settings = _settings(context, for_model)
     rewrites = Rewrites.of(context, settings, reporter)
-    selection = d.selection(dataset, split, columns, subset)
+    selection = dataset_selection(context)
     join = _join(labels, scores, selection, settings)
     builder = Builder(settings, join, place=lambda path: _place(path, output), exists=_exists)
     drafts, notes = _drafts(builder, labels, None if join else selection)
-    target = ConversationFile(output, settings, rewrites, resume=not no_resume, overwrite=overwrite) if output else None
+    resume = not (no_resume or overwrite)
+    target = ConversationFile(output, settings, rewrites, resume=resume, overwrite=overwrite) if output else None
     with target or nullcontext() as file:
-        write = file.append if file else JsonLines(lambda: None).write
+        write = file.append if file else JsonLines().write
         for line in rewrites.lines(drafts, file) if rewrites else (draft.line for draft in drafts):
             write(line)
     sys.stdout.flush()
@@ -165,7 +166,7 @@ def _settings(context: typer.Context, for_model: str | None) -> "BuildSettings":
     """The settings from the options, with scale and digits of the model of `--for`. Raises UsageError."""
     from realqa_cli.steps.build_cot.settings import BuildSettings
 
-    settings = o.settings_of(context, BuildSettings)
+    settings = settings_of(context, BuildSettings)
     if for_model is None:
         return settings
     from realqa_cli import models

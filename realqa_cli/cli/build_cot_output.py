@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from realqa_cli import __version__
-from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.option_values import server_of
+from realqa_cli.cli.reporter import Reporter
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import OutputError, UsageError
 from realqa_cli.io.manifest import Manifest, versions
@@ -53,7 +53,7 @@ class Rewrites:
         from realqa_cli.backends.server.client import ServerClient
         from realqa_cli.steps.build_cot.rewriting import Rewriter
 
-        client = ServerClient(o.server_of(context, url, model))
+        client = ServerClient(server_of(context, url, model))
         client.reach()
         return cls(Rewriter(client), settings, reporter)
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.option_values import dataset_selection, settings_of
+from realqa_cli.cli.reporter import Reporter
 from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _METRIC = "srcc, plcc, krcc, rmse, accuracy (of attributes) or all; may be given
 _ATTRIBUTES = "Measure the nine attributes and their average, not the score."
 _LABELS = "JSON Lines or CSV with the truth; joined by path, then by unique file name."
 _COMPARE = "Other predictions: the paired difference on the images of both."
-_PLOT = "Draw scores against MOS, with the fit and the images farthest from it."
+_PLOT = "Plot scores against MOS, with the fit and the images farthest from it"
 
 
 def eval(
@@ -51,10 +51,10 @@ def eval(
     ] = None,
     attributes: Annotated[bool, o.option(MEASURE, "--attributes", metavar="", help=_ATTRIBUTES)] = False,
     labels: Annotated[str | None, o.option(MEASURE, "--labels", metavar="FILE", help=_LABELS)] = None,
-    dataset: Annotated[str | None, d.dataset_of("The path of --labels")] = None,
-    split: d.Split = None,
-    subset: d.Subset = None,
-    columns: d.Columns = None,
+    dataset: Annotated[str | None, o.dataset_option("The path of --labels")] = None,
+    split: o.Split = None,
+    subset: o.Subset = None,
+    columns: o.Columns = None,
     bootstrap: Annotated[
         int | None,
         o.option(
@@ -84,20 +84,21 @@ def eval(
         ),
     ] = None,
     compare: Annotated[str | None, o.option(MEASURE, "--compare", metavar="FILE", help=_COMPARE)] = None,
-    plot: Annotated[Path | None, o.option(MEASURE, "--plot", metavar="FILE.png", help=_PLOT)] = None,
+    plot: Annotated[Path | None, o.PLOT_FILE, o.plot_option(MEASURE, _PLOT)] = None,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Measure how well predictions agree with people: correlations with intervals, and what is missing."""
     from realqa_cli.steps.evaluate.evaluate import EvalSettings
 
-    talk = Reporter(quiet or bool(context.obj))
-    settings = o.settings_of(context, EvalSettings)
+    talk = Reporter.of(context)
+    settings = settings_of(context, EvalSettings)
     settings.check()
     _check(predictions, labels, compare, plot, attributes)
     from realqa_cli.datasets.labels import read_labels
 
-    chosen = d.selection(dataset, split, columns, subset, of=labels, remedy="name it by --labels")
+    chosen = dataset_selection(context, of=labels, remedy="name it by --labels")
     join = read_labels(labels, chosen) if labels else None
     if attributes:
         lines = _attribute_lines(predictions, join, settings, talk)
@@ -115,10 +116,6 @@ def _check(predictions: str, labels: str | None, compare: str | None, plot: Path
             raise UsageError("standard input is for the predictions", where=option)
         if file is not None and option == "--compare" and file == predictions:
             raise UsageError("is the same file as the predictions", where=option)
-    if plot is not None:
-        from realqa_cli.cli.views import scatter
-
-        scatter.check_plot_path(plot)
 
 
 def _score_lines(
@@ -185,7 +182,7 @@ def _attribute_lines(
 
 def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Reporter) -> int:
     """Prints every line and says what kept the run from being whole; the exit code."""
-    from realqa_cli.cli.sinks import JsonLines
+    from realqa_cli.cli.output import JsonLines
     from realqa_cli.cli.views.metrics import MetricTable
 
     sink = JsonLines(lambda: None) if json or not sys.stdout.isatty() else MetricTable()

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.option_values import settings_of
+from realqa_cli.cli.reporter import Reporter
 from realqa_cli.errors import UsageError
 
 EXAMPLES = """[b]Examples[/b]
@@ -25,7 +26,7 @@ _TITLES = {"ncm": "NCM", "ncm_star": "NCM*", "ncm_star_release": "NCM* (release)
 
 _FILES = "Conversations with direct answers, written by `realqa build-cot` (JSON Lines)."
 _LOG = "The log of a training run or its folder, instead of a model. Can be repeated."
-_PLOT = "Draw the curves of the logs: loss, NCM, NCM* (.png, .pdf or .svg)."
+_PLOT = "Plot the curves of the logs: loss, NCM, NCM*"
 
 
 def ncm(
@@ -45,12 +46,13 @@ def ncm(
     max_pixels: o.MaxPixels = None,
     digits: o.DigitsOption = None,
     log: Annotated[list[Path] | None, o.option(LOGS, "--log", metavar="FILE", help=_LOG)] = None,
-    plot: Annotated[Path | None, o.option(LOGS, "--plot", metavar="FILE.png", help=_PLOT)] = None,
+    plot: Annotated[Path | None, o.PLOT_FILE, o.plot_option(LOGS, _PLOT)] = None,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Measure how well a model understands numbers as a whole, or how this changes during training."""
-    reporter = Reporter(quiet or bool(context.obj))
+    reporter = Reporter.of(context)
     if bool(conversations) == bool(log):
         raise UsageError("needs either conversations or --log", where="realqa ncm", remedy="see realqa ncm --help")
     if plot is not None and not log:
@@ -61,11 +63,8 @@ def ncm(
 
 
 def _summarize_logs(log_paths: Sequence[Path], plot: Path | None, reporter: Reporter) -> list[dict[str, Any]]:
-    from realqa_cli.cli.views import scatter
     from realqa_cli.steps.ncm.run_log import WINDOW, RunLog, plot_logs
 
-    if plot is not None:
-        scatter.check_plot_path(plot)
     logs = [RunLog.read(path) for path in log_paths]
     for log in logs:
         if log.window < WINDOW:
@@ -79,17 +78,17 @@ def _measure_model(files: Sequence[Path], context: typer.Context, reporter: Repo
     from realqa_cli.inference.teacher_forcing.conversations import read_conversations
     from realqa_cli.steps.ncm.ncm import NcmSettings, measure_ncm
 
-    settings = o.settings_of(context, NcmSettings)
+    settings = settings_of(context, NcmSettings)
     conversations = read_conversations(files)
     with reporter.bar("measuring", len(conversations)) as bar:
         return measure_ncm(conversations, settings, advance=bar.advance)
 
 
 def _write(records: Sequence[dict[str, Any]], *, json: bool) -> None:
-    from realqa_cli.cli.sinks import JsonLines
+    from realqa_cli.cli.output import JsonLines
 
     if json or not sys.stdout.isatty():
-        sink = JsonLines(lambda: None)
+        sink = JsonLines()
         for record in records:
             sink.write(record)
         return

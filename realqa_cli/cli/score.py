@@ -1,11 +1,11 @@
-"""The door of `realqa score`: options in, scores out. Run it as `realqa score photos/`."""
+"""CLI for `realqa score`: photos and videos in, score records out."""
 
 import typer
 
-from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
-from realqa_cli.cli.sinks import Clear, Sink
+from realqa_cli.cli.option_values import settings_with_server
+from realqa_cli.cli.output import Clear, OutputOptions, Sink
+from realqa_cli.cli.reporter import Reporter
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -57,12 +57,12 @@ def score(
     frames: o.Frames = None,
     fps: o.Fps = None,
     per_frame: o.PerFrame = False,
-    dataset: d.DatasetOption = None,
-    split: d.Split = None,
-    subset: d.Subset = None,
-    columns: d.Columns = None,
+    dataset: o.Dataset = None,
+    split: o.Split = None,
+    subset: o.Subset = None,
+    columns: o.Columns = None,
     limit: o.Limit = None,
-    output: o.Output = None,
+    output: o.ScoresOutput = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -71,19 +71,17 @@ def score(
     report: o.ReportOption = None,
     quiet: o.Quiet = False,
 ) -> int:
-    """Score photos and videos: how good each is, how sure the model is, what else it could have said."""
-    from realqa_cli.cli.delivery import OutputOptions, run_step
+    """Score photos and videos: the expected score, its uncertainty, and with --distribution all others."""
+    from realqa_cli.cli.run_step import run_step
     from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
-    chosen = d.selection(dataset, split, columns, subset)
-    wanted = OutputOptions(output, not no_resume, overwrite, json, table, top, report, sources, chosen)
-    settings = o.asking_of(context, ScoreSettings)
-    talk = Reporter(quiet or bool(context.obj))
-    return run_step(lambda: open_scorer(settings), wanted, talk, limit=limit, table=_table)
+    settings = settings_with_server(context, ScoreSettings)
+    options, reporter = OutputOptions.of(context), Reporter.of(context)
+    return run_step(lambda: open_scorer(settings), options, reporter, limit=limit, table=_table)
 
 
 def _table(clear: Clear) -> Sink:
-    """The table, whose libraries are not loaded for those who want JSON Lines."""
+    """The table, whose libraries are loaded only where it is shown."""
     from realqa_cli.cli.views.scores import ScoreTable
 
     return ScoreTable(clear)

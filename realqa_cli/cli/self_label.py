@@ -1,10 +1,11 @@
-"""The door of `realqa self-label`: photos in, attribute records out."""
+"""CLI for `realqa self-label`: photos and videos in, attribute records out."""
 
 import typer
 
-from realqa_cli.cli import dataset_options as d
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import Reporter
+from realqa_cli.cli.option_values import settings_with_server
+from realqa_cli.cli.output import OutputOptions
+from realqa_cli.cli.reporter import Reporter
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -43,22 +44,20 @@ def self_label(
     reasons: o.Reasons = False,
     frames: o.Frames = None,
     fps: o.Fps = None,
-    dataset: d.DatasetOption = None,
-    split: d.Split = None,
-    subset: d.Subset = None,
-    columns: d.Columns = None,
+    dataset: o.Dataset = None,
+    split: o.Split = None,
+    subset: o.Subset = None,
+    columns: o.Columns = None,
     limit: o.Limit = None,
-    output: o.Output = None,
+    output: o.LabelsOutput = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
 ) -> int:
-    """Label photos and videos with the ten attributes, and say how sure the model is of each."""
-    from realqa_cli.cli.delivery import OutputOptions, run_step
-    from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
+    """Label photos and videos with the ten attributes, each with the model's confidence."""
+    from realqa_cli.cli.run_step import run_step
+    from realqa_cli.steps.self_label.self_label import LabelSettings, open_labeler
 
-    chosen = d.selection(dataset, split, columns, subset)
-    wanted = OutputOptions(output, not no_resume, overwrite, sources=sources, dataset=chosen)
-    settings = o.asking_of(context, LabelSettings)
-    talk = Reporter(quiet or bool(context.obj))
-    return run_step(lambda: SelfLabeler(settings), wanted, talk, limit=limit, did="labelled")
+    settings = settings_with_server(context, LabelSettings)
+    options, reporter = OutputOptions.of(context), Reporter.of(context)
+    return run_step(lambda: open_labeler(settings), options, reporter, limit=limit, did="labelled")

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from realqa_cli.cli import options as o
-from realqa_cli.cli.console import ProgressBar, Reporter
+from realqa_cli.cli.option_values import server_of, settings_of
+from realqa_cli.cli.output_files import OutputFile
+from realqa_cli.cli.reporter import ProgressBar, Reporter
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError, one_line
 from realqa_cli.io.run_files import read_runs, write_runs
@@ -43,56 +45,62 @@ _DECIMALS = "Digits after the point: 0 to N; 2 is the form that the paper's text
 _TRANSCRIPTS = "Keep every prompt and answer in this file, and continue where an earlier run stopped."
 
 
+Models = Annotated[
+    list[str] | None, o.option(o.MODEL, "--model", "-m", metavar="NAME", help=_MODEL, default="realqa-tiny")
+]
+Revisions = Annotated[list[str] | None, o.option(o.MODEL, "--revision", metavar="REV", help=_REVISION)]
+_BATCH = "Prompts in one forward pass."
+PromptsPerBatch = Annotated[int | None, o.option(o.MODEL, "--batch-size", metavar="N", min=1, help=_BATCH, default="4")]
+Trials = Annotated[int | None, o.option(PROBE, "--trials", metavar="N", min=1, help="Lists to sort.", default="200")]
+Numbers = Annotated[
+    int | None, o.option(PROBE, "--numbers", metavar="N", min=2, help="Numbers in a list.", default="10")
+]
+Decimals = Annotated[int | None, o.option(PROBE, "--decimals", metavar="N", min=0, max=3, help=_DECIMALS, default="3")]
+_SEED = "Random seed for the numbers."
+Seed = Annotated[int | None, o.option(PROBE, "--seed", metavar="N", help=_SEED, default="0")]
+Transcripts = Annotated[
+    Path | None,
+    OutputFile("--transcripts", o.TRANSCRIPTS),
+    o.option(o.OUTPUT, "--transcripts", metavar="FILE", help=_TRANSCRIPTS),
+]
+
+
 def sort_probe(
     context: typer.Context,
-    model: Annotated[
-        list[str] | None,
-        o.option(o.MODEL, "--model", "-m", metavar="NAME", help=_MODEL, default="realqa-tiny"),
-    ] = None,
-    revision: Annotated[list[str] | None, o.option(o.MODEL, "--revision", metavar="REV", help=_REVISION)] = None,
+    model: Models = None,
+    revision: Revisions = None,
     trust_remote_code: o.TrustRemoteCode = False,
     device: o.Device = None,
     dtype: o.Dtype = None,
     quantize: o.Quantize = None,
-    batch_size: Annotated[
-        int | None,
-        o.option(o.MODEL, "--batch-size", metavar="N", min=1, help="Prompts in one forward pass.", default="4"),
-    ] = None,
+    batch_size: PromptsPerBatch = None,
     server: o.Server = None,
     api_key_env: o.ApiKeyEnv = None,
     concurrency: o.Concurrency = None,
     retries: o.Retries = None,
     timeout: o.Timeout = None,
-    trials: Annotated[
-        int | None,
-        o.option(PROBE, "--trials", metavar="N", min=1, help="Lists to sort.", default="200"),
-    ] = None,
-    numbers: Annotated[
-        int | None, o.option(PROBE, "--numbers", metavar="N", min=2, help="Numbers in a list.", default="10")
-    ] = None,
-    decimals: Annotated[
-        int | None, o.option(PROBE, "--decimals", metavar="N", min=0, max=3, help=_DECIMALS, default="3")
-    ] = None,
-    seed: Annotated[
-        int | None, o.option(PROBE, "--seed", metavar="N", help="Random seed for the numbers.", default="0")
-    ] = None,
-    transcripts: Annotated[Path | None, o.option(o.OUTPUT, "--transcripts", metavar="FILE", help=_TRANSCRIPTS)] = None,
+    trials: Trials = None,
+    numbers: Numbers = None,
+    decimals: Decimals = None,
+    seed: Seed = None,
+    transcripts: Transcripts = None,
+    no_resume: o.NoResume = False,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
     table: o.TableOption = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Test whether models can sort decimals, which predicting scores requires."""
-    from realqa_cli.cli.sinks import JsonLines
+    from realqa_cli.cli.output import JsonLines
     from realqa_cli.cli.views.sorting import SortingTable
     from realqa_cli.io.appender import Appender
     from realqa_cli.steps.sort_probe.sort_probe import ProbeSettings
 
-    if json and table:
-        raise UsageError("--table and --json are mutually exclusive", remedy="give one of them")
-    reporter = Reporter(quiet or bool(context.obj))
-    settings = o.settings_of(context, ProbeSettings)
+    reporter = Reporter.of(context)
+    settings = settings_of(context, ProbeSettings)
     text_models = _served(context) if server is not None else _local(context)
-    file = Appender(transcripts, key=_key) if transcripts else None
+    resume = not (no_resume or overwrite)
+    file = Appender(transcripts, resume=resume, overwrite=overwrite, key=_key) if transcripts else None
     failed = 0
     with reporter.bar("sorting", len(text_models) * settings.trials) as bar:
         sink = SortingTable(bar.stop) if table or (sys.stdout.isatty() and not json) else JsonLines(bar.stop)
@@ -123,7 +131,7 @@ def _probe(
     text_model = open_model()
     with text_model.closing:
         probe = Probe(text_model, settings)
-        _note(probe, file.path if file else None, reporter)
+        _write_manifest(probe, file, reporter)
         if file is not None:
             probe.resume(line for _, line in read_lines(file.path) if isinstance(line, dict))
         record = probe.record(_kept(probe, file, bar))
@@ -145,12 +153,13 @@ def _kept(probe: "Probe", file: "Appender | None", bar: ProgressBar) -> Iterator
         yield one
 
 
-def _note(probe: "Probe", file: Path | None, reporter: Reporter) -> None:
+def _write_manifest(probe: "Probe", file: "Appender | None", reporter: Reporter) -> None:
     """Writes the manifest next to the file, or to stderr without one."""
     if file is None:
         reporter.manifest(probe.manifest.as_json())
         return
-    write_runs(file, read_runs(file) | {probe.manifest.run: probe.manifest.as_json()})
+    runs = read_runs(file.path) if file.resume else {}
+    write_runs(file.path, runs | {probe.manifest.run: probe.manifest.as_json()})
 
 
 def _local(context: typer.Context) -> list[Callable[[], "TextModel"]]:
@@ -182,13 +191,13 @@ def _served(context: typer.Context) -> list[Callable[[], "TextModel"]]:
         if context.params[name]:
             option = f"--{name.replace('_', '-')}"
             raise UsageError("applies to models in this process", where=option, remedy="leave out it or --server")
-    server = o.server_of(context, context.params["server"], None)
+    server = server_of(context, context.params["server"], None)
     return [partial(step.open_served, name, server) for name in context.params["model"] or [None]]
 
 
 def _key(one: Mapping[str, Any]) -> tuple[str, int] | None:
     """The key by which two transcripts are the same work; None for failed trials, which are tried again."""
     match one:
-        case {"run": str(run), "trial": int(trial)} if "error" not in one:
+        case {"run": str(run), "trial": int(trial)} if one.get("error") is None:
             return run, trial
     return None

@@ -7,7 +7,7 @@ import typer
 
 from realqa_cli.cli.options import OUTPUT, flag, option
 
-TUNING, OPTIMISER, RUN = "What is trained", "Optimiser", "Run"
+TUNING, OPTIMISER, VALIDATION, RUN = "What is trained", "Optimiser", "Validation and log", "Run"
 
 _FILES = "Conversations written by `realqa build-cot`, or others in sharegpt form (JSON Lines or a JSON list)."
 Conversations = Annotated[list[Path], typer.Argument(metavar="CONVERSATIONS.jsonl", show_default=False, help=_FILES)]
@@ -53,9 +53,15 @@ _BATCH = "Conversations per device in one forward pass."
 BatchSizePerDevice = Annotated[
     int | None, option(OPTIMISER, "--batch-size", metavar="N", min=1, help=_BATCH, default="2")
 ]
+_ACCUMULATE = "Gradient-accumulation steps; by default they follow from --effective-batch-size."
 Accumulate = Annotated[
     int | None,
-    option(OPTIMISER, "--accumulate", metavar="N", min=1, help="Gradient-accumulation steps.", default="8"),
+    option(OPTIMISER, "--accumulate", metavar="N", min=1, help=_ACCUMULATE),
+]
+_EFFECTIVE = "Conversations per step, over any number of processes."
+EffectiveBatchSize = Annotated[
+    int | None,
+    option(OPTIMISER, "--effective-batch-size", metavar="N", min=1, help=_EFFECTIVE, default="16"),
 ]
 _GROUP = "Batch conversations of similar length, which saves padding if photos differ in size."
 GroupByLength = Annotated[bool, flag(OPTIMISER, "--group-by-length", help=_GROUP)]
@@ -69,6 +75,26 @@ _DTYPE = "float32, bfloat16 or float16; auto is bfloat16 on CUDA, else float32."
 TrainDtype = Annotated[str | None, option(RUN, "--dtype", metavar="NAME", help=_DTYPE, default="auto")]
 _CHECKPOINTING = "Recompute activations in the backward pass to save memory."
 GradientCheckpointing = Annotated[bool, flag(RUN, "--gradient-checkpointing", help=_CHECKPOINTING)]
+_ATTENTION = "auto, sdpa, flash_attention_2 or eager."
+Attention = Annotated[str | None, option(RUN, "--attention", metavar="NAME", help=_ATTENTION, default="auto")]
+_FSDP = "Shard the model by FSDP: a JSON or YAML configuration, as accelerate takes it."
+Fsdp = Annotated[str | None, option(RUN, "--fsdp", metavar="CONFIG", help=_FSDP)]
+_DEEPSPEED = "Shard the model by DeepSpeed: its JSON configuration."
+Deepspeed = Annotated[str | None, option(RUN, "--deepspeed", metavar="CONFIG", help=_DEEPSPEED)]
+_STRICT = "Stop before the first step if a photo cannot be decoded; without it, such photos are left out and listed."
+Strict = Annotated[bool, flag(RUN, "--strict", help=_STRICT)]
+_VALIDATION = "Held-out conversations, or records with image and mos: SRCC, PLCC and NCM go to log.jsonl."
+Validation = Annotated[str | None, option(VALIDATION, "--validation", metavar="FILE", help=_VALIDATION)]
+_EVAL_STEPS = "Steps between validations; 100 with --validation."
+EvalSteps = Annotated[int | None, option(VALIDATION, "--eval-steps", metavar="N", min=1, help=_EVAL_STEPS)]
+_KEEP = "Which weights become the result: best (by SRCC, the default with --validation) or last."
+Keep = Annotated[str | None, option(VALIDATION, "--keep", metavar="WHICH", help=_KEEP)]
+_REPORT_TO = "Also log to tensorboard or wandb; each needs its package (pip install 'realqa[tensorboard]')."
+ReportTo = Annotated[str | None, option(VALIDATION, "--report-to", metavar="NAME", help=_REPORT_TO, default="none")]
+_LIMIT = "Checkpoints that are kept during training."
+SaveTotalLimit = Annotated[
+    int | None, option(VALIDATION, "--save-total-limit", metavar="N", min=1, help=_LIMIT, default="1")
+]
 SaveSteps = Annotated[
     int | None, option(RUN, "--save-steps", metavar="N", min=1, help="Steps between checkpoints.", default="200")
 ]

@@ -113,6 +113,6 @@ def conversations(files: Sequence[ReleaseFile], folder: Path) -> Iterator[Releas
                 yield ReleaseConversation(f"{file.path}:{number}", record, name, paths[key], kind, file.split)
 
 
-def _locate(name: str, beside: Path, folder: Path) -> str | None:
-    folders = [beside, folder, *(folder / each for each in FOLDERS), beside / "images", folder.parent]
+def _locate(name: str, own_folder: Path, folder: Path) -> str | None:
+    folders = [own_folder, folder, *(folder / each for each in FOLDERS), own_folder / "images", folder.parent]
     return sharegpt.locate_image(name, list(dict.fromkeys(folders)))

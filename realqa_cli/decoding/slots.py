@@ -1,8 +1,9 @@
 """Form filling: the fixed text of an answer is forced, and each slot gets its most probable option.
 
-A regular-form answer alternates fixed texts and slots (prompts.py). The fixed texts are forced; each slot with
+A regular-form answer alternates fixed texts and slots (domain/prompts). The fixed texts are forced; each slot with
 options gets the option with the highest exact probability of the complete option; only free text (reasons) is
-generated. Such an answer is always well-formed.
+generated. Such an answer is always well-formed. A rating (1 to 10) without a majority option is the median of
+its distribution, because the mode of a flat distribution is arbitrary.
 """
 
 from collections.abc import Sequence
@@ -68,9 +69,12 @@ def _choose(backend: Backend, batch: Sequence[Prompt], slot: Slot, end: str) -> 
         raise ValueError("the model output is NaN")
     filled = []
     for log_probs_V in log_probs_B_V:
-        best = int(np.argmax(log_probs_V))
-        weights_V = np.exp(log_probs_V - log_probs_V[best])
-        filled.append(FilledSlot(texts[best], slot.options[texts[best]], float(1 / weights_V.sum())))
+        probs_V = np.exp(log_probs_V - log_probs_V.max())
+        probs_V /= probs_V.sum()
+        best = int(np.argmax(probs_V))
+        if slot.attribute.kind == "rating" and probs_V[best] < 0.5:  # no rating has a majority: the median
+            best = int(np.searchsorted(np.cumsum(probs_V), 0.5))
+        filled.append(FilledSlot(texts[best], slot.options[texts[best]], float(probs_V[best])))
     return filled
 
 

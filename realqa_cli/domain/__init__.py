@@ -1,1 +1,1 @@
-"""Vocabulary and numbers of the method: no torch, no files."""
+"""The vocabulary and the numbers of the method: no torch, no files."""

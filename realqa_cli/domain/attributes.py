@@ -1,6 +1,6 @@
 """The ten fine-grained attributes of the RealQA data set: keys, levels, options, codes.
 
-Pure vocabulary (paper Sec. 3.1, App. Tab. 3; codes Sec. 4.1): no model, no file, no prompt.
+Paper Sec. 3.1 and App. Tab. 3; codes Sec. 4.1. Pure: no model, no file, no prompt.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Attribute:
 
     `kind` is "rating" (a reason in free text and an integer from 1 to 10), "choice" (one of
     `options`) or "text" (the two short texts `subject` and `background`; not scored).
-    `options` are in the order of their codes; `codes` are what SRCC and PLCC are computed on.
+    `options` are in the order of their codes; SRCC and PLCC are computed on `codes`.
     """
 
     key: str
@@ -38,20 +38,20 @@ class Attribute:
         return self.kind != "text"
 
     def phrase(self, option: str) -> str:
-        """The option as a text names it: "medium saturation", "very clear"."""
+        """The option as texts write it: "medium saturation", "very clear"."""
         return f"{option} {self.noun}".rstrip()
 
     def code(self, value: object) -> int:
-        """The number that correlation is computed on. Raises ValueError for an unknown value."""
+        """The number for correlations. Raises ValueError for an unknown value."""
         if self.kind == "rating":
             return _rating(self.key, value)
         return self.codes[self.options.index(self.normalise(value))]
 
     def normalise(self, value: object) -> str:
-        """The option that `value` means: case, blanks and a trailing noun or gloss do not matter.
+        """The option that `value` means, ignoring case, blanks and a trailing noun or gloss.
 
         "Medium saturation" gives "medium", "fully complete (no cuts ...)" gives "fully complete".
-        Raises ValueError where no option fits, or for an attribute without options.
+        Raises ValueError if no option matches, or for an attribute without options.
         """
         text = " ".join(str(value).split()).casefold().split(" (")[0].rstrip(".")
         if self.noun:
@@ -128,7 +128,7 @@ ATTRIBUTES: dict[str, Attribute] = {
         ),
     )
 }
-"""The ten attributes by key, from the high level to the low one, as the answers give them."""
+"""The ten attributes by key, from the high level to the low one, in the order of the answers."""
 
 LEVELS: dict[Level, tuple[Attribute, ...]] = {
     level: tuple(a for a in ATTRIBUTES.values() if a.level == level) for level in ("high", "middle", "low")

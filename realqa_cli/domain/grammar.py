@@ -1,6 +1,6 @@
-"""The answers that can be read, as regular expressions: for servers that hold a model to one.
+"""The valid answers as regular expressions, for servers that constrain a model to one.
 
-Only what all dialects of regular expressions share is used. Pure vocabulary, as `prompts`.
+Only syntax that all dialects of regular expressions share is used.
 """
 
 import re
@@ -10,12 +10,12 @@ from realqa_cli.domain.prompts import Slot
 
 
 def one_of(texts: Iterable[str]) -> str:
-    """A regular expression of any of the texts, in the part of the language that all dialects share."""
+    """A regular expression that matches any of the texts."""
     return f"({'|'.join(map(_plain, texts))})"
 
 
 def form_pattern(form: Sequence[str | Slot]) -> str:
-    """A regular expression of every answer of the form; free text is what `free_text` leaves of one."""
+    """A regular expression that matches every answer in the form; free text is as `free_text` returns it."""
     return "".join(
         _plain(part) if isinstance(part, str) else "[^<>\\n]{1,400}" if part.free else one_of(part.options)
         for part in form
@@ -23,5 +23,5 @@ def form_pattern(form: Sequence[str | Slot]) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text with what has a meaning in regular expressions escaped, and nothing else."""
+    """The text with the special characters of regular expressions escaped, and no others."""
     return re.sub(r"([\\.^$*+?{}\[\]|()])", r"\\\1", text)

@@ -1,12 +1,14 @@
-"""The five levels of Q-Align: words instead of numbers for a score. The paper's baseline in Tab. 7, 8 and 10.
+"""The five levels of Q-Align: a word in place of a number. The paper's baseline in Tab. 7, 8 and 10.
 
-A level stands for one of five equal intervals of the scale. Read out, the levels are five values that are
-spread evenly over the scale, its ends included (5, 4, 3, 2, 1 on a scale of 1-5), weighed by probability.
+A level covers one of five equal intervals between the smallest and the largest MOS of the training set (Q-Align's
+division), the bounds. When a model is read out, the words are five values spread evenly from the lower to the upper
+bound, weighted by their probabilities.
 
-Pure vocabulary: knows no model and no file; the sentence around the word is in `prompts`.
+Pure: no model, no file; the sentence around the word is in `prompts`.
 """
 
 import math
+from collections.abc import Sequence
 
 from realqa_cli.domain.scales import Scale
 
@@ -14,16 +16,21 @@ WORDS = ("excellent", "good", "fair", "poor", "bad")
 """From the best to the worst."""
 
 
-def word_of(score: float, scale: Scale) -> str:
-    """The level of a score on the scale; a score between two intervals is in the lower one.
+def bounds_of(scores: Sequence[float]) -> Scale:
+    """The bounds of the levels of a training set: its smallest and largest score. Raises ValueError."""
+    return Scale.of((min(scores), max(scores)))
 
-    Scores outside the scale, as rounding makes them, count as its ends.
+
+def word_of(score: float, bounds: Scale) -> str:
+    """The level of a score; a score on the border of two intervals belongs to the lower one.
+
+    Scores outside the bounds belong to the outermost levels.
     """
-    interval = math.ceil(scale.share(score) * len(WORDS) - 1e-9)  # 4.2 of 1-5 is 4.000000000000001 fifths
+    interval = math.ceil(bounds.share(score) * len(WORDS) - 1e-9)  # 4.2 of 1-5 is 4.000000000000001 fifths
     return WORDS[len(WORDS) - min(max(interval, 1), len(WORDS))]
 
 
-def level_values(scale: Scale) -> tuple[float, ...]:
-    """What each of the words stands for on the scale, in their order."""
+def level_values(bounds: Scale) -> tuple[float, ...]:
+    """The value of each of the `WORDS`, in their order: 5, 4, 3, 2, 1 for the bounds 1-5."""
     last = len(WORDS) - 1
-    return tuple(scale.at((last - i) / last) for i in range(len(WORDS)))
+    return tuple(bounds.at((last - i) / last) for i in range(len(WORDS)))

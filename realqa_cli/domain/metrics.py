@@ -1,8 +1,7 @@
-"""How well scores agree with people: SRCC, PLCC, KRCC, RMSE, accuracy, with bootstrap intervals.
+"""Agreement of scores with human opinion: SRCC, PLCC, KRCC, RMSE, accuracy, with bootstrap intervals.
 
-Pure vocabulary: every function takes two sequences of the same length and knows nothing of records or
-files. What has no value (fewer than two pairs, a constant sequence, a number that is not finite) is a
-ValueError that says so, never a silent nan.
+Pure: every function takes two sequences of the same length; no record, no file. A metric without a value (fewer
+than two pairs, a constant sequence, a number that is not finite) raises ValueError and is never a silent nan.
 """
 
 import warnings
@@ -51,7 +50,7 @@ def rmse(predicted: ArrayLike, truth: ArrayLike) -> float:
 
 
 def accuracy(predicted: Sequence[Hashable], truth: Sequence[Hashable]) -> float:
-    """Share of equal pairs, 0 to 1; for classes, so any values that compare will do."""
+    """Share of equal pairs, 0 to 1; for classes of any type with equality."""
     if len(predicted) != len(truth):
         raise ValueError(f"{len(predicted)} predictions for {len(truth)} truths")
     if len(truth) == 0:
@@ -157,7 +156,7 @@ def fit_logistic(predicted: ArrayLike, truth: ArrayLike, *, parameters: int = 5)
     else:
         curve, start = _logistic5, [float(np.ptp(y)), sign, 0.0, 0.0, float(y.mean())]
     try:
-        with warnings.catch_warnings():  # of a covariance that cannot be told, and is not asked for
+        with warnings.catch_warnings():  # of a covariance that cannot be estimated and is not used
             warnings.simplefilter("ignore", optimize.OptimizeWarning)
             best, _ = optimize.curve_fit(curve, (x - centre) / spread, y, p0=start, maxfev=20_000)
     except RuntimeError as error:

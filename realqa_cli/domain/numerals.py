@@ -1,10 +1,10 @@
 """Numerals as a language model writes them, their token trie, and the score distribution.
 
-A score with M digits is `d1`, `d1.d2` or `d1.d2d3`. No token id is decided here: every text is
-tokenised in its context by the tokenizer that is asked (paper Sec. 3.2 and App. C.2), so the trie
-is right for tokenizers that write one digit a token and for those that merge digits.
+A score with M digits is `d1`, `d1.d2` or `d1.d2d3`. No token id is hard-coded: the tokenizer encodes every text in
+its context (paper Sec. 3.2 and App. C.2), so the trie is correct for tokenizers with one digit per token and for
+those that merge digits.
 
-Pure vocabulary: knows NumPy, no model and no file.
+Pure: NumPy, no model, no file.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Encode = Callable[[list[str]], list[list[int]]]
-"""Texts to their token ids, special tokens in the texts understood, none added."""
+"""From texts to their token ids; special tokens in the texts are recognised, none is added."""
 
 
 def numerals(digits: int, low: float, high: float) -> list[str]:
     """All numerals of `digits` digits (1 to 3) from `low` to `high`, both included, ascending.
 
-    One digit stands before the point, so 9.99 is the largest; a scale that ends at 10 is served
-    by it. `numerals(2, 1, 1.2)` is `["1.0", "1.1", "1.2"]`. Raises ValueError for other digits,
-    or where no numeral lies within the scale.
+    There is one digit before the point, so 9.99 is the largest, also for a scale that ends at 10.
+    `numerals(2, 1, 1.2)` is `["1.0", "1.1", "1.2"]`. Raises ValueError for another number of digits, and for a scale
+    with fewer than two numerals.
     """
     if digits not in (1, 2, 3):
         raise ValueError(f"a numeral has 1, 2 or 3 digits, not {digits}")
@@ -33,14 +33,14 @@ def numerals(digits: int, low: float, high: float) -> list[str]:
     unit = 10 ** (digits - 1)
     whole = [n for n in range(10 * unit) if low * unit - 1e-6 <= n <= high * unit + 1e-6]
     if len(whole) < 2:
-        raise ValueError(f"the scale {low:g}-{high:g} holds no two numerals of {digits} digits")
+        raise ValueError(f"the scale {low:g}-{high:g} has fewer than two numerals of {digits} digits")
     return [write(n / unit, digits) for n in whole]
 
 
 def write(value: float, digits: int) -> str:
-    """`value` with exactly `digits` digits: 3.984 is "3.98", "4.0" or "4"; above 9.99 it is cut.
+    """`value` with exactly `digits` digits: 3.984 is "3.98", "4.0" or "4"; the largest result is "9.99".
 
-    Halves go away from zero, as readers expect, on the shortest decimal form of the number.
+    Halves are rounded away from zero, in the shortest decimal form of the number.
     """
     from decimal import ROUND_HALF_UP, Decimal
 
@@ -53,18 +53,17 @@ def write(value: float, digits: int) -> str:
 def short_numerals(low: float, high: float) -> list[str]:
     """Two-decimal scores as Python prints rounded floats: `3.98`, `3.9`, `4.0` (never `3.90`).
 
-    The paper's released training labels have this form; its adapters are read out with it.
+    The paper's released training labels have this form, so its adapters are read out with it.
     """
     return [str(float(text)) for text in numerals(3, low, high)]
 
 
 @dataclass(frozen=True)
 class TokenTrie:
-    """A set of continuations as paths of tokens that share their beginnings.
+    """A set of continuations as paths of tokens that share their prefixes.
 
-    The nodes are in breadth-first order. Node 0 is the root, which is the prompt's last token and
-    carries no token of its own (-1). `inner` lists the nodes that must be forwarded because something
-    follows them, without the root.
+    The nodes are in breadth-first order. Node 0 is the root, the last token of the prompt, and has the token -1.
+    `inner` lists the nodes that must be forwarded because others follow them, without the root.
 
     tokens: (N,) token of each node, -1 for the root.
     parents: (N,) index of each node's parent, -1 for the root.
@@ -79,7 +78,7 @@ class TokenTrie:
 
     @classmethod
     def from_sequences(cls, sequences: Sequence[Sequence[int]]) -> "TokenTrie":
-        """The trie of token sequences, none of which may be empty or begin another one."""
+        """The trie of token sequences, none of which may be empty or a prefix of another. Raises ValueError."""
         words = [tuple(sequence) for sequence in sequences]
         prefixes = sorted({word[:n] for word in words for n in range(1, len(word) + 1)}, key=lambda p: (len(p), p))
         index = {(): 0} | {prefix: i for i, prefix in enumerate(prefixes, start=1)}
@@ -95,7 +94,7 @@ class TokenTrie:
 
     @cached_property
     def inner(self) -> tuple[int, ...]:
-        """The nodes that something follows, without the root: what a model must be run on."""
+        """The nodes with children, without the root: those that a model must be run on."""
         return tuple(sorted(set(self.parents) - {-1, 0}))
 
     @cached_property
@@ -114,13 +113,13 @@ class TokenTrie:
 def token_trie(encode: Encode, prompt: str, continuations: Sequence[str], end: str) -> tuple[list[int], TokenTrie]:
     """The prompt's tokens, and the trie of the continuations, as tokenised in their context.
 
-    encode is asked for the whole text `prompt + continuation + end` of each continuation. The
-    prompt's tokens are those that all these texts (and the bare prompt) share, so a blank before
-    the number that a tokenizer merges into it becomes part of the path. `end` is what follows the
-    continuation in an answer. It stays out of the paths where the tokenizer keeps it apart and no
-    path begins another one; otherwise all paths carry it, which makes them length-complete.
+    `encode` receives the whole text `prompt + continuation + end` of each continuation. The tokens of the prompt
+    are those that all these texts and the bare prompt share, so a blank that a tokenizer merges into the number
+    becomes part of the path. `end` is the text after the continuation in an answer. The paths leave it out where
+    the tokenizer keeps it separate and no path is a prefix of another; otherwise all paths include it, which makes
+    them length-complete.
 
-    Raises ValueError where two continuations cannot be told apart by their tokens.
+    Raises ValueError where two continuations have the same tokens.
     """
     wholes = encode([prompt + text + end for text in continuations])
     bares = encode([prompt + text for text in continuations])
@@ -131,24 +130,24 @@ def token_trie(encode: Encode, prompt: str, continuations: Sequence[str], end: s
         try:
             return prompt_ids, TokenTrie.from_sequences([bare[shared:] for bare in bares])
         except ValueError:
-            pass  # "low" begins "low-key": only what follows tells them apart
+            pass  # "low" is a prefix of "low-key": only the text after it distinguishes them
     return prompt_ids, TokenTrie.from_sequences([whole[shared:] for whole in wholes])
 
 
 def shared_length(sequences: list[list[int]]) -> int:
-    """How many tokens all of them begin with."""
-    first, last = min(sequences), max(sequences)  # all others lie between them
+    """The number of leading tokens that all sequences share."""
+    first, last = min(sequences), max(sequences)  # all others are sorted between them
     limit = min(len(sequence) for sequence in sequences)
     return next((i for i in range(limit) if first[i] != last[i]), limit)
 
 
 @dataclass(frozen=True)
 class ScoreDistribution:
-    """A distribution over the numerals of a scale, or over words that stand for numbers.
+    """A distribution over the numerals of a scale, or over words with numeric values.
 
-    values: (V,) ascending, on the model's scale.  probs: (V,) they sum to 1.
-    mass: probability that the model gave to all of them together before renormalising, 0 to 1.
-    texts: (V,) the numerals, or words, as written.
+    values: (V,) ascending, on the model's scale.  probs: (V,), with the sum 1.
+    mass: the probability of all of them together before renormalising, 0 to 1.
+    texts: (V,) the numerals or words.
     """
 
     values: Floats
@@ -162,15 +161,15 @@ class ScoreDistribution:
     ) -> "ScoreDistribution":
         """From each numeral's log-probability under the model. Raises ValueError for NaN.
 
-        numbers: what the texts stand for; None where they are numerals.
+        numbers: the values of the texts; None for numerals.
         """
         if not np.all(log_probs < np.inf):  # also false for NaN
-            raise ValueError("the model gave no probabilities (NaN)")
+            raise ValueError("the model gives no probabilities (NaN)")
         values = np.array([float(number) for number in (texts if numbers is None else numbers)])
         order = np.argsort(values, kind="stable")
         peak = float(log_probs.max())
         if peak == -np.inf:
-            raise ValueError("the model gave every number the probability zero")
+            raise ValueError("the model gives every number the probability zero")
         weights = np.exp(log_probs - peak)
         return cls(
             values=values[order],
@@ -191,7 +190,7 @@ class ScoreDistribution:
 
     @property
     def mode_text(self) -> str:
-        """The most likely numeral, or word, as written; of equals the lowest."""
+        """The most likely numeral or word; the lowest of equal ones."""
         return self.texts[int(np.argmax(self.probs))]
 
     @property

@@ -57,6 +57,21 @@ class Worker:
         return list(self._source.records(items))
 
 
+def distribute(
+    items: Iterable[Item],
+    done: IsDone | None,
+    work: Callable[[Sequence[Item]], list[dict[str, Any]]],
+    *,
+    batch_size: int,
+    at_once: int,
+) -> Iterator[dict[str, Any]]:
+    """The records of the items that are not done, in order, from `at_once` simultaneous calls of `work`."""
+    left = (identified.item for identified in identify_items(items, done))
+    batches = iter(lambda: tuple(islice(left, batch_size)), ())
+    for records in in_order(work, batches, at_once, ahead=at_once):
+        yield from records
+
+
 class RayEngine:
     """Workers on a cluster that turn items into records.
 
@@ -92,10 +107,7 @@ class RayEngine:
             finally:
                 free.put(worker)
 
-        left = (identified.item for identified in identify_items(items, done))
-        batches = iter(lambda: tuple(islice(left, self.batch_size)), ())
-        for records in in_order(work, batches, self.count, ahead=self.count):
-            yield from records
+        yield from distribute(items, done, work, batch_size=self.batch_size, at_once=self.count)
 
     def _result(self, reference: Any) -> Any:
         """The result of a remote call. Raises the worker's own error, or ModelError if the worker is lost."""

@@ -99,6 +99,7 @@ class Readout:
     numerals: ascending and within `scale`; () for methods without numerals.
     form: "regular" or "natural" for the method "cot", else None.
     reasons: whether the chain of thought includes reasons.
+    level_bounds: the values of the lowest and the highest level on `scale`, for the method "levels", else None.
     """
 
     method: str
@@ -110,6 +111,7 @@ class Readout:
     preset: str | None
     form: str | None = None
     reasons: bool = False
+    level_bounds: Scale | None = None
 
     def photo_transform(self, transform: PhotoTransform | None) -> PhotoTransform | None:
         """The transform of photos for a backend with this `transform`; a preset may shrink them first."""
@@ -132,7 +134,9 @@ class Readout:
 
     def settings(self) -> Mapping[str, Any]:
         """For the manifest; the pixel bounds are among the settings of the backend."""
-        settings = {"scale": list(self.scale), "digits": self.digits, "preset": self.preset}
+        settings: dict[str, Any] = {"scale": list(self.scale), "digits": self.digits, "preset": self.preset}
+        if self.level_bounds is not None:
+            settings["level_bounds"] = list(self.level_bounds)
         return settings | ({} if self.form is None else {"form": self.form, "reasons": self.reasons})
 
 
@@ -162,7 +166,15 @@ def resolve(config: ScorerConfig | None, options: ReadoutOptions) -> Readout:
         preset=options.preset,
         form=_form(config, options, method),
         reasons=_reasons(trained, options, method),
+        level_bounds=_level_bounds(trained, scale) if method == "levels" else None,
     )
+
+
+def _level_bounds(trained: ScorerConfig, scale: Scale) -> Scale:
+    """The bounds that the model's levels were trained with, on `scale`; without any the whole scale."""
+    if trained.level_bounds is None:
+        return scale
+    return Scale.of([scale.from_scale(bound, trained.scale) for bound in trained.level_bounds])
 
 
 def _method(config: ScorerConfig | None, options: ReadoutOptions) -> str:

@@ -2,18 +2,22 @@
 
 Fields that a record class does not declare are kept as they are, in their order, and written after the declared
 ones. Numbers are never rounded and never NaN or infinite. Steps make their records with ``SomeRecord.of(item, ...)``
-and `error_line`, so that an old result in the input can neither overwrite the new one nor appear next to an error.
+and `error_line`: a field of the input with the name of a declared one is kept as ``input.NAME``, and the records of
+one run have the same declared fields, null where there is no value, `error` included.
 
 Each field has a docstring with its meaning, its unit, and when it is present; docs/make_records.py makes the
 reference page from them. This module reads and writes no files (see `jsonl`, `sources`).
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Protocol, Self
+import logging
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
 
 from realqa_cli.errors import ItemError, RecordError
+
+log = logging.getLogger("realqa")
 
 Number = StrictInt | StrictFloat
 """A number in the input: an int stays an int, and a bool or a string is not accepted."""
@@ -40,6 +44,7 @@ class Record(BaseModel):
     """Base of all records: the item, the declared fields, and undeclared ones (`model_extra`)."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    nullable: ClassVar[Collection[str]] = ()  # fields that are written as null where they were not set
 
     image: str | None = None
     """Path or name of the photo, as given. Present: for photos."""
@@ -52,8 +57,7 @@ class Record(BaseModel):
 
         Raises `RecordError` for a value that the class does not allow, such as a score that is NaN.
         """
-        passed = {key: value for key, value in subject.fields.items() if key not in cls.model_fields}
-        return cls.parse({subject.kind: subject.name, **own, **passed}, where=subject.name)
+        return cls.parse({subject.kind: subject.name, **own, **_passed(subject, cls.model_fields)}, where=subject.name)
 
     @classmethod
     def parse(cls, record: Mapping[str, Any], *, where: str | None = None) -> Self:
@@ -66,9 +70,14 @@ class Record(BaseModel):
             raise RecordError(f"not a valid {cls.__name__}: {what}", type="record", where=where) from error
 
     def to_line(self) -> dict[str, Any]:
-        """The JSON-ready fields: image or video, declared ones, then the others. Unset ones are left out."""
+        """The JSON-ready fields: image or video, declared ones, then the others, `error` last.
+
+        Unset fields are left out, except those in `nullable`.
+        """
         dump = self.model_dump(exclude_unset=True)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in dump.items()}
+        declared = {key: dump.get(key) for key in type(self).model_fields if key in dump or key in self.nullable}
+        line = {key: list(value) if isinstance(value, tuple) else value for key, value in {**declared, **dump}.items()}
+        return line | {"error": line.pop("error")} if "error" in self.nullable else line
 
 
 class ErrorField(BaseModel):
@@ -102,6 +111,8 @@ class ImageRecord(Record):
 class ScoreRecord(Record):
     """Output of `realqa score`."""
 
+    nullable: ClassVar[Collection[str]] = ("content", "error")
+
     score: float
     """Mean of the distribution; for a greedy answer the number in it. Unit: points of `scale`. Present: always."""
     mode: float | None
@@ -130,7 +141,10 @@ class ScoreRecord(Record):
     distribution: list[Pair] | None = None
     """Every `[value, probability]` with a probability above 1e-6. Present: with `--distribution`."""
     frames: list[dict[str, Any]] | None = None
-    """Scored frames of a video: `time` in seconds, and `score` or `error`. Present: with `--per-frame`."""
+    """Scored frames of a video: `time` in seconds, and `score` or `error`. Present: with `--per-frame`; null for
+    photos."""
+    error: ErrorField | None = None
+    """Why there is no score. Present: always; null for a result, and in an error record all other fields are null."""
 
     @model_validator(mode="after")
     def _check_subject(self) -> Self:
@@ -141,6 +155,8 @@ class ScoreRecord(Record):
 
 class CotRecord(ScoreRecord):
     """Output of `realqa score --method cot`: the score after the attributes, and the direct one."""
+
+    nullable: ClassVar[Collection[str]] = ("unparsed", "content", "error")
 
     form: Literal["regular", "natural"]
     """Form of the chain of thought. Present: always."""
@@ -154,6 +170,8 @@ class CotRecord(ScoreRecord):
     answer to that question holds no score."""
     unparsed: list[str] | None = None
     """Attributes that a greedy answer does not state, or not in known words. Present: where there are any."""
+    unreliable: list[str] | None = None
+    """Attributes whose agreement with held-out labels is not above chance. Present: where there are any."""
 
 
 class LevelRecord(ScoreRecord):
@@ -165,6 +183,8 @@ class LevelRecord(ScoreRecord):
 
 class LabelRecord(Record):
     """Output of `realqa self-label` and `realqa annotate`: the attributes of an item, and who gave them."""
+
+    nullable: ClassVar[Collection[str]] = ("unparsed", "run", "content", "error")
 
     attributes: dict[str, Any]
     """Values by attribute key: `{"score", "reason"}` for ratings (1 to 10), `{"subject", "background"}`, one of
@@ -184,6 +204,9 @@ class LabelRecord(Record):
     """Curation flags `subtitle`, `watermark` and `stitched`. Present: with `annotate --screen`."""
     unparsed: list[str] | None = None
     """Attributes that a written answer does not state, or not in known words. Present: where there are any."""
+    unreliable: list[str] | None = None
+    """Attributes whose agreement with held-out labels is not above chance, by the model's `realqa.json`. Present:
+    where there are any."""
     changed: list[str] | None = None
     """Attributes that a person changed. Present: after refinement."""
     original: dict[str, Any] | None = None
@@ -191,19 +214,57 @@ class LabelRecord(Record):
     run: str | None = None
     """Id of the manifest, as in scores. Present: in labels of `self-label`."""
     content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
-    """Digest of the file's bytes. Present: where the file could be read."""
+    """Digest of the file's bytes. Present: where the file could be read; else null."""
+    error: ErrorField | None = None
+    """Why there are no attributes. Present: always; null for a result, and in an error record all other fields are
+    null."""
 
 
 def error_line(
-    subject: Subject, error: ItemError, *, content: str | None = None, instead_of: type[Record] = Record
+    subject: Subject,
+    error: ItemError,
+    *,
+    content: str | None = None,
+    instead_of: type[Record] = Record,
+    optional: Collection[str] = (),
 ) -> dict[str, Any]:
     """The JSON-ready record of an item that failed.
 
     content: digest of the file, where it could be read.
-    instead_of: the class of the record that a success would have given; its fields in the input are old results
-    and do not pass through.
+    instead_of: the class of the record that a success would have given; its required fields are null here.
+    optional: its other fields that the successes of this run have.
     """
-    replaced = {*instead_of.model_fields, "content", "error"}
-    passed = {key: value for key, value in subject.fields.items() if key not in replaced}
-    known = {} if content is None else {"content": content}
-    return {subject.kind: subject.name, **passed, **known, "error": error.as_field()}
+    fields = instead_of.model_fields
+    present = {*instead_of.nullable, *optional} - {"error"}
+    line: dict[str, Any] = {key: None for key, info in fields.items() if info.is_required() or key in present}
+    if content is not None:
+        line["content"] = content
+    passed = _passed(subject, {*fields, "content", "error"})
+    return {subject.kind: subject.name, **line, **passed, "error": error.as_field()}
+
+
+_REPORTED: set[str] = set()  # names of input fields that were reported in this process
+
+
+def _passed(subject: Subject, declared: Collection[str]) -> dict[str, Any]:
+    """The fields of the input that pass through; those with a declared name as ``input.NAME``, reported once."""
+    fields = {key: value for key, value in subject.fields.items() if key != "error"}
+    clashing = {key for key, value in fields.items() if key in declared and value is not None}
+    if new := clashing - _REPORTED:
+        _REPORTED.update(new)
+        names = ", ".join(f"input.{key}" for key in sorted(new))
+        log.warning("%s: fields of the input that realqa writes itself are kept as %s", subject.name, names)
+    passed: dict[str, Any] = {}
+    for key, value in fields.items():
+        if key in clashing:
+            passed[_free_name(key, fields)] = value
+        elif key not in declared:
+            passed[key] = value
+    return passed
+
+
+def _free_name(key: str, taken: Collection[str]) -> str:
+    name = f"input.{key}"
+    while name in taken:
+        name = f"input.{name}"
+    return name

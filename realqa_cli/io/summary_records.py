@@ -156,6 +156,20 @@ class TrainLogRecord(SummaryRecord):
     """Epochs so far. Present: always."""
     samples_per_second: float
     """Conversations per second since the last line. Unit: 1/s. Present: always."""
+    validation_srcc: float | None = None
+    """SRCC of the scores of the validation data. Present: every `--eval-steps` with `--validation`; null for constant
+    scores."""
+    validation_plcc: float | None = None
+    """PLCC. Present: as `validation_srcc`."""
+    validation_ncm: float | None = None
+    """NCM of the direct answers. Unit: squared points. Present: as `validation_srcc`; null for other objectives than
+    ntp."""
+    validation_ncm_star: float | None = None
+    """NCM*. Unit: squared points. Present: as `validation_ncm`."""
+    validation_ncm_star_release: float | None = None
+    """NCM* as the authors' code computes it. Unit: squared points. Present: as `validation_ncm`."""
+    validation_n: int | None = None
+    """Number of scored photos. Present: as `validation_srcc`."""
 
 
 class RunManifest(SummaryRecord):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -14,14 +15,27 @@ from realqa_cli.errors import ModelError, one_line
 CONFIG_FILE = "realqa.json"
 
 
+class AttributeAgreement(BaseModel):
+    """How well the model's labels of an attribute agree with held-out labels.
+
+    known: false if the agreement is not above chance. Further fields contain the measured figures.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    known: bool = True
+
+
 class ScorerConfig(BaseModel):
     """The settings that a model was trained with. Unknown fields are kept and ignored.
 
     scale: lowest and highest score.  digits: M, the number of digits of a score.
     min_pixels, max_pixels: bounds of the area in pixels that photos were resized to.
     base_model: the base of an adapter (a name, hub id or folder); None for full weights.
+    level_bounds: of a model that answers in levels, the smallest and largest score of its training set, on `scale`.
     form: the slots (`prompts.SLOTS`) of the regular-form answers in training, in order.
     formats: the formats of the conversations in training, such as "direct", "cot", "cot-regular" and "mix".
+    attributes: the measured agreement of attributes, by key.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -35,7 +49,14 @@ class ScorerConfig(BaseModel):
     base_model: str | None = None
     trained_on: str | None = None
     form: tuple[str, ...] | None = None
+    level_bounds: Scale | None = None
     formats: tuple[str, ...] | None = None
+    attributes: dict[str, AttributeAgreement] | None = None
+
+    def unreliable(self, attributes: Iterable[str]) -> list[str]:
+        """Those of the attributes whose agreement is not above chance."""
+        measured = self.attributes or {}
+        return [key for key in attributes if key in measured and not measured[key].known]
 
     @property
     def has_reasons(self) -> bool:

@@ -108,10 +108,12 @@ def test_a_truncated_photo_among_twenty_gives_19_scores_and_one_error(realqa: Re
     assert ran.code == 1
     assert ran.said == ["realqa: 20 items: 19 scored, 1 failed"]
     assert [Path(record["image"]).name for record in ran.records] == [f"{i:02}.jpg" for i in range(20)]
-    (failed,) = [record for record in ran.records if "error" in record]
+    (failed,) = [record for record in ran.records if record.get("error") is not None]
     assert failed["image"].endswith("07.jpg")
     assert failed["error"]["type"] == "broken"
-    assert "score" not in failed
+    assert failed["score"] is None
+    assert all(record["error"] is None for record in ran.records if record != failed)
+    assert {tuple(sorted(record)) for record in ran.records} == {tuple(sorted(failed))}
 
 
 def test_bad_files_are_records_in_their_place(realqa: Realqa, photo_files: list[Path], tmp_path: Path) -> None:
@@ -120,10 +122,10 @@ def test_bad_files_are_records_in_their_place(realqa: Realqa, photo_files: list[
     (tmp_path / "empty.jpg").write_bytes(b"")
     ran = realqa("score", "missing.jpg", "text.jpg", "good.jpg", "empty.jpg", *ECHO, cwd=tmp_path)
     assert ran.code == 1
-    found = [record.get("error", {}).get("type") for record in ran.records]
+    found = [(record.get("error") or {}).get("type") for record in ran.records]
     assert found == ["missing", "unsupported", None, "empty"]
     for record in ran.records:
-        if "error" in record:
+        if record.get("error") is not None:
             assert record["image"] in record["error"]["message"]
     assert ran.said == ["realqa: 4 items: 1 scored, 3 failed"]
 
@@ -188,7 +190,7 @@ def test_a_file_name_that_is_not_utf8_survives(photos: Path, tmp_path: Path) -> 
 
 
 def test_the_best_come_first_and_no_more_than_asked_for(realqa: Realqa, twenty: Path) -> None:
-    everything = [record for record in realqa("score", twenty, *ECHO).records if "error" not in record]
+    everything = [record for record in realqa("score", twenty, *ECHO).records if record.get("error") is None]
     ran = realqa("score", twenty, *ECHO, "--top", 5)
     assert ran.records == sorted(everything, key=lambda record: record["score"], reverse=True)[:5]
     assert ran.code == 1

@@ -1,4 +1,4 @@
-"""What the command says when it is asked wrongly: one line on stderr, the remedy in it, exit code 2."""
+"""Wrong usage: one line on stderr with the remedy, and exit code 2."""
 
 import subprocess
 from pathlib import Path
@@ -18,18 +18,26 @@ from realqa_cli.cli import app
         (["score", "a.jpg", "--batch-sise", "2"], "--batch-size"),
         (["score", "a.jpg", "--batch-size", "0"], "Invalid value for '--batch-size'"),
         (["score", "a.jpg", "--batch-size", "many"], "Invalid value for '--batch-size'"),
-        (["score", "a.jpg", "--scale", "5-1"], "'5-1' is not a scale like 1-5; see realqa score --help"),
+        (["score", "a.jpg", "--scale", "5-1"], "is not a scale such as 1-5"),
         (["score", "a.jpg", "--output"], "Option '--output' requires an argument; see realqa score --help"),
         (["score", "a.jpg", "--overwrite"], "--overwrite: concerns an output file; add --output FILE"),
         (["score", "a.jpg", "--no-resume"], "--no-resume: concerns an output file; add --output FILE"),
-        (["score", "a.jpg", "-o", "a.jsonl", "--overwrite"], "add --no-resume"),
-        (["score", "a.jpg", "--table", "--json"], "--table: asks for the other form; choose one of"),
-        (["score", "a.jsonl", "-o", "./a.jsonl"], "--output: a.jsonl is given twice; choose another file"),
-        (["score", "a.jpg", "-o", "b", "--report", "b"], "--report: b is given twice; choose another file"),
+        (["score", "a.jpg", "--table", "--json"], "--table and --json are mutually exclusive; choose one of the two"),
+        (["score", "{list}", "-o", "{list}"], "is also an input; choose another file"),
+        (["score", "a.jpg", "-o", "b"], "--output: b does not have the suffix of scores; end it in .jsonl or .ndjson"),
         (["score", "a.jpg", "-o", "."], "--output: . is a folder; name a file in it"),
-        (["score", "a.jpg", "-o", "-"], "--output: is for files; leave it out to have the records on stdout"),
-        (["score", "a.jpg", "-o", "no/such/folder/a.jsonl"], "--output: no folder no/such/folder"),
-        (["score", "a.jpg", "--report", "no/such/folder/a.html"], "--report: no folder no/such/folder"),
+        (
+            ["score", "a.jpg", "-o", "-"],
+            "--output: needs the name of a file; leave it out to have the records on stdout",
+        ),
+        (
+            ["score", "a.jpg", "-o", "no/such/folder/a.jsonl"],
+            "--output: there is no folder no/such/folder; create it first",
+        ),
+        (
+            ["score", "a.jpg", "--report", "no/such/folder/a.html"],
+            "--report: there is no folder no/such/folder; create it first",
+        ),
         (
             ["score", "{photos}", "--backend", "ecko"],
             "--backend: unknown backend 'ecko'; use one of: auto, onnx, openvino, hf, echo",
@@ -41,11 +49,20 @@ from realqa_cli.cli import app
     ],
 )
 def test_wrong_usage_is_one_line_with_the_remedy_and_exit_code_2(
-    realqa: Realqa, photos: Path, tmp_path: Path, arguments: list[str], words: str
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
 ) -> None:
-    ran = realqa(*(word.format(photos=photos) for word in arguments), cwd=tmp_path)
-    assert (ran.code, ran.out) == (2, "")
-    (line,) = ran.err.splitlines()
+    (tmp_path / "list.jsonl").write_text('{"image": "a.jpg"}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REALQA_MODEL", raising=False)
+    code = cli.main([word.format(photos=photos, list="list.jsonl") for word in arguments])
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
     assert line.startswith("realqa: ")
     assert words in line
 
@@ -77,11 +94,49 @@ def test_a_model_folder_without_weights_is_wrong_usage(realqa: Realqa, photos: P
     assert "weights" in line
 
 
-def test_without_a_command_there_is_help(realqa: Realqa) -> None:
-    ran = realqa()
-    assert (ran.code, ran.err) == (0, "")
-    assert "score" in ran.out
-    assert ran.out.strip() == realqa("--help").out.strip()
+def test_without_a_command_there_are_three_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert sum(line.strip().startswith("realqa score ") for line in out.splitlines()) == 3
+    assert "realqa --help" in out
+
+
+def test_the_help_groups_the_commands_by_what_they_are_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    places = [out.index(f" {group} ") for group in ("Use", "Label", "Train", "Research")]
+    assert places == sorted(places)
+    assert "--install-completion" in out
+    assert "<bool>" not in out
+
+
+def test_the_help_of_a_command_shows_examples_and_everyday_options_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["score", "--help"]) == 0
+    short = capsys.readouterr().out
+    assert cli.main(["score", "--help-all"]) == 0
+    everything = capsys.readouterr().out
+    assert "Usage: realqa score [OPTIONS] SOURCES..." in short
+    assert short.index("Examples") < short.index("Everyday options")
+    assert "--top" in short
+    assert "--jpeg-draft" not in short
+    assert everything.index("--top") < everything.index("--jpeg-draft")
+    assert short.count("\n") < 60
+    assert "<bool>" not in everything
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_and_options(shell: str) -> None:
+    complete = {
+        "_REALQA_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_ARGS": "realqa sco",
+        "COMP_WORDS": "realqa sco",
+    }
+    env = environment(COMP_CWORD="1", _TYPER_COMPLETE_FISH_ACTION="get-args", **complete)
+    ran = subprocess.run(command(), env=env, capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert "score" in ran.stdout
+    assert "annotate" not in ran.stdout
 
 
 def test_the_version_is_the_packages(realqa: Realqa) -> None:

@@ -11,8 +11,9 @@ from made_attributes import FULL
 from process import Ran, Realqa
 
 from realqa_cli import cli
-from realqa_cli.cli.console import Reporter
-from realqa_cli.cli.delivery import OutputOptions, open_sources
+from realqa_cli.cli.output import OutputOptions
+from realqa_cli.cli.reporter import Reporter
+from realqa_cli.cli.run_step import open_sources
 from realqa_cli.datasets import DatasetSelection
 
 Line = dict[str, Any]

@@ -93,8 +93,11 @@ def test_every_choice_is_that_of_plain_forward_passes_over_whole_options(backend
             backend, Prompt(prompt.question, prompt.images, prefix), [text + end for text in part.options]
         )
         chosen = answer.slots[part.key]
-        assert chosen.text == [*part.options][int(np.argmax(plain))]
-        assert chosen.confidence == pytest.approx(np.exp(plain.max()) / np.exp(plain).sum(), abs=1e-4)
+        probs = np.exp(plain) / np.exp(plain).sum()
+        median = int((np.cumsum(probs) < 0.5).sum())
+        index = median if part.attribute.kind == "rating" and probs.max() < 0.5 else int(np.argmax(probs))
+        assert chosen.text == [*part.options][index]
+        assert chosen.confidence == pytest.approx(probs[index], abs=1e-4)
         prefix += chosen.text
     assert answer.text == prefix
 
@@ -131,3 +134,27 @@ def test_no_weights_and_no_photo_can_malform_an_answer(backend: HFBackend, seed:
             filled.text if attribute.kind == "choice" else int(filled.text)
         )
         assert 0 < (filled.confidence or 0) <= 1
+
+
+class Spread(Scripted):
+    """Gives the ten ratings these probabilities."""
+
+    def __init__(self, *probs: float) -> None:
+        super().__init__({})
+        self.probs = probs
+
+    def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
+        return np.log(np.array([self.probs] * len(batch)) * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("probs", "rating", "confidence"),
+    [
+        ((0.19, 0.01, 0.01, 0.01, 0.1, 0.16, 0.18, 0.18, 0.08, 0.08), 7, 0.18),
+        ((0.6, 0.01, 0.01, 0.01, 0.1, 0.05, 0.05, 0.05, 0.06, 0.06), 1, 0.6),
+    ],
+)
+def test_a_rating_without_a_majority_is_the_median(probs: tuple[float, ...], rating: int, confidence: float) -> None:
+    (answer,) = fill_form(Spread(*probs), [Prompt("?")], regular_form(("composition.score",)), ".")  # type: ignore[arg-type]
+    assert answer.slots["composition.score"].value == rating
+    assert answer.slots["composition.score"].confidence == pytest.approx(confidence)

@@ -155,7 +155,7 @@ class TestDistribution:
 
     @pytest.mark.parametrize("logs", [[math.nan, 0.0], [-math.inf, -math.inf]])
     def test_a_model_without_an_answer_is_an_error_and_not_a_number(self, logs: list[float]) -> None:
-        with pytest.raises(ValueError, match="model gave"):
+        with pytest.raises(ValueError, match="model gives"):
             ScoreDistribution.from_log_probs(["1", "2"], np.array(logs))
 
     @given(st.lists(st.floats(1e-6, 1), min_size=2, max_size=40), st.data())

@@ -5,6 +5,7 @@ import logging
 import pytest
 from PIL import Image
 
+from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.readout import resolve
 from realqa_cli.models.realqa_json import ScorerConfig
@@ -44,6 +45,14 @@ def test_a_model_is_read_out_by_the_method_that_it_was_trained_for(objective: st
 def test_levels_are_read_out_of_any_model_that_writes_text_and_need_no_numerals() -> None:
     found = resolve(TRAINED, ScoreSettings(method="levels", scale=(0, 100)))
     assert (found.method, found.scale, found.numerals) == ("levels", (0, 100), ())
+
+
+def test_levels_have_the_bounds_that_they_were_trained_with_also_on_another_scale() -> None:
+    trained = ScorerConfig(objective="levels", scale=Scale(0, 10), level_bounds=Scale(2, 9))
+    assert resolve(trained, ScoreSettings()).level_bounds == (2, 9)
+    assert resolve(trained, ScoreSettings(scale=(0, 100))).level_bounds == (20, 90)
+    assert resolve(TRAINED, ScoreSettings(method="levels")).level_bounds == (1, 5)
+    assert resolve(TRAINED, ScoreSettings()).level_bounds is None
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realqa_cli.errors import MediaError, RecordError
+from realqa_cli.io import records
 from realqa_cli.io.jsonl import dump_line, parse_line
-from realqa_cli.io.records import ImageRecord, Record, ScoreRecord, error_line
+from realqa_cli.io.records import (
+    CotRecord,
+    ImageRecord,
+    LabelRecord,
+    LevelRecord,
+    Record,
+    ScoreRecord,
+    error_line,
+)
 
 CONTENT = "sha256:" + "0" * 64
 OWN: dict[str, Any] = {
@@ -60,7 +69,8 @@ def test_unknown_fields_come_back_as_they_were_in_their_order(fields: dict[str, 
 @given(foreign_fields(ScoreRecord))
 def test_a_result_is_written_before_the_fields_that_pass_through(fields: dict[str, Any]) -> None:
     line = ScoreRecord.of(Photo(fields=fields), **OWN).to_line()
-    assert list(line) == ["image", *OWN, *fields]
+    assert list(line) == ["image", *OWN, *fields, "error"]
+    assert line["error"] is None
     assert {key: line[key] for key in fields} == fields
     assert parse_line(dump_line(line).encode()) == line
 
@@ -74,13 +84,13 @@ def test_the_opinion_score_keeps_its_scale_and_its_type(mos: float) -> None:
         assert (line["mos"], type(line["mos"])) == (mos, type(mos))
 
 
-def test_a_new_result_wins_over_one_that_came_in() -> None:
+def test_a_new_result_replaces_one_of_the_input() -> None:
     photo = Photo(fields={"score": 9.9, "mos": 3, "run": "old"})
     line = ScoreRecord.of(photo, **OWN).to_line()
     assert (line["score"], line["run"], line["mos"]) == (OWN["score"], "abc", 3)
 
 
-def test_an_old_result_does_not_stand_beside_the_new_one() -> None:
+def test_an_old_result_is_not_mixed_with_the_new_one() -> None:
     photo = Photo(fields={"distribution": "of an earlier run", "mos": 3})
     line = ScoreRecord.of(photo, **OWN).to_line()
     assert "distribution" not in line
@@ -108,7 +118,7 @@ def test_numbers_are_written_unrounded_and_pairs_as_lists() -> None:
     assert ImageRecord.parse({"mos": 3, "mos_range": [1, 5]}).to_line()["mos_range"] == [1, 5]
 
 
-def test_a_video_stands_in_its_own_field() -> None:
+def test_a_video_has_its_own_field() -> None:
     line = ScoreRecord.of(Photo("a.mp4", kind="video"), **OWN).to_line()
     assert line["video"] == "a.mp4"
     assert "image" not in line
@@ -171,11 +181,36 @@ def test_a_failed_item_keeps_its_place_and_its_fields() -> None:
     }
 
 
-def test_an_old_result_does_not_stand_beside_an_error() -> None:
+def test_an_error_record_has_the_fields_of_a_result_without_values() -> None:
     photo = Photo("a.mp4", {"score": 3.9, "mos": 3, "error": "old", "content": "old"}, "video")
     line = error_line(photo, MediaError("broken"), content=CONTENT, instead_of=ScoreRecord)
-    assert list(line) == ["video", "mos", "content", "error"]
-    assert line["content"] == CONTENT
+    result = ScoreRecord.of(Photo("b.mp4", {"mos": 3}, "video"), **OWN).to_line()
+    assert set(line) == {*result, "input.score", "input.content"}
+    assert {key for key in result if line[key] is not None} == {"video", "mos", "content", "error"}
+    assert (line["content"], line["input.score"], line["input.content"]) == (CONTENT, 3.9, "old")
+
+
+@pytest.mark.parametrize("kind", [ScoreRecord, CotRecord, LevelRecord, LabelRecord])
+def test_an_error_record_of_every_class_has_its_required_fields_as_null(kind: type[ScoreRecord]) -> None:
+    line = error_line(Photo(), MediaError("broken"), instead_of=kind, optional=("distribution",))
+    required = {name for name, info in kind.model_fields.items() if info.is_required()}
+    assert set(line) == {"image", *required, *kind.nullable} | {"distribution"} & set(kind.model_fields)
+    assert [key for key, value in line.items() if value is not None] == ["image", "error"]
+
+
+def test_input_fields_with_our_names_are_kept_and_reported_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_REPORTED", set())
+    for name in ("a.jpg", "b.jpg"):
+        photo = Photo(name, {"std": 9, "mode": "auto", "mass": None, "mos": 3, "input.std": "older"})
+        line = ScoreRecord.of(photo, **OWN).to_line()
+        assert (line["std"], line["mode"], line["mass"]) == (OWN["std"], OWN["mode"], OWN["mass"])
+        assert (line["input.input.std"], line["input.std"], line["input.mode"]) == (9, "older", "auto")
+        assert "input.mass" not in line
+    assert [record.getMessage() for record in caplog.records] == [
+        "a.jpg: fields of the input that realqa writes itself are kept as input.mode, input.std"
+    ]
 
 
 def test_an_error_record_can_be_read_again() -> None:

@@ -109,5 +109,5 @@ def _toll(photos: Path, output: Path, bills: Path, kills: int) -> Toll:
     billed = Counter((bill["photo"], bill["turn"]) for bill in map(json.loads, bills.read_text().splitlines()))
     names = sorted(str(path) for path in photos.iterdir())
     assert [record["image"] for record in records] == names, "each photo has one record, in order"
-    assert all("error" not in record for record in records)
+    assert all(record.get("error") is None for record in records)
     return Toll(len(names), kills, billed.total(), len(billed), len(records))

@@ -78,7 +78,7 @@ class Report:
     def add(self, record: Mapping[str, Any]) -> None:
         """Counts the record, and keeps it if it is among the best so far."""
         name = str(record.get("image") or record.get("video") or "?")
-        if "error" in record:
+        if record.get("error") is not None:
             self.failed += 1
             if len(self._errors) < SHOWN_ERRORS:
                 self._errors.append((name, str(record["error"]["message"])))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from realqa_cli.domain import metrics
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
+from realqa_cli.io.plots import save_figure
 from realqa_cli.steps.evaluate.evaluate import FIT_PARAMETERS, on_mos_range, truth
 from realqa_cli.steps.evaluate.predictions import PredictionSet
 
@@ -22,21 +23,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-SUFFIXES = (".png", ".pdf", ".svg")
 MANY = 2000
 """Points from which on hexagons are drawn."""
 NAMED = 6
 """Images that are named."""
 
 _INK, _POINT, _FIT, _FAR = "#2b2b2b", "#3b6ea5", "#d1495b", "#e08e0b"
-
-
-def check_plot_path(path: Path) -> None:
-    """Raises UsageError for a file that cannot be written as a picture."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path} is no picture", where="--plot", remedy=f"end it in {', '.join(SUFFIXES)}")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"no folder {path.parent}", where="--plot", remedy="make it first")
 
 
 def draw_scatter(sample: PredictionSet, path: Path, title: str) -> None:
@@ -76,10 +68,7 @@ def draw_scatter(sample: PredictionSet, path: Path, title: str) -> None:
         listed = [f"{i} {_short(Path(pairs[j].row.name).name)}" for i, j in enumerate(far, 1)]
         below = "\n".join("    ".join(listed[i : i + 2]) for i in range(0, len(listed), 2))
         figure.supxlabel(f"farthest from the fit:\n{below}", fontsize=7.5, color=_INK)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise UsageError(f"cannot be written ({error.strerror or error})", where=str(path)) from error
+    save_figure(figure, path)
 
 
 def _points(axes: "Axes", scores: Floats, mos: Floats) -> None:

@@ -51,12 +51,12 @@ class ScoreTable:
             self._clear()
             self.console.print(_table(self.held, self.console.width))
         for record in self.held:
-            if "error" in record:
+            if record.get("error") is not None:
                 self.console.print(_error(record), soft_wrap=True)
 
 
 def _table(records: list[Mapping[str, Any]], width: int) -> Table:
-    best = max((record["score"] for record in records if "score" in record), default=None)
+    best = max((record["score"] for record in records if record.get("error") is None), default=None)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("", width=1)
     folder = _shared_folder(records)
@@ -68,7 +68,7 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
         for name in ("mode", "90 %", "mass"):
             table.add_column(name, justify="right", no_wrap=True, style="dim")
     for record in records:
-        if "error" in record:
+        if record.get("error") is not None:
             table.add_row(Text("✗", "red"), name_of(record, folder), "", Text(record["error"]["type"], "red"))
             continue
         mark = Text("★", "bold yellow") if record["score"] == best and len(records) > 1 else Text("")
@@ -100,7 +100,7 @@ def _details(record: Mapping[str, Any]) -> list[str | Text]:
 
 
 def _line(record: Mapping[str, Any]) -> Text:
-    if "error" in record:
+    if record.get("error") is not None:
         return Text.assemble(("     ✗ ", "red"), _error(record))
     return Text.assemble((f"{record['score']:6.2f} ", "bold"), bar(record), " ", name_of(record))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from realqa_cli.domain.attributes import ATTRIBUTES
-from realqa_cli.errors import UsageError
+from realqa_cli.io.plots import save_figure
 from realqa_cli.steps.composite.weights_file import AttributeWeight, Weights
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ def draw_weights(weights: Weights, path: Path) -> None:
     srcc = "" if validated.get("srcc") is None else f", SRCC {validated['srcc']:.3f}"
     title = f"held out: R² {validated['r2']:.3f}{srcc}; {weights.n} labels"
     figure.suptitle(title, fontsize=10, color=_INK)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise UsageError(f"cannot be written ({error.strerror or error})", where=str(path)) from error
+    save_figure(figure, path)
 
 
 def _weights(axes: "Axes", ranked: Ranked, target: str) -> None:

@@ -1,7 +1,7 @@
 """Every prompt of the program, and the texts of the answers: one version of each.
 
 `conversations`: the questions and answers that models are trained on.  `forms`: the regular form, as fixed texts
-and slots.  `annotation`: what models that label photos are asked.  `text_tasks`: rewording and sorting.
+and slots.  `annotation`: the prompt of models that label photos.  `text_tasks`: rewording and sorting.
 """
 
 from realqa_cli.domain.prompts.annotation import (

@@ -66,11 +66,12 @@ class Collator:
         rows = [self.tokenizer.encode(conversation) for conversation in conversations]
         prompt = self.rows.batch(conversations, [row.text for row in rows])
         labels_B_T = _labels(prompt.ids_B_T, rows)
+        labels_B_T[[conversation.padding for conversation in conversations]] = IGNORED
         spans: list[NumeralSpan] = []
         extra_nodes: list[dict[Prefix, int]] = []
         for index, (conversation, row) in enumerate(zip(conversations, rows, strict=True)):
             roots: dict[Prefix, int] = {}
-            if conversation.numeral is not None and row.digits is not None:
+            if conversation.numeral is not None and row.digits is not None and not conversation.padding:
                 width = prompt.ids_B_T.shape[1]
                 span, nodes = self._span(index, conversation, conversation.numeral, row.digits, row, width)
                 spans.append(span)

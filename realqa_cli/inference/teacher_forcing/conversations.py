@@ -42,6 +42,7 @@ class Conversation:
     turns: (role, text) in order, the last by the assistant; `MARK` in a user's text is the place of a photo.
     images: the photos in order.  where: "file:line".  format: of `build-cot --formats`.
     mos, mos_range: the label and its range, if the line has them.  scale: of the number in the answer.
+    padding: whether it only fills up a batch, so that nothing of it is trained.
     """
 
     turns: tuple[tuple[str, str], ...]
@@ -51,6 +52,7 @@ class Conversation:
     mos: float | None = None
     mos_range: Scale | None = None
     scale: Scale | None = None
+    padding: bool = False
 
     @cached_property
     def numeral(self) -> str | None:

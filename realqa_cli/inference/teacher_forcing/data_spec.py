@@ -75,8 +75,12 @@ def infer_data_spec(
         if not (scale or stated):
             _check_label(conversation, chosen, digits)
     _report_difference(base, chosen, digits)
-    formats = Counter(map(_format, conversations))
-    return DataSpec(chosen, digits, _form(conversations) or config.form, dict(sorted(formats.items())))
+    return DataSpec(chosen, digits, _form(conversations) or config.form, count_formats(conversations))
+
+
+def count_formats(conversations: Sequence[Conversation]) -> dict[str, int]:
+    """The number of conversations by format, in alphabetical order."""
+    return dict(sorted(Counter(map(_format, conversations)).items()))
 
 
 def _report_difference(base: ScorerConfig | None, scale: Scale, digits: int) -> None:

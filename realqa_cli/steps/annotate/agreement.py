@@ -1,8 +1,8 @@
-"""How far people followed the model, and whether they keep to it: agreement by attribute, drift by annotator.
+"""Agreement of people with the model by attribute, and drift of each annotator over time.
 
-Both are computed of refined label records, as `label_studio.read_export` gives them. The paper saw annotators
-become "more neutral and conservative" the more they handled (Sec. 3.1): here that is the share of middle
-classes along each annotator's own sequence, beside the model's on the same photos, which does not tire.
+Both are computed from refined label records, as `label_studio.read_export` returns them. The paper reports that
+annotators become "more neutral and conservative" the more photos they handle (Sec. 3.1). This is measured as the
+share of middle classes along each annotator's sequence, also relative to the model's share on the same photos.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ AgreementLine = dict[str, Any]
 Floats = NDArray[np.float64]
 
 FEWEST_LABELS = 6
-"""Annotations of one person from which on a drift is computed: two in each third."""
+"""Minimum annotations of one person for computing a drift: two in each third."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One person's word on one photo: the attributes before and after, and when it was first said."""
+    """One person's annotation of one photo: the attributes before and after, and when it was created."""
 
     person: str | None
     time: datetime
@@ -35,17 +35,17 @@ class Judgement:
 
 
 def judgements(records: Iterable[Mapping[str, Any]]) -> list[Judgement]:
-    """The judgements of all refined records, by time; every person's where several refined a photo."""
+    """The judgements of all refined records by time, with those of every person who refined a photo."""
     found: dict[tuple[Any, ...], Judgement] = {}
     for i, record in enumerate(records):
         if record.get("refined") is not True or not isinstance(record.get("original"), Mapping):
             continue
-        who = {**(record.get("annotator") or {}), **{key: record[key] for key in ("attributes", "original")}}
-        for one in record.get("refinements") or [who]:
+        only = {**(record.get("annotator") or {}), **{key: record[key] for key in ("attributes", "original")}}
+        for one in record.get("refinements") or [only]:
             before, after = one["original"], one["attributes"]
             person = None if one.get("person") is None else str(one["person"])
             time = moment(one.get("created_at"))
-            # one photo under two names gives two records, and is one judgement
+            # two records of one photo under two names are one judgement
             key = (record.get("content", i), person)
             found[key] = Judgement(person, time, before, after, frozenset(changes(before, after)))
     return sorted(found.values(), key=lambda judgement: judgement.time)
@@ -61,17 +61,18 @@ def agreement(records: Iterable[Mapping[str, Any]]) -> Iterator[AgreementLine]:
 
 
 def _attribute_line(attribute: Attribute, every: Sequence[Judgement]) -> AgreementLine:
-    """changed: share of the judgements with a value before or after in which it became another one.
+    """The agreement on one attribute.
 
-    kappa: between the two codes, where both are there (`n`), Cohen's; with quadratic weights where there are
-    more than two classes, which are ordered then. shift: the mean of the person's code less the model's.
+    judged: judgements with a value before or after.  changed: share of them in which it changed.  kappa:
+    Cohen's, between the two codes where both exist (`n`), with quadratic weights where there are more than two
+    classes, which then are ordered.  shift: mean of the person's code minus the model's.
     """
-    told = [one for one in every if attribute.key in one.before or attribute.key in one.after]
-    line: AgreementLine = {"measure": "agreement", "attribute": attribute.key, "judged": len(told)}
-    line["changed"] = float(np.mean([attribute.key in one.changed for one in told])) if told else None
+    judged = [one for one in every if attribute.key in one.before or attribute.key in one.after]
+    line: AgreementLine = {"measure": "agreement", "attribute": attribute.key, "judged": len(judged)}
+    line["changed"] = float(np.mean([attribute.key in one.changed for one in judged])) if judged else None
     if not attribute.scored:
         return line | {"n": 0, "kappa": None, "shift": None, "reason": "free text has no classes"}
-    pairs = [(_code(attribute, one.before), _code(attribute, one.after)) for one in told]
+    pairs = [(_code(attribute, one.before), _code(attribute, one.after)) for one in judged]
     both = [(a, b) for a, b in pairs if a is not None and b is not None]
     classes = _classes(attribute)
     line |= {
@@ -83,7 +84,7 @@ def _attribute_line(attribute: Attribute, every: Sequence[Judgement]) -> Agreeme
     if both:
         line["shift"] = float(np.mean([b - a for a, b in both]))
     if len(set(both) | {(b, a) for a, b in both}) < 2:
-        return line | {"reason": "all values are the same" if both else "nobody judged it"}
+        return line | {"reason": "all values are the same" if both else "nobody annotated it"}
     from sklearn.metrics import cohen_kappa_score
 
     before, after = zip(*both, strict=True)
@@ -106,12 +107,12 @@ def _code(attribute: Attribute, values: Mapping[str, Any]) -> int | None:
 
 
 def _drift_lines(person: str | None, own: Sequence[Judgement]) -> Iterator[AgreementLine]:
-    """One record for each kind of drift of one annotator, whose judgements are in order of time.
+    """One record for each kind of drift of one annotator, whose judgements are ordered by time.
 
-    first, last: the mean over the first and the last third.  rho, p: Spearman's correlation with the place in
-    the sequence; positive means growing.  neutral: share of middle classes among the person's.
-    neutral_beyond_model: the same less the model's share on that photo, so that it does not depend on what
-    photos came when.  changed: share of the model's attributes that the person changed.
+    first, last: the mean over the first and the last third.  rho, p: Spearman's correlation with the position
+    in the sequence; positive means increasing.  neutral: share of middle classes.  neutral_beyond_model: the
+    same minus the model's share on that photo, so that it does not depend on the order of the photos.
+    changed: share of the model's attributes that the person changed.
     """
     after = np.array([_neutral(one.after) for one in own], dtype=np.float64)
     before = np.array([_neutral(one.before) for one in own], dtype=np.float64)

@@ -1,8 +1,8 @@
-"""The step `realqa annotate`: photos in, a record each with the ten attributes out (paper Sec. 3.1).
+"""The step `realqa annotate`: photos in, one record with the ten attributes per photo out (paper, Sec. 3.1).
 
-A closed-source model, or any behind an OpenAI-compatible server, judges each photo by its prompt. Every
-reply is in the ledger before it is read, so that a paid one is neither lost nor paid again: what a run finds
-there it does not ask for. The parts are in `annotation`; terminals and files of records are the door's.
+A model behind an OpenAI-compatible server, usually a closed-source one, judges each photo by the annotation
+prompt. Every reply is in the ledger before it is parsed, so that a paid reply is neither lost nor paid twice: a
+run does not request what it finds there.
 """
 
 from collections import Counter
@@ -16,35 +16,37 @@ from typing import Any, Self
 from realqa_cli import __version__
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.request_pool import in_order
-from realqa_cli.errors import ItemError
+from realqa_cli.domain.wording import plural
+from realqa_cli.errors import ItemError, OutputError
 from realqa_cli.inference.inputs import IsDone
 from realqa_cli.io.manifest import Manifest, versions
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item
 from realqa_cli.steps.annotate.budget import Budget, Unaffordable
 from realqa_cli.steps.annotate.calls import Caller, Stopping
+from realqa_cli.steps.annotate.labeler import UNUSABLE, Labeler, LabelOutcome
 from realqa_cli.steps.annotate.ledger import Ledger
 from realqa_cli.steps.annotate.openai_batch import Results
-from realqa_cli.steps.annotate.pace import Pace
 from realqa_cli.steps.annotate.photos import HashedPhoto, hash_photo
 from realqa_cli.steps.annotate.prices import Prices
+from realqa_cli.steps.annotate.rate_limit import RateLimit
 from realqa_cli.steps.annotate.settings import AnnotateSettings
-from realqa_cli.steps.annotate.turns import UNUSABLE, LabelOutcome, PhotoLabeler
 
-PHOTOS_AHEAD = 4  # finished labels that wait behind a slow one, per call at once; they are in the ledger
+PHOTOS_AHEAD = 4
+"""Finished labels, per concurrent request, that may wait for a slower one before them; the ledger has them."""
 
 
 @dataclass(frozen=True)
-class _Left:
-    """A photo that was not asked for, because the cap would not hold."""
+class _NotSent:
+    """A photo that was not sent, because of the cap or because the run was ending."""
 
 
 class Annotator:
-    """A model behind a server that turns photos into attribute records. A context manager.
+    """Labels photos with a model behind a server. A context manager.
 
-    client: None where nothing may be asked, and everything comes from the ledger.
-    results: of a batch, which are filed as if they had been asked for.  left: photos that were not asked for
-    because of the cap.  counts: failed photos by the type of the error.
+    client: None where nothing may be sent, and everything comes from the ledger.  results: of a batch, which
+    are written to the ledger as if they had been requested.  left: photos that were not sent because of the
+    cap.  counts: failed photos by error type.
     """
 
     def __init__(
@@ -56,24 +58,23 @@ class Annotator:
         client: ServerClient | None = None,
         prices: Prices | None = None,
         results: Results | None = None,
-        farewell: Callable[[int], None] = lambda calls: None,
+        on_waiting: Callable[[int], None] = lambda calls: None,
     ) -> None:
-        """Sends nothing. Raises UsageError, also for a cap where the price is unknown."""
+        """Sends nothing. Raises `UsageError`, also for a cap where the price is unknown."""
         settings.check()
         self.settings, self.model, self.client = settings, model, client
         self.ledger, self.budget = Ledger(ledger), Budget(settings.max_cost)
-        self.before = 0.0  # US dollars that earlier runs paid
+        self.spent_before = 0.0  # US dollars that earlier runs paid
         self.left = 0
         self.counts: Counter[str] = Counter()
         self._prices = prices or Prices.read()
         price = settings.price(model, self._prices)
-        asked = settings.asked(model)
-        pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
+        spec = settings.request_spec(model)
         self.caller = None
         if client is not None:
-            most = settings.max_tokens
-            self.caller = Caller(client, self.ledger, asked, self.budget, pace, price, most, farewell)
-        self.turns = PhotoLabeler(settings, asked, self.ledger, price, self.caller, results or Results())
+            limit = RateLimit(settings.requests_per_minute, settings.tokens_per_minute)
+            self.caller = Caller(client, self.ledger, spec, self.budget, limit, price, settings.max_tokens, on_waiting)
+        self.labeler = Labeler(settings, spec, self.ledger, price, self.caller, results or Results())
         self.manifest = self._manifest()
 
     def _manifest(self) -> Manifest:
@@ -83,17 +84,17 @@ class Annotator:
             "realqa": __version__,
             "versions": versions("httpx2", "pillow"),
         }
-        return Manifest("annotate", self.settings.told(self.model), environment)
+        return Manifest("annotate", self.settings.manifest_settings(self.model), environment)
 
     def __enter__(self) -> Self:
-        """Opens the ledger and counts what it cost. Raises OutputError."""
+        """Open the ledger and sum up its cost. Raises `OutputError`."""
         with ExitStack() as opened:
             if self.client is not None:
                 opened.enter_context(self.client)
             opened.enter_context(self.ledger)
             if self.settings.max_cost is not None:
-                self.before = self._paid()
-                self.budget.settle(0.0, self.before)
+                self.spent_before = self._cost_of_ledger()
+                self.budget.settle(0.0, self.spent_before)
             if self.caller is not None:
                 opened.enter_context(self.caller)
             self._opened = opened.pop_all()
@@ -102,59 +103,73 @@ class Annotator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Wait for the calls in flight. Raises `OutputError` where the disk was full."""
         self._opened.__exit__(kind, error, trace)
+        if self.ledger.full is None or isinstance(error, KeyboardInterrupt):
+            return
+        lost = self.ledger.lost
+        kept = "all paid replies are kept" if not lost else f"paid replies that could not be kept: {lost}"
+        remedy = "free some space and run the command again"
+        where = str(self.ledger.path)
+        raise OutputError(f"{self.ledger.full.what}; {kept}", where=where, remedy=remedy) from error
 
     @property
     def spent(self) -> float:
         """US dollars that this run cost, as far as the prices are known."""
-        return self.budget.spent - self.before
+        return self.budget.spent - self.spent_before
 
     def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
-        """One JSON-ready record for each item, in order; an item that is `done` yields nothing.
+        """One JSON-ready record for each item, in order; none for an item that is `done` or not sent (`left`).
 
-        Neither does one that the cap leaves over (`left`). Raises ModelError for a server that is of no use.
+        Raises `ModelError` for a server that cannot be used.
         """
-        at_once = self.client.settings.concurrency if self.client else 1
-        todo = self._todo(items, done)
-        for known, outcome in in_order(self._outcome, todo, at_once, ahead=PHOTOS_AHEAD * at_once):
-            if isinstance(outcome, _Left):
+        concurrency = self.client.settings.concurrency if self.client else 1
+        photos = self._photos_to_label(items, done)
+        for photo, outcome in in_order(self._outcome, photos, concurrency, ahead=PHOTOS_AHEAD * concurrency):
+            if isinstance(outcome, _NotSent):
                 self.left += 1
-            elif isinstance(outcome, ItemError):
-                self.counts[outcome.type] += 1
-                yield error_line(known.item, outcome, content=known.content, instead_of=LabelRecord)
-            else:
-                yield self._record(known, outcome)
+                continue
+            try:
+                if isinstance(outcome, ItemError):
+                    raise outcome
+                record = self._record(photo, outcome)
+            except ItemError as error:
+                self.counts[error.type] += 1
+                record = error_line(
+                    photo.item, error, content=photo.content, instead_of=LabelRecord, optional=("cost_usd",)
+                )
+            yield record
 
-    def _todo(self, items: Iterable[Item], done: IsDone | None) -> Iterator[HashedPhoto]:
-        for known in map(hash_photo, items):
-            if done is None or known.content is None or not done(known.item.name, known.content):
-                yield known
+    def _photos_to_label(self, items: Iterable[Item], done: IsDone | None) -> Iterator[HashedPhoto]:
+        for photo in map(hash_photo, items):
+            if done is None or photo.content is None or not done(photo.item.name, photo.content):
+                yield photo
 
-    def _outcome(self, known: HashedPhoto) -> tuple[HashedPhoto, LabelOutcome | ItemError | _Left]:
-        if known.error is not None:
-            return known, known.error
+    def _outcome(self, photo: HashedPhoto) -> tuple[HashedPhoto, LabelOutcome | ItemError | _NotSent]:
+        if photo.error is not None:
+            return photo, photo.error
         try:
-            return known, self.turns.label(known)
+            return photo, self.labeler.label(photo)
         except ItemError as error:
-            return known, error
+            return photo, error
         except (Unaffordable, Stopping):
-            return known, _Left()
+            return photo, _NotSent()
 
-    def _record(self, known: HashedPhoto, found: LabelOutcome) -> dict[str, Any]:
-        screen = {} if found.label.screen is None else {"screen": found.label.screen}
+    def _record(self, photo: HashedPhoto, outcome: LabelOutcome) -> dict[str, Any]:
+        screen = {} if outcome.label.screen is None else {"screen": outcome.label.screen}
         return LabelRecord.of(
-            known.item,
-            attributes=found.label.attributes,
-            annotator={"model": self.model, "prompt": self.turns.asked.prompt},
+            photo.item,
+            attributes=outcome.label.attributes,
+            annotator={"model": self.model, "prompt": self.labeler.spec.prompt},
             refined=False,
-            cost_usd=found.cost,
+            cost_usd=outcome.cost,
             **screen,
             run=self.manifest.run,
-            content=known.content,
+            content=photo.content,
         ).to_line()
 
-    def _paid(self) -> float:
-        """What everything in the ledger cost, as far as that is known."""
+    def _cost_of_ledger(self) -> float:
+        """What all replies in the ledger cost, as far as that is known."""
         total = 0.0
         for model, entry in self.ledger.entries():
             price = self._prices.of(model)
@@ -165,38 +180,38 @@ class Annotator:
         return total
 
     def notes(self) -> list[str]:
-        """What a person should know of the run."""
-        notes = [self._asked()]
+        """The summary of the run, in lines."""
+        notes = [self._usage()]
         unusable = ", ".join(f"{self.counts[kind]} {kind}" for kind in UNUSABLE if self.counts[kind])
         if unusable:
-            notes.append(f"replies that could not be used: {unusable}; --ask-again asks, and pays, anew")
-        if spare := len(self.turns.results.replies) - self.turns.counts["from the batch"]:
+            notes.append(f"replies that could not be used: {unusable}; --ask-again sends (and pays for) new requests")
+        if unneeded := len(self.labeler.results.replies) - self.labeler.counts["from the batch"]:
             notes.append(
-                f"results that were not needed: {spare}; their photos are no sources, have their labels, or"
-                " were asked about otherwise (--model, --screen, --max-pixels, --image-format)"
+                f"results that were not needed: {unneeded}; their photos are not among the sources, have their"
+                " labels, or were sent with other settings (--model, --screen, --max-pixels, --image-format)"
             )
-        if self.left:
-            told = f"{self.left} {'photo' if self.left == 1 else 'photos'} left"
+        if self.left and self.ledger.full is None:
             cap = f"{self.settings.max_cost:g} USD"
-            notes.append(f"--max-cost: stopped before {cap} are exceeded, {told}; raise it to go on")
+            notes.append(f"--max-cost: stopped before exceeding {cap}, {plural(self.left, 'photo')} left; raise it"
+                         " to continue")  # fmt: skip
         return [note for note in notes if note]
 
-    def _asked(self) -> str:
-        """What was asked of the server, what it cost, and what needed no asking."""
+    def _usage(self) -> str:
+        """What was sent to the server, what it cost, and what came from elsewhere."""
         parts = []
         calls = self.caller.counts["calls"] if self.caller else 0
         if self.caller is not None and calls:
             tokens = f"{self.caller.counts['tokens in']:,} tokens in, {self.caller.counts['tokens out']:,} out"
-            cost = f"{self.spent:.4f} USD" if self.caller.price else "price unknown (--prices tells it)"
-            parts.append(f"{calls} {'call' if calls == 1 else 'calls'} to {self.model}: {tokens}, {cost}")
+            cost = f"{self.spent:.4f} USD" if self.caller.price else "price unknown (give it by --prices)"
+            parts.append(f"{plural(calls, 'call')} to {self.model}: {tokens}, {cost}")
         for kind, words in (
             ("from the ledger", "from the ledger"),
             ("from the batch", "from the batch"),
-            ("mended", "mended by a second turn"),
+            ("repaired", "repaired by a second request"),
         ):
-            if count := self.turns.counts[kind]:
+            if count := self.labeler.counts[kind]:
                 parts.append(f"{count} {words}")
         if failures := self.client.failures if self.client else None:
-            told = ", ".join(f"{count} x {kind}" for kind, count in sorted(failures.items()))
-            parts.append(f"failed attempts: {told}")
+            kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(failures.items()))
+            parts.append(f"failed attempts: {kinds}")
         return "; ".join(parts)

@@ -1,17 +1,20 @@
-"""A cap on what calls cost together: each reserves the most that it can cost before it goes.
+"""A cap on the cost of calls: each reserves the most that it can cost before it is sent.
 
-So the cap holds for the calls in flight, too. Amounts are in US dollars. Knows no server and no prices.
+The cap therefore includes the calls in flight. Amounts are in US dollars.
 """
 
 import threading
 
 
 class Unaffordable(Exception):
-    """The next call could exceed the cap; nothing in flight can change that."""
+    """The next call could exceed the cap, whatever the calls in flight turn out to cost."""
 
 
 class Budget:
-    """Counts what is spent and what may be. Several threads may share one. cap: None is no limit."""
+    """Counts what is spent and reserved. Thread-safe.
+
+    cap: None is no limit.
+    """
 
     def __init__(self, cap: float | None = None, spent: float = 0.0) -> None:
         self.cap, self.spent = cap, spent
@@ -19,10 +22,7 @@ class Budget:
         self._changed = threading.Condition()
 
     def reserve(self, most: float) -> None:
-        """Sets `most` aside for a call, waiting for calls in flight where only they are in the way.
-
-        Raises Unaffordable.
-        """
+        """Reserve `most` for a call; waits while only calls in flight prevent it. Raises `Unaffordable`."""
         if self.cap is None:
             return
         with self._changed:
@@ -33,7 +33,7 @@ class Budget:
             self._reserved += most
 
     def settle(self, most: float, cost: float) -> None:
-        """A call for which `most` was set aside is over, and cost so much; 0 for one that was not billed."""
+        """Replace the reservation of a finished call by its cost, which is 0 if it was not billed."""
         with self._changed:
             self.spent += cost
             if self.cap is not None:

@@ -1,7 +1,7 @@
-"""The controls that Label Studio shows for the ten attributes, and what stands in its JSON for each.
+"""Label Studio's controls for the ten attributes: the labeling configuration, and values as result items.
 
-A choice is Choices, a rating is Rating with its reason in a TextArea below, subject and background are
-a TextArea each. Knows Label Studio's labeling configuration and its result items; no file, no task.
+A choice is a Choices control, a rating a Rating with its reason in a TextArea, subject and background are a
+TextArea each.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, RATING_MAX, Attribu
 Part = Literal["", "score", "reason", "subject", "background"]
 
 IMAGE = "image"
-"""The name of the photo's tag in the configuration, and of its field in a task's data."""
+"""Name of the photo's tag in the configuration and of its field in a task's data."""
 
 _PARTS: dict[str, tuple[Part, ...]] = {
     "choice": ("",),
@@ -27,19 +27,19 @@ _PARTS: dict[str, tuple[Part, ...]] = {
 
 @dataclass(frozen=True)
 class Control:
-    """One control: the attribute, or the part of it, that it holds.  part: "" for the whole value."""
+    """The control of an attribute, or of a part of it.  part: "" for the whole value."""
 
     attribute: Attribute
     part: Part
 
     @property
     def name(self) -> str:
-        """Its name in the configuration and in results: the key, with the part where it is a text."""
+        """Its name in the configuration and in results: the key, for texts with the part."""
         return f"{self.attribute.key}_{self.part}" if self.tag == "TextArea" else self.attribute.key
 
     @property
     def tag(self) -> Literal["Choices", "Rating", "TextArea"]:
-        """Label Studio's tag; its results are called by it in small letters."""
+        """Label Studio's tag; the type of its results is the tag in lower case."""
         return "Choices" if not self.part else "Rating" if self.part == "score" else "TextArea"
 
 
@@ -66,7 +66,7 @@ def configuration() -> str:
 
 
 def _add(parent: Element, control: Control) -> None:
-    """The tag of one control below `parent`."""
+    """Add the tag of one control to `parent`."""
     names = {"name": control.name, "toName": IMAGE}
     if control.tag == "Rating":
         SubElement(parent, "Rating", names, maxRating=str(RATING_MAX))
@@ -83,26 +83,26 @@ def _add(parent: Element, control: Control) -> None:
 
 
 def results(attributes: Mapping[str, Any], seed: str) -> tuple[list[dict[str, Any]], int]:
-    """The result items of a label, and how many values no control can show (they are left blank).
+    """The result items of a label, and the number of values that no control can show, which are left blank.
 
-    seed: what makes the items' ids, so that the same label always gives the same task.
+    seed: of the items' ids, so that the same label always gives the same task.
     """
-    items, lost = [], 0
+    items, unshown = [], 0
     for control in CONTROLS.values():
         try:
             value = _shown(control, attributes.get(control.attribute.key))
         except ValueError:
-            lost += 1
+            unshown += 1
             continue
         if value is not None:
             ident = blake2b(f"{seed} {control.name}".encode(), digest_size=6).hexdigest()
             where = {"id": ident, "from_name": control.name, "to_name": IMAGE}
             items.append({**where, "type": control.tag.lower(), "value": value})
-    return items, lost
+    return items, unshown
 
 
 def _shown(control: Control, value: Any) -> dict[str, Any] | None:
-    """The item's `value`; None where the label has none. Raises ValueError for one outside the vocabulary."""
+    """The item's `value`; None where the label has none. Raises `ValueError` for one outside the vocabulary."""
     if control.part and isinstance(value, Mapping):
         value = value.get(control.part)
     elif control.part in ("reason", "subject", "background"):
@@ -116,14 +116,18 @@ def _shown(control: Control, value: Any) -> dict[str, Any] | None:
     return {"text": [str(value)]}
 
 
-def told(result: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(attributes as a label has them, values of other controls by name) of result items.
+def read_result(result: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(attributes as in labels, values of other controls by name) of result items.
 
-    Raises ValueError for a value that the attribute does not have, or an item without one.
+    Items that are not the value of a control, such as relations between regions, are skipped. Raises
+    `ValueError` for a value outside the vocabulary, or an item of ours without a value.
     """
     values: dict[str, list[Any]] = {}
     for item in result:
-        values.setdefault(str(item.get("from_name")), []).extend(_given(item))
+        name = item.get("from_name")
+        if name is None or (name not in CONTROLS and not isinstance(item.get("value"), Mapping)):
+            continue
+        values.setdefault(str(name), []).extend(_given(item))
     attributes: dict[str, Any] = {}
     for name, control in CONTROLS.items():
         given = values.pop(name, [])
@@ -136,14 +140,14 @@ def told(result: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str,
 
 
 def _given(item: Mapping[str, Any]) -> list[Any]:
-    """What one item holds, under the key that its type names."""
+    """The values of one item, under the key that its type names."""
     value, kind = item.get("value"), str(item.get("type"))
     if not isinstance(value, Mapping):
         raise ValueError(f"{item.get('from_name')}: the result has no value")
-    held = value.get("text" if kind == "textarea" else kind)
-    if held is None:  # a type that is not ours keeps its value as it is
+    values = value.get("text" if kind == "textarea" else kind)
+    if values is None:  # a type of other controls: kept as it is
         return [dict(value)]
-    return list(held) if isinstance(held, list) else [held]
+    return list(values) if isinstance(values, list) else [values]
 
 
 def _value(control: Control, given: list[Any]) -> Any:

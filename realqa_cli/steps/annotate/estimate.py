@@ -1,9 +1,10 @@
-"""What a run would send and cost, without sending anything: from the photos' headers alone."""
+"""An estimate of what a run would send and cost, from the photos' headers alone."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.io.sources import Item
 from realqa_cli.media.photo import photo_area
 from realqa_cli.steps.annotate.calls import REPLY
@@ -14,9 +15,10 @@ from realqa_cli.steps.annotate.settings import AnnotateSettings
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What is left to be asked. cost_usd: expected; most_usd: if every reply were of the longest.
+    """What a run would send.
 
-    done: photos that have their label or reply.  failed: those that cannot be read.
+    cost_usd: expected.  most_usd: if every reply had the maximum length.  done: photos that have their label or
+    reply.  failed: photos that cannot be read.
     """
 
     model: str
@@ -33,13 +35,13 @@ class CostEstimate:
         return asdict(self)
 
     def __str__(self) -> str:
-        cost = "at a price that is unknown (--prices tells it)"
+        cost = "price unknown (give it by --prices)"
         if self.cost_usd is not None:
             cost = f"about {self.cost_usd:.2f} USD, {self.most_usd:.2f} at most"
         done = f"; {self.done} done before" if self.done else ""
         failed = f"; {self.failed} failed" if self.failed else ""
         tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out"
-        photos = f"{self.images} photos to ask {self.model} about"
+        photos = f"{plural(self.images, 'photo')} to send to {self.model}"
         return f"{photos}: {tokens}, {cost}{done}{failed}; nothing was sent"
 
 
@@ -50,20 +52,20 @@ def estimate_cost(
     price: Price | None,
     done: Callable[[HashedPhoto], bool],
 ) -> CostEstimate:
-    """Counts what a run would ask. Photos with the same bytes are asked about once."""
+    """The estimate. Photos with the same bytes are sent once."""
     rule = price.image if price else None
-    seen: set[str] = set()
+    sent: set[str] = set()
     tokens = before = failed = 0
-    for known in map(hash_photo, items):
-        area = 0 if known.error or known.item.path is None else photo_area(known.item.path)
-        if known.content is None or not area:
+    for photo in map(hash_photo, items):
+        area = 0 if photo.error or photo.item.path is None else photo_area(photo.item.path)
+        if photo.content is None or not area:
             failed += 1
-        elif done(known) or known.content in seen:
+        elif done(photo) or photo.content in sent:
             before += 1
         else:
-            seen.add(known.content)
+            sent.add(photo.content)
             tokens += estimate_tokens(shape(min(area, settings.max_pixels)), settings, rule)
-    images = len(seen)
+    images = len(sent)
     cost = price.tokens(tokens, images * REPLY) if price else None
     most = price.tokens(tokens, images * settings.max_tokens) if price else None
     return CostEstimate(model, images, tokens, images * REPLY, cost, most, before, failed)

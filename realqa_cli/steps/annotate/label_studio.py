@@ -1,8 +1,8 @@
-"""Labels to Label Studio's tasks, and its export back to labels: people refine what a model said (Sec. 3.1).
+"""Label records to Label Studio tasks, and its export back to records: people refine labels (paper, Sec. 3.1).
 
-A task is one photo, known by its bytes (`realqa_id`); labels of several models are several predictions, and
-the label records travel with the task, so that nothing of them is lost on the way. Of an export, every photo
-gives one record again. The JSON of both is Label Studio's (1.23); its program is not needed here.
+A task is one photo, identified by its bytes (`realqa_id`). Labels of several models become several predictions,
+and the label records are part of the task's data, so that none of their fields is lost. Every photo of an
+export gives one record again. The JSON of both is that of Label Studio 1.23, which need not be installed.
 """
 
 import json
@@ -16,14 +16,14 @@ from realqa_cli.errors import ItemError, OutputError, UsageError
 from realqa_cli.io.jsonl import dump_line, write_atomic
 from realqa_cli.media.files import content_id_of
 from realqa_cli.steps.annotate.controls import IMAGE, configuration, results
-from realqa_cli.steps.annotate.gathering import PhotoKey, collect_annotations
+from realqa_cli.steps.annotate.export_records import PhotoKey, collect_annotations
 
 Say = Callable[[str], None]
-_AGAIN = "export the project again, as JSON"
+_EXPORT_AGAIN = "export the project again, as JSON"
 
 
 def config_path(file: Path) -> Path:
-    """Where `write_tasks` puts the labeling configuration: tasks.json -> tasks.xml."""
+    """The file of the labeling configuration that `write_tasks` writes: tasks.json -> tasks.xml."""
     return file.with_suffix(".xml")
 
 
@@ -36,70 +36,70 @@ def write_tasks(
     overwrite: bool = False,
     say: Say | None = None,
 ) -> int:
-    """Writes label records as tasks with predictions, and the configuration beside them; how many tasks.
+    """Write label records as tasks with predictions, and the configuration next to them. Returns the tasks' number.
 
-    image_root: the folder that Label Studio serves (its LOCAL_FILES_DOCUMENT_ROOT); by default the one above
+    image_root: the folder that Label Studio serves (its LOCAL_FILES_DOCUMENT_ROOT); by default the parent of
     the photos' common folder.  image_url: instead, the address under which a web server has `image_root`.
-    say: takes lines for the person: what to set in Label Studio, what was passed by.
-    Records of the same photo become one task; of two by one model the later counts. Records of failed items
-    and of videos are passed by. Raises UsageError for a photo outside `image_root`, a record without photo or
-    attributes, and (OutputError) a file that holds something, without `overwrite`.
+    say: receives messages for the user, such as what to set in Label Studio.
+    Records of the same photo become one task; of two records by one model the later counts. Records of failed
+    items and of videos are skipped and counted. Raises `UsageError` for a photo outside `image_root` and for a
+    record without photo or attributes, and `OutputError` for a file that is not empty, without `overwrite`.
     """
     say = say or _silent
     config = config_path(file)
     _check_free(file, config, overwrite)
     photos = _photos(records, say)
     if not photos:
-        raise UsageError("there is no label to make a task of", where=str(file))
-    place = _Place(photos.values(), image_root, image_url)
-    tasks, lost = [], 0
+        raise UsageError("there are no labels to make tasks of", where=str(file))
+    locations = _Locations(photos.values(), image_root, image_url)
+    tasks, unshown = [], 0
     for ident, labels in photos.items():
-        task, blank = _task(ident, labels, place)
+        task, blank = _task(ident, labels, locations)
         tasks.append(dump_line(task))
-        lost += blank
+        unshown += blank
     write_atomic(config, configuration())
     write_atomic(file, "[\n" + ",\n".join(tasks) + "\n]\n")
-    if lost:
-        say(f"values outside the vocabulary, left blank for the person: {lost}")
-    for line in place.notes():
+    if unshown:
+        say(f"values outside the vocabulary, left blank in the tasks: {unshown}")
+    for line in locations.notes():
         say(line)
     return len(tasks)
 
 
 def read_export(file: Path, *, say: Say | None = None) -> Iterator[dict[str, Any]]:
-    """One label record for each photo of an export, in its order; an error record where a label is unusable.
+    """One label record for each photo of an export, in its order; an error record for an unusable annotation.
 
-    A photo that people went over has `refined` true, `changed` (the attributes whose value is another one),
-    `original` (the attributes before), and in `annotator` beside the model's fields person, created_at,
-    updated_at and lead_time (seconds). Of several annotations, in one task or in tasks of the same photo, the
-    latest by a person counts, and `refinements` has the latest of every person. Skipped (cancelled) and empty
-    annotations refine nothing; `skipped` names who skipped. `other` has the values of foreign controls.
-    Raises UsageError at once for a file that is no such export. `say` takes lines for the person.
+    A refined photo has `refined` true, `changed` (the attributes whose value changed), `original` (the
+    attributes before), and in `annotator`, in addition to the model's fields, person, created_at, updated_at and
+    lead_time (seconds). Of several annotations of a photo the latest by a person counts, and `refinements` has
+    the latest of every person. Skipped (cancelled) and empty annotations do not refine; `skipped` names who
+    skipped. `other` has the values of other controls. `say` receives messages for the user.
+    Raises `UsageError` at once for a file that is not such an export.
     """
     return collect_annotations(_read_tasks(file), str(file), say or _silent)
 
 
 def _silent(line: str) -> None:
-    """Nobody listens."""
+    """Drop the message."""
 
 
 def _check_free(file: Path, config: Path, overwrite: bool) -> None:
     if config == file:
-        raise UsageError("is where the labeling configuration goes", where=str(file), remedy="use .json")
+        raise UsageError("the labeling configuration gets this name", where=str(file), remedy="end it in .json")
     for path in (file, config):
         if path.exists() and not overwrite and path.stat().st_size:
-            remedy = "add --overwrite to replace it, or choose another"
+            remedy = "add --overwrite to replace it, or choose another file"
             raise OutputError("the file is not empty", where=str(path), remedy=remedy)
 
 
 def _photos(records: Iterable[Mapping[str, Any]], say: Say) -> dict[str, PhotoKey]:
     """The labels of each photo by its id, in order; a later label of the same name and model replaces one."""
     photos: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
-    passed = {"failed items": 0, "videos": 0, "photos whose name is no UTF-8": 0}
+    skipped = {"failed items": 0, "videos": 0, "photos whose name is not UTF-8": 0}
     for record in records:
-        reason = _not_for_people(record)
+        reason = _skip_reason(record)
         if reason:
-            passed[reason] += 1
+            skipped[reason] += 1
             continue
         name = record.get(IMAGE)
         if not isinstance(name, str) or not isinstance(record.get("attributes"), Mapping):
@@ -108,14 +108,14 @@ def _photos(records: Iterable[Mapping[str, Any]], say: Say) -> dict[str, PhotoKe
         labels = photos.setdefault(_ident(record, name), {})
         labels.pop((name, _model(record)), None)
         labels[name, _model(record)] = record
-    for reason, count in passed.items():
+    for reason, count in skipped.items():
         if count:
             say(f"{reason}, without a task: {count}")
     return {ident: list(labels.values()) for ident, labels in photos.items()}
 
 
-def _not_for_people(record: Mapping[str, Any]) -> str:
-    """Why a record gives no task, "" where it does."""
+def _skip_reason(record: Mapping[str, Any]) -> str:
+    """Why a record gives no task; "" where it does."""
     if record.get("error") is not None:
         return "failed items"
     if record.get("video") is not None:
@@ -123,7 +123,7 @@ def _not_for_people(record: Mapping[str, Any]) -> str:
     try:
         str(record.get(IMAGE)).encode()
     except UnicodeEncodeError:
-        return "photos whose name is no UTF-8"
+        return "photos whose name is not UTF-8"
     return ""
 
 
@@ -133,7 +133,7 @@ def _model(record: Mapping[str, Any]) -> str:
 
 
 def _ident(record: Mapping[str, Any], name: str) -> str:
-    """The record's `content`; of a record without one, what the photo's bytes give."""
+    """The id of the photo's bytes: the record's `content`, or computed from the file."""
     if isinstance(record.get("content"), str):
         return str(record["content"])
     try:
@@ -142,8 +142,8 @@ def _ident(record: Mapping[str, Any], name: str) -> str:
         raise UsageError(f"the label has no content id, and {error.what}", where=name) from error
 
 
-class _Place:
-    """Where Label Studio finds the photos: below the folder that it serves, or on a web server."""
+class _Locations:
+    """The addresses of photos in Label Studio: below the folder that it serves, or on a web server."""
 
     def __init__(self, photos: Iterable[PhotoKey], root: Path | None, url: str | None) -> None:
         names = [str(record[IMAGE]) for labels in photos for record in labels]
@@ -156,18 +156,18 @@ class _Place:
         self.url = url
 
     def address(self, name: str) -> str:
-        """Of one photo. Raises UsageError for one outside the root."""
+        """The address of one photo. Raises `UsageError` for one outside the root."""
         if "://" in name:
             return name
         path = os.path.relpath(os.path.abspath(name), self.root)
         if path.split(os.sep)[0] == os.pardir:
             remedy = "name a folder above all photos by --image-root"
-            raise UsageError(f"is not below the served folder {self.root}", where=name, remedy=remedy)
+            raise UsageError(f"the photo is not below the served folder {self.root}", where=name, remedy=remedy)
         path = quote(path.replace(os.sep, "/"))
         return f"{self.url.rstrip('/')}/{path}" if self.url else f"/data/local-files/?d={path}"
 
     def notes(self) -> list[str]:
-        """What Label Studio must be told, so that it shows the photos."""
+        """How Label Studio must be started to show the photos."""
         if self.folder is None or self.url:
             return []
         storage = self.folder if self.folder != self.root else "each folder of photos in it"
@@ -177,40 +177,41 @@ class _Place:
         ]
 
 
-def _task(ident: str, labels: PhotoKey, place: _Place) -> tuple[dict[str, Any], int]:
-    """The task of one photo, and how many values of its labels no control can show."""
+def _task(ident: str, labels: PhotoKey, locations: _Locations) -> tuple[dict[str, Any], int]:
+    """The task of one photo, and the number of values in its labels that no control can show."""
     by_model = {_model(record): record for record in labels}
-    predictions, lost = [], 0
+    predictions, unshown = [], 0
     for model, record in by_model.items():
         result, blank = results(record["attributes"], f"{ident} {model}")
-        lost += blank
-        sure = record.get("confidence")
-        score = sum(sure.values()) / len(sure) if isinstance(sure, Mapping) and sure else None
+        unshown += blank
+        confidence = record.get("confidence")
+        values = list(confidence.values()) if isinstance(confidence, Mapping) else []
+        score = sum(values) / len(values) if values else None
         predictions.append({"model_version": model or "unknown", "score": score, "result": result})
-    data = {IMAGE: place.address(str(labels[0][IMAGE])), "realqa_id": ident, "realqa": list(labels)}
-    return {"data": data, "predictions": predictions}, lost
+    data = {IMAGE: locations.address(str(labels[0][IMAGE])), "realqa_id": ident, "realqa": list(labels)}
+    return {"data": data, "predictions": predictions}, unshown
 
 
 def _read_tasks(file: Path) -> Sequence[Any]:
-    """The tasks of an export. Raises UsageError for whatever else the file is."""
+    """The tasks of an export. Raises `UsageError` for any other file."""
     where = str(file)
     try:
         tasks = json.loads(file.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror or error})", where=where) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"is no JSON ({error})", where=where, remedy=_AGAIN) from error
+        raise UsageError(f"not JSON ({error})", where=where, remedy=_EXPORT_AGAIN) from error
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-        raise UsageError("is no list of tasks", where=where, remedy=_AGAIN)
+        raise UsageError("not a list of tasks", where=where, remedy=_EXPORT_AGAIN)
     if not tasks:
-        raise UsageError("holds no task", where=where, remedy="export the project when labels are in it")
+        raise UsageError("there are no tasks in it", where=where, remedy="export the project when labels are in it")
     for number, task in enumerate(tasks, 1):
-        called = f"{where}: task {task.get('id', number)}"
+        name = f"{where}: task {task.get('id', number)}"
         if "annotation_id" in task and "data" not in task:
-            raise UsageError("this is JSON-MIN, which lacks the original labels", where=where, remedy=_AGAIN)
+            raise UsageError("this is JSON-MIN, which lacks the original labels", where=where, remedy=_EXPORT_AGAIN)
         if not isinstance(task.get("data"), dict):
-            raise UsageError("has no data", where=called, remedy=_AGAIN)
+            raise UsageError("the task has no data", where=name, remedy=_EXPORT_AGAIN)
         if not isinstance(task.get("annotations"), list):
-            what = "has no annotations: these are tasks for import, or a damaged export"
-            raise UsageError(what, where=called, remedy=_AGAIN)
+            what = "no annotations: these are tasks for import, or a damaged export"
+            raise UsageError(what, where=name, remedy=_EXPORT_AGAIN)
     return tasks

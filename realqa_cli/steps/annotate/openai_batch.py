@@ -1,8 +1,8 @@
-"""The batch API's files: requests within the service's limits, and what comes back of them.
+"""The files of OpenAI's batch API: requests within the service's limits, and their results.
 
 A request's `custom_id` is the ledger's key, made of the photo's bytes, the model, the prompt and the
-parameters, so that a result finds its photo whatever the photo is called by then. Beside the requests lies
-`FILE.images.jsonl`, which names the photos and how they were asked about. Sends nothing.
+parameters, so that a result finds its photo even after the photo was renamed. `FILE.images.jsonl`, next to the
+requests, lists the photos and the settings. This module sends nothing.
 """
 
 import os
@@ -25,15 +25,15 @@ MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
 IMAGES = ".images.jsonl"
 
-# A batch cannot learn what a model takes: these think, and take no temperature; these know the newer name.
-_THINKS = re.compile(r"(?:.*/)?(?:o\d|gpt-5)")
+# A batch cannot try parameters: reasoning models take no temperature, and newer ones have max_completion_tokens.
+_REASONING = re.compile(r"(?:.*/)?(?:o\d|gpt-5)")
 _NEWER = re.compile(r"(?:.*/)?(?:o\d|gpt-|chatgpt-)")
 
 
 def request_line(key: str, model: str, request: Request, settings: AnnotateSettings) -> dict[str, Any]:
-    """One line of a file of requests. Raises MediaError for a broken photo."""
+    """One line of a file of requests. Raises `MediaError` for a broken photo."""
     body: dict[str, Any] = {"model": model, "messages": request.messages}
-    if not _THINKS.match(model):
+    if not _REASONING.match(model):
         body["temperature"] = 0
     limit = "max_completion_tokens" if _NEWER.match(model) else "max_tokens"
     body |= {limit: settings.max_tokens, "response_format": request.response_format}
@@ -43,8 +43,8 @@ def request_line(key: str, model: str, request: Request, settings: AnnotateSetti
 class RequestFiles:
     """Writes requests to FILE, or to numbered files where one would be too large; a context manager.
 
-    names: of the files, when it is left without an error; until then they have other names, so that nobody
-    sends half of them. Entering raises OutputError for a name that is taken, unless `overwrite`.
+    names: of the files, after leaving without an error; until then they have temporary names, so that no part
+    of them is sent. Entering raises `OutputError` for an existing file, unless `overwrite`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RequestFiles:
         taken = [path for path in old if path.exists()]
         if taken and not self.overwrite:
             remedy = "choose another file, or add --overwrite"
-            raise OutputError("is there already", where=str(taken[0]), remedy=remedy)
+            raise OutputError("the file exists", where=str(taken[0]), remedy=remedy)
         for path in taken:
             path.unlink()
         self._listed = self._stack.enter_context(self._part(self.images).open("wb"))
@@ -90,8 +90,8 @@ class RequestFiles:
             part.replace(name)
         self._part(self.images).replace(self.images)
 
-    def ask(self, line: Mapping[str, Any]) -> None:
-        """One request."""
+    def add_request(self, line: Mapping[str, Any]) -> None:
+        """Write one request."""
         data = dump_line(line).encode() + b"\n"
         full = self._written == self.most_requests or self._bytes + len(data) > self.most_bytes
         if self._stream is None or full:
@@ -103,7 +103,7 @@ class RequestFiles:
         self._stream.write(data)
         self._written, self._bytes = self._written + 1, self._bytes + len(data)
 
-    def tell(self, image: Mapping[str, Any]) -> None:
+    def add_photo(self, image: Mapping[str, Any]) -> None:
         """A photo that a request is about; several may share one."""
         assert self._listed is not None
         self._listed.write(dump_line(image).encode() + b"\n")
@@ -122,29 +122,29 @@ class RequestFiles:
 
 @dataclass
 class Results:
-    """What came back: replies by key, and why there is none."""
+    """The results of a batch: replies by key, and errors by key."""
 
     replies: dict[str, LedgerEntry] = field(default_factory=dict)
     failures: dict[str, ItemError] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, prices: Prices) -> Self:
-        """Of one file, or of all in a folder. Raises UsageError for a file that holds no results."""
+        """From one file, or all in a folder. Raises `UsageError` for a file without results."""
         found = cls()
         files = [path]
         if path.is_dir():
             files = [file for file in sorted(path.glob("*.jsonl")) if not file.name.endswith(IMAGES)]
         for file in files:
             for number, line in read_lines(file):
-                if isinstance(line, RecordError) or not found._take(line, prices):
-                    what = "is no result of the batch API"
+                if isinstance(line, RecordError) or not found._add(line, prices):
+                    what = "not a result of the batch API"
                     remedy = "name the output file or the error file of a batch"
                     raise UsageError(what, where=f"{file}:{number}", remedy=remedy)
         if not found.replies and not found.failures:
-            raise UsageError("holds no results", where=str(path), remedy="check that the batch has ended")
+            raise UsageError("there are no results", where=str(path), remedy="check that the batch has ended")
         return found
 
-    def _take(self, line: Mapping[str, Any], prices: Prices) -> bool:
+    def _add(self, line: Mapping[str, Any], prices: Prices) -> bool:
         key, response = line.get("custom_id"), line.get("response")
         if not isinstance(key, str) or not ("error" in line or isinstance(response, Mapping)):
             return False
@@ -154,16 +154,16 @@ class Results:
             price = prices.of(str(body.get("model")))
             self.replies[key] = LedgerEntry(body, price.reply(body, batch=True) if price else None, batch=True)
         else:
-            said = line.get("error") or (body.get("error") if isinstance(body, Mapping) else None)
-            told = said.get("message") or said.get("code") if isinstance(said, Mapping) else said
-            what = f"the batch has no answer ({status or 'error'}: {short(str(told))})"
+            failure = line.get("error") or (body.get("error") if isinstance(body, Mapping) else None)
+            words = failure.get("message") or failure.get("code") if isinstance(failure, Mapping) else failure
+            what = f"the batch has no answer ({status or 'error'}: {short(str(words))})"
             self.failures[key] = ItemError(what, type="request")
         return True
 
-    def lists(self, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """The lists of photos in the folder that some of the results are about, each with its first line."""
-        ours = self.replies.keys() | self.failures.keys()
+    def photo_lists(self, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The lists in the folder that name photos of these results, each with its first record."""
+        keys = self.replies.keys() | self.failures.keys()
         for file in sorted(folder.glob(f"*{IMAGES}")):
             lines = [line for _, line in read_lines(file) if isinstance(line, dict)]
-            if lines and any(line.get("custom_id") in ours for line in lines):
+            if lines and any(line.get("custom_id") in keys for line in lines):
                 yield file, lines[0]

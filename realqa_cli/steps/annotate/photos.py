@@ -1,6 +1,6 @@
-"""Photos as messages: known by their bytes, reduced, re-encoded the same way each time, and how many tokens.
+"""Photos as messages: identified by their bytes, reduced and encoded deterministically, with their tokens.
 
-Nothing is decoded before it is needed: a photo whose reply is in the ledger is only hashed.
+A photo is decoded only when it is sent: one whose reply is in the ledger is only hashed.
 """
 
 import json
@@ -20,13 +20,13 @@ from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.steps.annotate.prices import ImageTokens
 from realqa_cli.steps.annotate.settings import AnnotateSettings
 
-_LETTERS = 4  # of English for a token
-OVERHEAD = 20  # tokens around a conversation
+_LETTERS = 4  # per token of English text
+OVERHEAD = 20  # tokens of a conversation in addition to its texts
 
 
 @dataclass(frozen=True)
 class HashedPhoto:
-    """An item and the id of its bytes, as `media.files.content_id`; None with the `error`."""
+    """An item and the id of its bytes, as `media.files.content_id`, or the error that prevented it."""
 
     item: Item
     content: str | None = None
@@ -34,7 +34,7 @@ class HashedPhoto:
 
 
 def hash_photo(item: Item) -> HashedPhoto:
-    """The item, with the id of its bytes. Never raises for the item."""
+    """The item with the id of its bytes. Errors of the item are returned, not raised."""
     if item.error is not None or item.path is None:
         return HashedPhoto(item, error=item.error or ItemError("names no file", where=item.name))
     if item.kind == "video":
@@ -47,42 +47,42 @@ def hash_photo(item: Item) -> HashedPhoto:
 
 
 class Request:
-    """What is sent about one photo. The photo is decoded when it is first needed, which raises MediaError."""
+    """The request for one photo, which is decoded on first use; that raises `MediaError`."""
 
-    def __init__(self, known: HashedPhoto, settings: AnnotateSettings) -> None:
-        self.known, self.settings = known, settings
+    def __init__(self, photo: HashedPhoto, settings: AnnotateSettings) -> None:
+        self.photo, self.settings = photo, settings
 
     @cached_property
-    def _photo(self) -> Image.Image:
-        assert self.known.item.path is not None
-        photo = open_photo(self.known.item.path, name=self.known.item.name)
+    def _pixels(self) -> Image.Image:
+        assert self.photo.item.path is not None
+        photo = open_photo(self.photo.item.path, name=self.photo.item.name)
         return shrink_to_area(photo, self.settings.max_pixels, Image.Resampling.LANCZOS)
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
-        """The question about the photo."""
-        uri = data_uri(self._photo, self.settings.image_format)
-        question = {"type": "text", "text": prompts.annotation_question(screen=self.settings.screen)}
-        return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": uri}}, question]}]
+        """The prompt about the photo."""
+        uri = data_uri(self._pixels, self.settings.image_format)
+        prompt = {"type": "text", "text": prompts.annotation_question(screen=self.settings.screen)}
+        return [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": uri}}, prompt]}]
 
-    def mending(self, answer: str, flaws: tuple[str, ...]) -> list[dict[str, Any]]:
-        """The question, the answer, and what is wrong with it."""
-        said = {"role": "assistant", "content": answer}
-        return [*self.messages, said, {"role": "user", "content": prompts.repair_request(flaws)}]
+    def repair_messages(self, answer: str, flaws: tuple[str, ...]) -> list[dict[str, Any]]:
+        """The prompt, the answer, and what is wrong with it."""
+        reply = {"role": "assistant", "content": answer}
+        return [*self.messages, reply, {"role": "user", "content": prompts.repair_request(flaws)}]
 
     @property
     def response_format(self) -> dict[str, Any]:
-        """The schema of the answer."""
+        """The JSON schema of the answer."""
         return prompts.response_format(screen=self.settings.screen)
 
     def tokens(self, rule: ImageTokens | None, more: str = "") -> int:
-        """About how many tokens the question has; `more` is what is said besides."""
-        return estimate_tokens(self._photo.size, self.settings, rule) + len(more) // _LETTERS
+        """An estimate of the tokens of the prompt and of the text `more`."""
+        return estimate_tokens(self._pixels.size, self.settings, rule) + len(more) // _LETTERS
 
 
 def estimate_tokens(size: tuple[int, int], settings: AnnotateSettings, rule: ImageTokens | None) -> int:
-    """About how many tokens the question about a photo of this size (width, height) has, as it is sent."""
-    said = prompts.annotation_question(screen=settings.screen) + json.dumps(
+    """An estimate of the tokens of a prompt with a photo of this size (width, height) as it is sent."""
+    text = prompts.annotation_question(screen=settings.screen) + json.dumps(
         prompts.response_format(screen=settings.screen)
     )
-    return len(said) // _LETTERS + OVERHEAD + (rule or ImageTokens()).of(*size)
+    return len(text) // _LETTERS + OVERHEAD + (rule or ImageTokens()).of(*size)

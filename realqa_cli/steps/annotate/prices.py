@@ -1,7 +1,7 @@
-"""What models cost: a small table, and a file of the user's that overrides it. US dollars per million tokens.
+"""What models cost, in US dollars per million tokens: a built-in table, which a user's file overrides.
 
-The table has list prices as they were known when it was written; they change, so a file of one's own
-(`--prices`) has the last word: {"my-model": {"input": 0.8, "output": 3.2}}. Pure arithmetic, and one file.
+The table has list prices as they were known when it was written. Prices change, so the file of `--prices`
+overrides them: {"my-model": {"input": 0.8, "output": 3.2}}.
 """
 
 import json
@@ -16,15 +16,15 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, Valid
 
 from realqa_cli.errors import UsageError
 
-BATCH = 0.5  # the batch API's share of the price
+BATCH = 0.5  # the price of the batch API relative to the usual one
 _MILLION = 1_000_000
 
 
 class ImageTokens(BaseModel):
     """How many tokens a photo is charged as.
 
-    tiles: `base` and `each` 512 x 512 tile, after a fit into 2048 x 2048 and a short side of at most 768.
-    patches: `each` square of `side` pixels, of which there are at most `most`.
+    tiles: `base` plus `each` per tile of 512 x 512 pixels, after resizing to at most 2048 x 2048 with a short
+    side of at most 768.  patches: `base` plus `each` per square of `side` pixels, of at most `most` squares.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,7 +47,7 @@ class ImageTokens(BaseModel):
 
 
 class Price(BaseModel):
-    """US dollars per million tokens. cached: for input that the service had seen before; else as `input`."""
+    """US dollars per million tokens. cached: for input that the service has cached; None is `input`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,11 +57,11 @@ class Price(BaseModel):
     image: ImageTokens | None = None
 
     def tokens(self, given: int, written: int) -> float:
-        """The cost of so many tokens in and out, in US dollars."""
+        """The cost of these numbers of input and output tokens, in US dollars."""
         return (given * self.input + written * self.output) / _MILLION
 
     def reply(self, reply: Mapping[str, Any], *, batch: bool = False) -> float | None:
-        """What a reply cost by its `usage`, in US dollars; None where it tells nothing."""
+        """The cost of a reply by its `usage`, in US dollars; None without one."""
         found = read_usage(reply.get("usage"))
         if found is None:
             return None
@@ -72,7 +72,7 @@ class Price(BaseModel):
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens that a reply was charged for; `cached` are among the `given`."""
+    """Tokens that a reply was charged for: of the prompt, of which some are cached, and of the answer."""
 
     given: int
     written: int
@@ -80,7 +80,7 @@ class Usage:
 
 
 def read_usage(usage: object) -> Usage | None:
-    """A reply's `usage`; None where it tells nothing."""
+    """A reply's `usage`; None where it is missing or invalid."""
     match usage:
         case {"prompt_tokens": int(given), "completion_tokens": int(written)} if min(given, written) >= 0:
             pass
@@ -118,7 +118,7 @@ PRICE_TABLE: dict[str, dict[str, Any]] = {
     "qwen-vl-max": {"input": 0.8, "output": 3.2, "image": _QWEN},
     "qwen-vl-plus": {"input": 0.21, "output": 0.63, "image": _QWEN},
 }
-"""List prices; a name with a date at its end has the price of the name without, if it has none itself."""
+"""List prices. A name that ends in a date and is not listed has the price of the name without the date."""
 
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|latest)$")
 
@@ -131,7 +131,7 @@ class Prices:
 
     @classmethod
     def read(cls, file: Path | None = None) -> "Prices":
-        """The table, with a user's file over it. Raises UsageError for a file that is none."""
+        """The built-in table, overridden by a user's file. Raises `UsageError` for an invalid file."""
         kind = TypeAdapter(dict[str, Price])
         table = kind.validate_python(PRICE_TABLE)
         if file is None:
@@ -144,7 +144,7 @@ class Prices:
         except (OSError, ValueError) as error:
             what = str(getattr(error, "strerror", None) or error)
         remedy = 'write it like {"my-model": {"input": 0.8, "output": 3.2}}, dollars per million tokens'
-        raise UsageError(f"is no table of prices ({what})", where=str(file), remedy=remedy)
+        raise UsageError(f"not a table of prices ({what})", where=str(file), remedy=remedy)
 
     def of(self, model: str) -> Price | None:
         """The model's price; None where it is unknown."""
@@ -152,6 +152,6 @@ class Prices:
 
 
 def shape(area: int) -> tuple[int, int]:
-    """Width and height of a photo of which only the area is known: 4 to 3."""
+    """Width and height, 4 to 3, of a photo whose area is known."""
     width = max(1, round(sqrt(area * 4 / 3)))
     return width, max(1, round(area / width))

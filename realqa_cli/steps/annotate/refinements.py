@@ -1,6 +1,6 @@
-"""Annotations of Label Studio, read: who said what and when, what they saw first, and what they changed.
+"""Annotations of Label Studio: who made them and when, the attributes before and after, what changed.
 
-Knows the JSON of an annotation and of the prediction behind it; not which of several annotations counts.
+Which of several annotations of a photo counts is decided in `export_records`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.errors import RecordError
-from realqa_cli.steps.annotate.controls import CONTROLS, told
+from realqa_cli.steps.annotate.controls import CONTROLS, read_result
 
 Fields = Mapping[str, Any]
 
@@ -20,9 +20,9 @@ Fields = Mapping[str, Any]
 class Refinement:
     """One submitted annotation.
 
-    person: Label Studio's id of who made it, None where a program did.  created, updated: as the export has
-    them, ISO 8601.  before: the attributes that the person saw first, None where the export does not tell.
-    model: whose label that was.  other: values of controls that are not ours.
+    person: Label Studio's id of the annotator, None where a program made it.  created, updated: ISO 8601, as
+    exported.  before: the attributes that the person started from, None where the export lacks them.  model:
+    that made them.  other: values of controls that are not ours.
     """
 
     ident: Any
@@ -37,11 +37,11 @@ class Refinement:
 
     @property
     def rank(self) -> tuple[bool, datetime, str]:
-        """What makes one count before another: a person's, and the latest."""
+        """The order of annotations: those of people last, then by time."""
         return self.person is not None, moment(self.updated), str(self.ident).zfill(20)
 
     def fields(self) -> dict[str, Any]:
-        """Who and when, as they stand in `annotator`."""
+        """Person and times, as fields of `annotator`."""
         return {
             "person": self.person,
             "created_at": self.created,
@@ -51,7 +51,7 @@ class Refinement:
 
 
 def read_annotations(tasks: list[Fields], where: str) -> tuple[list[Refinement], list[Any]]:
-    """(the latest of each person, the one that counts last; who skipped). Raises RecordError."""
+    """(the latest of each person, the one that counts last; who skipped). Raises `RecordError`."""
     found: dict[Any, Refinement] = {}
     skipped: dict[Any, None] = {}
     for task in tasks:
@@ -71,9 +71,9 @@ def read_annotations(tasks: list[Fields], where: str) -> tuple[list[Refinement],
 
 
 def _refinement(annotation: Fields, task: Fields) -> Refinement:
-    attributes, other = told(annotation["result"])
+    attributes, other = read_result(annotation["result"])
     prediction = _prediction(annotation, task)
-    before = told(prediction["result"])[0] if prediction else None
+    before = read_result(prediction["result"])[0] if prediction else None
     created, updated = (_text(annotation.get(key)) for key in ("created_at", "updated_at"))
     seconds = annotation.get("lead_time")
     return Refinement(
@@ -90,7 +90,7 @@ def _refinement(annotation: Fields, task: Fields) -> Refinement:
 
 
 def _prediction(annotation: Fields, task: Fields) -> Fields | None:
-    """What the person started from: the export's copy, or the task's prediction that it names."""
+    """The prediction that the person started from: the export's copy, or the one that it names."""
     kept = annotation.get("prediction")
     if isinstance(kept, Mapping) and isinstance(kept.get("result"), list) and kept["result"]:
         return kept
@@ -102,7 +102,7 @@ def _prediction(annotation: Fields, task: Fields) -> Fields | None:
 
 
 def _person(annotation: Fields) -> int | str | None:
-    """The annotator's id; some exports spell the person out."""
+    """The annotator's id; some exports have an object with it."""
     who = annotation.get("completed_by")
     if isinstance(who, Mapping):
         who = who.get("id", who.get("email"))
@@ -114,7 +114,7 @@ def _text(value: Any) -> str | None:
 
 
 def moment(time: str | None) -> datetime:
-    """An ISO 8601 time, in UTC where it does not say; the earliest there is for none."""
+    """An ISO 8601 time, in UTC where it has no offset; the earliest possible for None."""
     try:
         read = datetime.fromisoformat(time or "")
     except ValueError:
@@ -123,14 +123,14 @@ def moment(time: str | None) -> datetime:
 
 
 def changes(before: Fields, after: Fields) -> list[str]:
-    """The attributes whose value is another one, in their order; blanks in texts do not matter."""
+    """The attributes whose value changed, in their order; white space in texts does not matter."""
     first, second = (_plain(values) for values in (before, after))
     differ = {CONTROLS[n].attribute.key for n in CONTROLS if first.get(n) != second.get(n)}
     return [key for key in ATTRIBUTES if key in differ]
 
 
 def _plain(attributes: Fields) -> dict[str, Any]:
-    """The value that each control would show, as it can be compared; None for what none can show."""
+    """The value of each control in a form that can be compared; None where there is none."""
     found = {}
     for name, control in CONTROLS.items():
         value = attributes.get(control.attribute.key)
@@ -143,7 +143,7 @@ def _plain(attributes: Fields) -> dict[str, Any]:
         elif control.tag == "TextArea":
             value = " ".join(str(value).split())
         else:
-            with suppress(ValueError):  # outside the vocabulary it is compared as it stands
+            with suppress(ValueError):  # outside the vocabulary it is compared unchanged
                 value = control.attribute.code(value)
         found[name] = value
     return found

@@ -1,4 +1,4 @@
-"""What a person chooses about annotation, and what of it decides the replies."""
+"""The settings of annotation, and which of them decide the replies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +10,22 @@ from realqa_cli.steps.annotate.prices import Price, Prices
 
 IMAGE_FORMATS = ("jpeg", "png")
 DECIDING = ("screen", "max_pixels", "image_format")
-"""Settings that decide what is asked; a reply that is whole is the same under any limit of its length."""
+"""Settings that decide what is sent. A complete reply is the same under any limit of its length."""
 
 
 @dataclass(frozen=True)
 class AnnotateSettings:
-    """screen: whether the curation flags are asked for, too.
+    """Settings of a run.
 
-    max_pixels: area that photos are reduced to.  image_format: of the data URIs, "jpeg" or "png" (lossless,
-    about ten times the size).  max_tokens: of a reply.  requests_per_minute, tokens_per_minute: None is no
-    limit but the server's.  max_cost: of everything in the ledger together, in US dollars.
-    ask_again: whether to ask anew where the ledger's replies cannot be used.
+    screen: whether the curation flags are requested, too.  max_pixels: area that photos are reduced to.
+    image_format: of the data URIs, "jpeg" or "png" (lossless, about ten times the size).  max_tokens: of a
+    reply.  requests_per_minute, tokens_per_minute: None is no limit except the server's.  max_cost: of all
+    replies in the ledger together, in US dollars.  ask_again: whether to send a new request where the
+    ledger's replies cannot be used.
     """
 
     screen: bool = False
-    max_pixels: int = 1_003_520  # 1,280 squares of 28 x 28
+    max_pixels: int = 1_003_520  # 1,280 patches of 28 x 28
     image_format: str = "jpeg"
     max_tokens: int = 2048
     requests_per_minute: float | None = None
@@ -33,30 +34,29 @@ class AnnotateSettings:
     ask_again: bool = False
 
     def check(self) -> None:
-        """Raises UsageError."""
+        """Raises `UsageError`."""
         if self.image_format not in IMAGE_FORMATS:
-            what = f"photos are not sent as {self.image_format!r}"
-            raise UsageError(what, where="--image-format", remedy=f"choose one of {', '.join(IMAGE_FORMATS)}")
+            what = f"unknown format {self.image_format!r}"
+            raise UsageError(what, where="--image-format", remedy=f"choose one of: {', '.join(IMAGE_FORMATS)}")
 
     def price(self, model: str, prices: Prices) -> Price | None:
-        """The model's, None where it is unknown. Raises UsageError for a cap that then cannot be kept."""
+        """The price of the model; None where it is unknown. Raises `UsageError` where a cap then cannot be kept."""
         price = prices.of(model)
         if self.max_cost is not None and price is None:
-            what = f"the price of {model} is unknown, so nothing can be capped"
-            remedy = "tell it by --prices FILE, or leave the cap out"
-            raise UsageError(what, where="--max-cost", remedy=remedy)
+            what = f"the price of {model} is unknown, so its cost cannot be capped"
+            raise UsageError(what, where="--max-cost", remedy="give it by --prices FILE, or leave out --max-cost")
         return price
 
-    def asked(self, model: str) -> RequestSpec:
-        """What every reply of this run answers, but for the photo."""
+    def request_spec(self, model: str) -> RequestSpec:
+        """What the requests of this run have in common."""
         return RequestSpec(model, prompts.annotation_prompt_hash(screen=self.screen), self.parameters)
 
-    def told(self, model: str) -> dict[str, Any]:
-        """What decides a run's labels, for its manifest."""
-        asked = self.asked(model)
-        return {"model": model, "prompt": asked.prompt, "screen": self.screen, **asked.parameters}
+    def manifest_settings(self, model: str) -> dict[str, Any]:
+        """What decides the labels of a run, for its manifest."""
+        spec = self.request_spec(model)
+        return {"model": model, "prompt": spec.prompt, "screen": self.screen, **spec.parameters}
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What decides replies beside model and prompt."""
+        """What decides replies in addition to the model and the prompt."""
         return {"max_pixels": self.max_pixels, "image_format": self.image_format, "temperature": 0}

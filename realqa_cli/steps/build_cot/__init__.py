@@ -1,1 +1,1 @@
-"""The step `realqa build-cot`: label records in, training conversations out."""
+"""The step `realqa build-cot`: training conversations from label records."""

@@ -1,10 +1,10 @@
 """R2: a chain of thought in natural language, composed from an image's attributes and its score.
 
-Paper Sec. 3.3, format Q2-R2. The levels come in the given order; within a level the attributes come in any
-order, each in one of about ten clauses, joined and opened in changing ways, so that a model learns to see and
-not a template. The choice is drawn from the content and a seed: the same record always gives the same text.
+Paper Sec. 3.3, format Q2-R2. The levels follow the given order; within a level the attributes come in a random
+order, each in one of about ten clauses with varying joints and openings, so that a model does not learn a template.
+The choice depends on the content and a seed only: the same record always gives the same text.
 
-Pure: takes the texts of the slots (`prompts.SLOTS`), knows no record and no file. `phrasing` has the words.
+Pure: takes the texts of the slots (`prompts.SLOTS`); no record, no file. `phrasing` holds the wording.
 """
 
 import random
@@ -18,7 +18,7 @@ from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, exposure_quality
 from realqa_cli.domain.prompts import Order, Subject
 from realqa_cli.steps.build_cot import phrasing
 
-_BARE = ("the ", "its ", "a ", "an ", "this ")  # a clause that begins so can take an opening
+_BARE = ("the ", "its ", "a ", "an ", "this ")  # a clause that starts with one of these can follow an opening
 _DETERMINED = re.compile(
     r"(?:an?|the|two|three|four|five|six|several|some|many|various|people|his|her|their|its|this|that)\s",
     re.I,
@@ -28,7 +28,7 @@ _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|does|lacks?|makes?|creates?|gives?|draws?|leads?|adds?|stands?|looks?"
     r"|appears?|feels?|shows?|keeps?|guides?|fills?|distracts?|competes?|catches|holds?)\b"
 )
-_RELATIVE = re.compile(r"\b(?:that|which|who|whose|because)\b")  # then the verb need not be the sentence's own
+_RELATIVE = re.compile(r"\b(?:that|which|who|whose|because)\b")  # the verb may then belong to a subordinate clause
 
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -44,7 +44,7 @@ class _Clause:
 
     @property
     def simple(self) -> bool:
-        """Whether it can be joined to another one."""
+        """Whether it can be joined to another clause."""
         return not re.search(r"[,:;.\"()]", self.text)
 
 
@@ -58,14 +58,14 @@ def compose(
 ) -> str:
     """The paragraph for the slots' `texts` (by key, as `prompts.fill` takes them) and the score's numeral.
 
-    It holds every one of `texts` and ends with `prompts.final_sentence`. The same arguments give the same
-    paragraph; `seed` is any text that makes another one of it.
+    It contains every one of `texts` and ends with `prompts.final_sentence`. The same arguments give the same
+    paragraph; another `seed`, which is any text, gives another wording.
     """
     content = f"{seed}|{order}|{numeral}|{sorted(texts.items())}"
     draw = random.Random(content.encode("utf-8", "surrogatepass"))  # file names need not be Unicode
     photo = draw.choice(phrasing.PHOTO[subject])
     levels = [level for level in (LEVELS if order == "high-first" else reversed(LEVELS)) if _keys(texts, level)]
-    additions = draw.sample(phrasing.ADDITIONS, len(phrasing.ADDITIONS))  # none of them twice in a paragraph
+    additions = draw.sample(phrasing.ADDITIONS, len(phrasing.ADDITIONS))  # each at most once in a paragraph
     paragraphs: list[str] = []
     for i, level in enumerate(levels):
         openings = phrasing.OPENINGS[level]
@@ -78,10 +78,10 @@ def compose(
 
 
 def lost(text: str, texts: Mapping[str, str], numeral: str) -> list[str]:
-    """The values that `text` does not hold, in words: classes, integer scores, the final sentence.
+    """The values that `text` lacks, in words: classes, integer scores, the final sentence.
 
-    What "holds every value" means for a chain of thought, composed or reworded. A class counts only where it
-    is not part of a longer one ("cluttered" in "moderately cluttered"), and as often as attributes have it.
+    A class counts only where it is not part of a longer one ("cluttered" in "moderately cluttered"), and must occur
+    as often as attributes have it.
     """
     absent = [] if text.endswith(prompts.final_sentence(numeral)) else [f"final score {numeral}"]
     needed = Counter(slot_values(texts))
@@ -89,9 +89,9 @@ def lost(text: str, texts: Mapping[str, str], numeral: str) -> list[str]:
 
 
 def added(text: str, composed: str) -> list[str]:
-    """The classes and numbers that `text`, a rewording, holds and `composed` does not, in words.
+    """The classes and numbers that `text`, a rewording, contains and `composed` does not, in words.
 
-    A second pair of angle brackets is one of them: the first is read as the final score.
+    A second pair of angle brackets is reported too, because the first is read as the final score.
     """
     known = {*_NUMBER.findall(composed), *("10" for found in [_OUT_OF_TEN.search(text)] if found)}
     numbers = [number for number in _NUMBER.findall(text) if number not in known]
@@ -100,7 +100,7 @@ def added(text: str, composed: str) -> list[str]:
 
 
 def slot_values(texts: Mapping[str, str]) -> list[str]:
-    """What of the slots' `texts` every wording has to hold: classes and integer scores, as prose has them."""
+    """The classes and integer scores among the slots' `texts`, as every wording must contain them."""
     return [
         phrasing.LEVEL_SHOT[value] if key == "level_shot" else value
         for key, value in texts.items()
@@ -130,7 +130,7 @@ def _keys(texts: Mapping[str, str], level: str) -> list[str]:
 
 
 def _high(texts: Mapping[str, str], level: str, photo: str, draw: random.Random) -> list[_Clause]:
-    """One clause a rating; with its reason it is one or two whole sentences."""
+    """One clause for each rating; with its reason it is one or two sentences."""
     ratings = [attribute for attribute in LEVELS["high"] if f"{attribute.key}.score" in texts]
     draw.shuffle(ratings)
     clauses = []
@@ -142,7 +142,7 @@ def _high(texts: Mapping[str, str], level: str, photo: str, draw: random.Random)
 
 
 def _with_reason(clause: str, reason: str, draw: random.Random) -> str:
-    """The clause and its reason; without the last full stop, as every clause."""
+    """The clause and its reason, without the last full stop."""
     several = re.search(r"[.!?]\s", reason) is not None
     whole = several or (_VERB.search(reason) and not _RELATIVE.search(reason))
     if whole and clause.startswith(_BARE) and (several or draw.random() < 0.5):
@@ -152,7 +152,7 @@ def _with_reason(clause: str, reason: str, draw: random.Random) -> str:
 
 
 def _classes(texts: Mapping[str, str], level: str, photo: str, draw: random.Random) -> list[_Clause]:
-    """The clauses of the middle or low level: what is shown first, then the classes in any order."""
+    """The clauses of the middle or low level: subject and background first, then the classes in a random order."""
     clauses = []
     for key in _keys(texts, level):
         attribute = prompts.SLOTS[key].attribute
@@ -197,7 +197,7 @@ def _merit(key: str, phrase: str) -> int:
 
 
 def _sentences(clauses: Sequence[_Clause], opening: str, additions: list[str], draw: random.Random) -> Iterator[str]:
-    """Clauses to sentences: some joined in pairs, the first one opened, a later one sometimes too."""
+    """Joins clauses to sentences: some in pairs, the first with an opening, later ones sometimes with an addition."""
     left = list(clauses)
     first = True
     while left:

@@ -1,4 +1,4 @@
-"""A conversation as `build-cot` composed it, with what a rewording of its prose would have to keep."""
+"""A conversation as `build-cot` composed it, with the values that a rewording of its prose must keep."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from realqa_cli.domain.prompts import Subject
 
 @dataclass(frozen=True)
 class Prose:
-    """A chain of thought in natural language: the texts of its slots by key, and its score's numeral."""
+    """A chain of thought in natural language: the texts of its slots by key, and the numeral of its score."""
 
     texts: Mapping[str, str]
     numeral: str
@@ -18,7 +18,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Draft:
-    """A line of the output.  prose: only of the format "cot", whose wording is free."""
+    """A line of the output.  prose: for the format "cot", whose wording is free, else None."""
 
     line: dict[str, Any]
     prose: Prose | None = None

@@ -1,10 +1,10 @@
 """The sentences of R2, the chain of thought in natural language: patterns for every level and attribute.
 
-Paper Sec. 3.3 (format Q2-R2) shows an example only as a picture; these sentences are ours. A clause begins in
-lower case and ends without a full stop, so that `critique` can open, join and end it. `{photo}` is a word for
-what is seen, `{n}` an integer score, `{v}` a class as `Attribute.phrase` gives it; every clause holds it.
+Paper Sec. 3.3 (format Q2-R2) shows an example only as a picture; these sentences are ours. A clause starts in
+lower case and ends without a full stop, so that `critique` can open, join and end it. `{photo}` is a word for the
+photo or video, `{n}` an integer score, `{v}` a class as `Attribute.phrase` gives it; every clause contains it.
 
-Pure vocabulary: how the clauses are chosen and put together is `critique`'s business.
+Pure: `critique` selects and joins the clauses.
 """
 
 from realqa_cli.domain.attributes import Level
@@ -13,7 +13,7 @@ PHOTO = {"image": ("image", "photo", "picture", "shot"), "video": ("video", "cli
 """Words for `{photo}`, by what is rated."""
 
 LEVEL_SHOT = {"yes": "a level shot", "no": "not a level shot"}
-"""How sentences name the two classes of `level_shot`: a "yes" alone says nothing in running text."""
+"""The two classes of `level_shot` in prose, where a bare "yes" has no meaning."""
 
 OPENINGS: dict[Level, tuple[str, ...]] = {
     "high": (
@@ -41,15 +41,15 @@ OPENINGS: dict[Level, tuple[str, ...]] = {
         "With regard to sharpness, light and color, ",
     ),
 }
-"""What may stand before the first clause of a level."""
+"""Openings before the first clause of a level."""
 
 ADDITIONS = ("Besides, ", "Moreover, ", "In addition, ", "Furthermore, ", "Beyond that, ")
-"""What may stand before a later sentence of the same level."""
+"""Openings of later sentences of the same level."""
 
 LAST_LEVEL = ("Finally, ", "Last, ")
 
 AGREEING = (", and ", "; ", ", and ")
-"""Joints of two clauses that point the same way, or of which one is neutral."""
+"""Joints of two clauses with the same merit, or with a neutral one."""
 
 DISAGREEING = (", but ", ", while ", ", yet ", ", whereas ", "; however, ")
 """Joints of a merit and a flaw."""
@@ -64,7 +64,7 @@ CLOSINGS = (
     "The rating follows from these points.",
     "On balance, the rating is as follows.",
 )
-"""What may stand before the final sentence. None of them judges: the number alone does."""
+"""Sentences before the final one. None of them judges; only the number does."""
 
 SCORES: dict[str, tuple[str, ...]] = {
     "composition": (
@@ -108,7 +108,7 @@ REASON_AFTER = (
 """Frames in which a reason of any form, sentence or not, may stand."""
 
 REASON_BEFORE = ("Therefore, ", "For this reason, ", "Hence, ", "Accordingly, ", "As a result, ", "So ")
-"""What leads from a reason that is a sentence to its score."""
+"""Words between a reason that is a sentence and its score."""
 
 SUBJECT_AND_BACKGROUND = (
     'the {photo} has "{subject}" as its subject and "{background}" as its background',
@@ -126,7 +126,7 @@ SUBJECT_AND_BACKGROUND_PLAIN = (
     "the main subject is {subject}, set against {background}",
     "the camera is turned to {subject}, with {background} as the background",
 )
-"""For texts with an article or the like of their own: "a bee", "two dogs"."""
+"""For texts that start with an article or another determiner: "a bee", "two dogs"."""
 SUBJECT_ONLY = ('the subject is "{subject}"', 'the {photo} has "{subject}" as its subject')
 BACKGROUND_ONLY = ('the background is "{background}"', 'the {photo} has "{background}" as its background')
 
@@ -231,4 +231,4 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "the coloring is marked by {v}",
     ),
 }
-"""Clauses by attribute; `level_shot` has its own for each class. `{an}` is the article of `{v}`."""
+"""Clauses by attribute; those of `level_shot` differ by class. `{an}` is the article of `{v}`."""

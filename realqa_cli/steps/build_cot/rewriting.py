@@ -1,8 +1,7 @@
-"""Chains of thought in other words, by a server: for more variety than composing gives (paper Sec. 3.3, R2).
+"""Rewording of chains of thought by a server, for more variety than composing gives (paper Sec. 3.3, R2).
 
-A rewording counts only where it holds every value and makes up none (`critique`); where it does not, or the
-server fails for it, the composed text stays. Either way the line says what became of it, so that a later run
-does not ask again for what is there.
+A rewording is used only if it contains every value and invents none (`critique`); otherwise, or if the server
+fails for it, the composed text is kept. The line records the outcome, so that a later run does not send it again.
 """
 
 import hashlib
@@ -19,23 +18,23 @@ from realqa_cli.io.jsonl import dump_line
 from realqa_cli.steps.build_cot import critique
 from realqa_cli.steps.build_cot.drafts import Draft, Prose
 
-TEMPERATURE = 0.8  # variety is what it is for
-MAX_TOKENS = 2048  # for models that think first, too
+TEMPERATURE = 0.8  # for variety
+MAX_TOKENS = 2048  # enough for models that write their thoughts first
 
 REWRITTEN = "rewritten"
 KEPT = ("lost a value", "made one up", "unchanged", "refused", "no answer")
-"""Why a composed text stayed."""
+"""Outcomes with which the composed text is kept."""
 
 
 _Bundle = tuple[Draft, ...]
-"""What is worked on at once, in order; only the last can have prose, which is one request."""
+"""Drafts that one worker processes, in order; only the last can have prose, which is one request."""
 _LARGEST = 64  # drafts in a bundle
 
 
 class Rewriter:
-    """Rewords the prose among drafts, several at once. counts: by outcome, and "done before".
+    """Rewords the prose among drafts, several at a time.  counts: by outcome, and "done before".
 
-    done: whether the line of a given `rewrite.of` is in the output already.
+    done: whether the line with a given `rewrite.of` is in the output already.
     """
 
     def __init__(self, client: ServerClient, *, done: Callable[[str], bool] = lambda of: False) -> None:
@@ -44,11 +43,11 @@ class Rewriter:
         self.counts: Counter[str] = Counter()
 
     def settings(self) -> dict[str, Any]:
-        """What decides the texts, for the manifest."""
+        """The settings that determine the texts, for the manifest."""
         return {"model": self.client.model, "prompt": self._prompt, "temperature": TEMPERATURE}
 
     def rewrite(self, drafts: Iterable[Draft]) -> Iterator[dict[str, Any]]:
-        """The lines, in order, without those that are done. Raises ModelError for a useless server."""
+        """The lines, in order, without those that are done. Raises ModelError for a server that cannot be used."""
         for lines in in_order(self._lines, self._bundles(drafts), self.client.settings.concurrency):
             for line in lines:
                 if "rewrite" in line:
@@ -73,12 +72,12 @@ class Rewriter:
     def _reworded(self, draft: Draft, prose: Prose) -> dict[str, Any]:
         question, answer = draft.line["messages"]
         of = self._of(draft)
-        text, outcome = self._ask(answer["content"], prose, seed=int(of, 16) % 2**31)
-        told = {"model": self.client.model, "outcome": outcome, "of": of, "run": self.run}
-        return draft.line | {"messages": [question, answer | {"content": text}], "rewrite": told}
+        text, outcome = self._reword(answer["content"], prose, seed=int(of, 16) % 2**31)
+        rewrite = {"model": self.client.model, "outcome": outcome, "of": of, "run": self.run}
+        return draft.line | {"messages": [question, answer | {"content": text}], "rewrite": rewrite}
 
-    def _ask(self, composed: str, prose: Prose, *, seed: int) -> tuple[str, str]:
-        """The text that is to stand, and what became of the rewording."""
+    def _reword(self, composed: str, prose: Prose, *, seed: int) -> tuple[str, str]:
+        """The text to use, and the outcome of the rewording."""
         values = critique.slot_values(prose.texts)
         question = rewrite_question(composed, values, prose.numeral, prose.subject)
         try:
@@ -98,11 +97,11 @@ class Rewriter:
         return text, "unchanged" if text == composed else REWRITTEN
 
     def _of(self, draft: Draft) -> str:
-        """What a rewording is of: the composed line, the model and the prompt, in 16 hex digits."""
+        """A digest of the source of a rewording: the composed line, the model and the prompt, in 16 hex digits."""
         content = f"{dump_line(draft.line)}|{self.client.model}|{self._prompt}|{TEMPERATURE}"
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @cached_property
     def _prompt(self) -> str:
-        asked = rewrite_question("text", ["value"], "1.00")
-        return f"sha256:{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+        example = rewrite_question("text", ["value"], "1.00")
+        return f"sha256:{hashlib.sha256(example.encode()).hexdigest()[:16]}"

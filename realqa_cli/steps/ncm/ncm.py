@@ -9,17 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.model import HFBackend
-from realqa_cli.decoding.continuity import NcmValue, mean_ncm
+from realqa_cli.decoding.continuity import mean_ncm
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
-from realqa_cli.inference.teacher_forcing.answer_logits import IGNORED, answer_logits
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.inference.teacher_forcing.data_spec import infer_data_spec
+from realqa_cli.inference.teacher_forcing.measuring import measure_answers
 from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu
 from realqa_cli.models import ModelSource
 
@@ -61,21 +59,14 @@ def measure_ncm(
         max_length=settings.max_length,
         takes_mask=backend.takes_mask(),
     )
-    values: list[NcmValue] = []
-    losses, tokens = 0.0, 0
-    for start in range(0, len(conversations), settings.batch_size):
-        part = conversations[start : start + settings.batch_size]
-        batch_values, loss, count = _measure(backend.model, collator(part))
-        values, losses, tokens = values + batch_values, losses + loss, tokens + count
-        for _ in part:
-            advance()
-    if not values:
+    measures = measure_answers(backend.model, collator, conversations, settings.batch_size, advance)
+    if not measures.values:
         raise ModelError(
             "the metric needs a custom attention mask for a tokenizer that merges digits, and this model's attention"
             " takes none",
             where=settings.model,
         )
-    return {**mean_ncm(values), "loss": losses / tokens, "n": len(values)}
+    return {**mean_ncm(measures.values), "loss": measures.loss / measures.tokens, "n": len(measures.values)}
 
 
 def _find_source(settings: NcmSettings) -> ModelSource:
@@ -87,14 +78,3 @@ def _find_source(settings: NcmSettings) -> ModelSource:
             remedy="use a model of realqa train --objective ntp",
         )
     return source
-
-
-@torch.inference_mode()
-def _measure(model: Any, batch: dict[str, Any]) -> tuple[list[NcmValue], float, int]:
-    """The metric of each direct answer, the summed cross-entropy in nats, and the number of trained tokens."""
-    on_device = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-    logits = answer_logits(model, on_device)
-    loss = float(logits.token_losses(on_device["labels"]).sum())
-    if loss != loss:
-        raise ModelError("the model gave no probabilities (NaN)", remedy="try --dtype float32")
-    return logits.ncm_values(batch["spans"]), loss, int((batch["labels"] != IGNORED).sum())

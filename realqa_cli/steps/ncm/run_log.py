@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from realqa_cli.domain.numerals import Floats
-from realqa_cli.errors import UsageError, one_line
+from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import read_lines
+from realqa_cli.io.plots import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,12 +85,7 @@ def plot_logs(logs: Sequence[RunLog], path: Path) -> None:
         0, 1.3 * max(float(np.nanmax(curve)) for curve in curves)
     )  # clips single steps, never a smoothed curve
     panels[-1].legend(frameon=False, loc="upper right", ncols=3, fontsize=9, handlelength=1.4)
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"cannot be written ({one_line(error)})", where=str(path), remedy="choose a .png file"
-        ) from error
+    save_figure(figure, path)
 
 
 def _draw(axes: "Axes", log: RunLog) -> None:

@@ -14,6 +14,7 @@ from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.errors import ItemError
 from realqa_cli.io.records import CotRecord
 from realqa_cli.media.video import VisualInput
+from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.score.direct import DirectMethod, score_distributions
 from realqa_cli.steps.score.method import MethodContext, Prediction, distribution_fields
 
@@ -53,10 +54,13 @@ class CotMethod:
     def _exact_fields(self, answer: FilledForm, final: ScoreDistribution, direct: ScoreDistribution) -> Prediction:
         text = answer.text + prompts.REGULAR_JOINT + prompts.final_sentence(final.mode_text)
         fields = distribution_fields(final, text, distribution=self.context.distribution)
-        return fields | self._form_fields() | {"attributes": attributes_of(answer.slots), "score_direct": direct.mean}
+        return fields | self._form_fields(answer) | {"score_direct": direct.mean}
 
-    def _form_fields(self) -> dict[str, Any]:
-        return {"form": "regular", "reasons": self.context.readout.reasons}
+    def _form_fields(self, answer: FilledForm) -> dict[str, Any]:
+        attributes = attributes_of(answer.slots)
+        unreliable = (self.context.config or ScorerConfig()).unreliable(attributes)
+        fields = {"form": "regular", "reasons": self.context.readout.reasons, "attributes": attributes}
+        return fields | ({"unreliable": unreliable} if unreliable else {})
 
     def _generated(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         batch = [Prompt.about(each, prompts.COT_REGULAR_QUESTION) for each in visual_inputs]
@@ -73,8 +77,7 @@ class CotMethod:
             return final
         fields = {
             **final,
-            **self._form_fields(),
-            "attributes": attributes_of(answer.slots),
+            **self._form_fields(answer),
             "score_direct": None if isinstance(direct, ItemError) else direct["score"],
         }
         missing = missing_slots(answer, self.slots)

@@ -30,7 +30,7 @@ class LevelsMethod:
     def predict(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
         batch = [Prompt.about(each, prompts.DIRECT_QUESTION, prompts.LEVEL_PREFIX) for each in visual_inputs]
-        values = levels.level_values(self.context.readout.scale)
+        values = levels.level_values(self.context.readout.level_bounds or self.context.readout.scale)
         log_probs_B_V = self.context.backend.log_probs(batch, levels.WORDS, prompts.LEVEL_END)
         return [
             self._fields(ScoreDistribution.from_log_probs(levels.WORDS, log_probs_V, values), subject_of(each))

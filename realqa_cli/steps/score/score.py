@@ -17,6 +17,8 @@ from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identif
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.pipeline import run_batches
+from realqa_cli.inference.processes import open_source
+from realqa_cli.inference.ray import RayEngine, RecordSource
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
@@ -30,7 +32,6 @@ from realqa_cli.steps.score.videos import VideoScorer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from realqa_cli.inference.ray import RayEngine
 
 DECODES = ("exact", "greedy")
 FORMS = ("regular", "natural")
@@ -132,7 +133,10 @@ class Scorer:
                     raise prediction
                 yield self._record(item, prediction)
             except ItemError as error:
-                yield error_line(item.item, error, content=item.content, instead_of=self._method.record)
+                record = self._method.record
+                yield error_line(
+                    item.item, error, content=item.content, instead_of=record, optional=self._optional_fields()
+                )
 
     def _predict(self, visual_inputs: Sequence[VisualInput]) -> Sequence[Prediction]:
         has_video = any(isinstance(each, Clip) for each in visual_inputs)
@@ -141,13 +145,18 @@ class Scorer:
     def _record(self, item: OpenedItem, fields: Mapping[str, Any]) -> dict[str, Any]:
         return self._method.record.of(
             item.item,
-            **fields,
+            **{**dict.fromkeys(self._optional_fields()), **fields},
             scale=self.readout.scale,
             method=self.readout.method,
             decode=self._method.decode,
             run=self.manifest.run,
             content=item.content,
         ).to_line()
+
+    def _optional_fields(self) -> list[str]:
+        """The fields of this run's records that other runs do not have."""
+        chosen = {"distribution": self.settings.distribution, "frames": self.settings.per_frame}
+        return [name for name, is_chosen in chosen.items() if is_chosen]
 
     def _needs(self) -> set[Capability]:
         if self.readout.method == "regression":
@@ -170,18 +179,16 @@ class Scorer:
         return Manifest("score", settings, environment)
 
 
-def open_scorer(settings: ScoreSettings) -> "Scorer | RayEngine":
+def open_scorer(settings: ScoreSettings) -> RecordSource:
     """Loads the models on the engine of the settings. Raises UsageError."""
     _check(settings)
     if settings.engine == "local":
-        return Scorer.from_settings(settings)
+        return open_source(settings, Scorer.from_settings)
     if settings.server is not None:
         raise UsageError(
             "--engine ray and --server are mutually exclusive", where="--engine ray", remedy="leave it out"
         )
     settings.find()  # reports an invalid model before a cluster is started
-    from realqa_cli.inference.ray import RayEngine
-
     return RayEngine(partial(Scorer.from_settings, replace(settings, engine="local")), batch_size=settings.batch_size)
 
 

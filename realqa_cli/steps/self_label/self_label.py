@@ -22,6 +22,8 @@ from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identif
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.pipeline import run_batches
+from realqa_cli.inference.processes import open_source
+from realqa_cli.inference.ray import RecordSource
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item
@@ -29,6 +31,11 @@ from realqa_cli.media.video import Sampling, VisualInput
 from realqa_cli.models.realqa_json import ScorerConfig
 
 log = logging.getLogger("realqa")
+
+
+def open_labeler(settings: "LabelSettings") -> RecordSource:
+    """Loads the model, in one process for each GPU. Raises UsageError."""
+    return open_source(settings, SelfLabeler)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class SelfLabeler:
         sampling = Sampling(settings.frames, settings.fps)
         sampling.check()
         self._handle = settings.handle()
-        config = self._handle.config or ScorerConfig()
+        self._config = config = self._handle.config or ScorerConfig()
         self.form = form_of(self._handle.config, reasons=settings.reasons)
         self._backend = self._handle.load(
             min_pixels=settings.min_pixels or config.min_pixels,
@@ -84,17 +91,21 @@ class SelfLabeler:
                     raise answer
                 yield self._record(item, answer)
             except ItemError as error:
-                yield error_line(item.item, error, content=item.content, instead_of=LabelRecord)
+                optional = () if self.decode == "greedy" else ("confidence",)
+                yield error_line(item.item, error, content=item.content, instead_of=LabelRecord, optional=optional)
 
     def _record(self, item: OpenedItem, answer: FilledForm) -> dict[str, Any]:
         if not answer.slots:
             what = f"the answer contains no attribute: {answer.text[:120]!r}"
             raise ItemError(what, type="unparsed", where=item.item.name)
         missing = missing_slots(answer, self.form)
+        attributes = attributes_of(answer.slots)
+        unreliable = self._config.unreliable(attributes)
         return LabelRecord.of(
             item.item,
-            attributes=attributes_of(answer.slots),
+            attributes=attributes,
             **({"unparsed": missing} if missing else {}),
+            **({"unreliable": unreliable} if unreliable else {}),
             annotator={"model": self.manifest.environment["model"]},
             **({} if self.decode == "greedy" else {"confidence": confidence_of(answer.slots)}),
             refined=False,

@@ -105,7 +105,7 @@ class Probe:
 
     def resume(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Takes over the transcripts of this probe from an earlier run; failed trials are tried again."""
-        ours = (line for line in lines if line.get("run") == self.manifest.run and "error" not in line)
+        ours = (line for line in lines if line.get("run") == self.manifest.run and line.get("error") is None)
         self.kept = {line["trial"]: line for line in ours}
 
     def transcripts(self) -> Iterator[dict[str, Any]]:
@@ -134,7 +134,7 @@ class Probe:
         """
         sums, counts = dict.fromkeys(METRICS, 0.0), Counter[str]()
         for one in transcripts:
-            if "error" in one:
+            if one.get("error") is not None:
                 counts["failed"] += 1
                 continue
             counts["answered"] += 1

@@ -2,7 +2,9 @@
 
     log.jsonl            one line per logging step
     train.run.json       the manifest; a run is resumed only with the same settings and data
-    checkpoint-120/      the last complete checkpoint; a folder of this name is never partly written
+    left-out.json        photos that cannot be decoded, found before the first step
+    checkpoint-120/      the last complete checkpoints; a folder of this name is never partly written
+    best/                the model with the best validation so far, with best.json
     realqa.json, ...     the trained model; `realqa.json` is written last and marks the run as complete
 
 Everything is written under `.saving/`, synced, and renamed: a crash leaves either the old or the new state.
@@ -22,7 +24,7 @@ from realqa_cli.io.jsonl import dump_line, read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.models import realqa_json
 
-LOG, MANIFEST = "log.jsonl", "train.run.json"
+LOG, MANIFEST, LEFT_OUT, BEST, BEST_FIGURES = "log.jsonl", "train.run.json", "left-out.json", "best", "best.json"
 _SAVING, _LOCK = ".saving", ".lock"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
@@ -30,8 +32,8 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 class RunFolder:
     """The folder `--output` of one run. In a distributed run only the main process (`writes`) changes files."""
 
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
-        self.path, self.writes = path, writes
+    def __init__(self, path: Path, *, writes: bool = True, keep_checkpoints: int = 1) -> None:
+        self.path, self.writes, self.keep_checkpoints = path, writes, keep_checkpoints
 
     @property
     def saving(self) -> Path:
@@ -70,8 +72,23 @@ class RunFolder:
             self._remove_contents()
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock_folder()
-        write_atomic(self.path / MANIFEST, json.dumps(manifest.as_json(), indent=1) + "\n")
+        self.write_manifest(manifest)
         return None
+
+    def write_manifest(self, manifest: Manifest, effective: Mapping[str, Any] | None = None) -> None:
+        """Write the manifest. effective: settings as used, where the options leave them to the model or the data."""
+        if self.writes:
+            content = manifest.as_json() | ({"effective": effective} if effective else {})
+            write_atomic(self.path / MANIFEST, json.dumps(content, indent=1) + "\n")
+
+    def left_out(self) -> dict[str, str] | None:
+        """The photos that are left out, with the error of each; None before `leave_out`."""
+        file = self.path / LEFT_OUT
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+    def leave_out(self, photos: Mapping[str, str]) -> None:
+        """Record the photos that are left out, so that a resumed run leaves out the same."""
+        write_atomic(self.path / LEFT_OUT, json.dumps(dict(photos), indent=1) + "\n")
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Append a line to the log; the next checkpoint syncs it to disk."""
@@ -92,7 +109,30 @@ class RunFolder:
             shutil.rmtree(final)
         written.rename(final)
         _sync(self.path)
-        self._remove_checkpoints(keep=step)
+        self._remove_checkpoints(keep=self.keep_checkpoints)
+
+    def best_figures(self) -> dict[str, Any] | None:
+        """The figures of the model in `best/`: `step`, `srcc`, ...; None without one."""
+        file = self.path / BEST / BEST_FIGURES
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+    @contextmanager
+    def best(self, figures: Mapping[str, Any]) -> Iterator[Path]:
+        """Yield the folder in which to write the best model so far; it replaces the previous one at the end."""
+        written, final = self.saving / BEST, self.path / BEST
+        if self.writes:
+            shutil.rmtree(written, ignore_errors=True)
+            written.mkdir(parents=True)
+        yield written
+        if not self.writes:
+            return
+        (written / BEST_FIGURES).write_text(json.dumps(figures) + "\n", encoding="utf-8")
+        _sync_all(written)
+        if final.exists():
+            final.rename(self.saving / "old-best")
+        written.rename(final)
+        _sync(self.path)
+        shutil.rmtree(self.saving)
 
     @contextmanager
     def result(self) -> Iterator[Path]:
@@ -108,7 +148,8 @@ class RunFolder:
         for file in sorted(written.iterdir(), key=lambda file: (file.name == realqa_json.CONFIG_FILE, file.name)):
             file.replace(self.path / file.name)
         _sync(self.path)
-        self._remove_checkpoints(keep=None)
+        self._remove_checkpoints(keep=0)
+        shutil.rmtree(self.path / BEST, ignore_errors=True)
 
     def _lock_folder(self) -> None:
         """Lock the folder until this process ends. Raises OutputError if another run has locked it."""
@@ -145,12 +186,12 @@ class RunFolder:
         entries = ((_CHECKPOINT.fullmatch(entry.name), entry) for entry in self.path.iterdir())
         return {int(match[1]): entry for match, entry in entries if match}
 
-    def _remove_checkpoints(self, keep: int | None) -> None:
-        for step, entry in self._checkpoints().items():
-            if step != keep:
-                # Renamed first: a crash while deleting must not leave an incomplete folder that looks complete.
-                entry = entry.rename(self.saving / f"old-{step}")
-                shutil.rmtree(entry)
+    def _remove_checkpoints(self, keep: int) -> None:
+        """Remove all checkpoints except for the last `keep`."""
+        checkpoints = self._checkpoints()
+        for step in sorted(checkpoints)[: len(checkpoints) - keep]:
+            # Renamed first: a crash while deleting must not leave an incomplete folder that looks complete.
+            shutil.rmtree(checkpoints[step].rename(self.saving / f"old-{step}"))
         shutil.rmtree(self.saving)
 
     def _check_settings(self, manifest: Manifest) -> None:

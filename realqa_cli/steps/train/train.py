@@ -6,38 +6,34 @@ ends with the same weights as an uninterrupted run. This module settles all sett
 connects the parts.
 """
 
-import json
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from realqa_cli import __version__, models
-from realqa_cli.backends.base import LoadOptions
-from realqa_cli.backends.hf.processor import Processor
-from realqa_cli.backends.hf.qwen import QwenProcessor
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.teacher_forcing.conversations import Conversation, read_conversations
-from realqa_cli.inference.teacher_forcing.data_spec import DataSpec, infer_data_spec
-from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu, visual_tokens
+from realqa_cli.inference.teacher_forcing.data_spec import count_formats, infer_data_spec
 from realqa_cli.io.manifest import Manifest, file_digest, folder_digest, versions
-from realqa_cli.models import ModelSource, realqa_json
-from realqa_cli.models.realqa_json import ScorerConfig
-from realqa_cli.steps.train import tuning
-from realqa_cli.steps.train.arguments import training_arguments
-from realqa_cli.steps.train.objectives.objective import ObjectiveSetup, conversations_for, make_objective
-from realqa_cli.steps.train.run_folder import RunFolder
+from realqa_cli.models import ModelSource
+from realqa_cli.steps.train.arguments import launched_processes, training_arguments
+from realqa_cli.steps.train.checkpoints import check_checkpoint, write_errors
+from realqa_cli.steps.train.objectives.objective import conversations_for
+from realqa_cli.steps.train.preparation import check_photos
+from realqa_cli.steps.train.progress import SILENT, TrainProgress
+from realqa_cli.steps.train.run_folder import BEST, LEFT_OUT, RunFolder
 from realqa_cli.steps.train.settings import TrainSettings
-from realqa_cli.steps.train.trainer import SaveModel, ScoreTrainer, StepCallback
-from realqa_cli.steps.train.tuning import Tuning
+from realqa_cli.steps.train.trainer import ScoreTrainer
+from realqa_cli.steps.train.training_run import TrainingRun, make_trainer
+from realqa_cli.steps.train.validation import read_validation
 
 log = logging.getLogger("realqa")
 
-MIN_PIXELS, MAX_PIXELS = 200_704, 401_408
-"""The release's bounds of a photo's area, for models with pixel bounds but without `realqa.json`."""
-
-_NOT_COMPARED = {"device", "save_steps", "logging_steps"}
+_NOT_COMPARED = {"device", "save_steps", "save_total_limit", "logging_steps", "report_to", "strict"}
 """Settings that do not affect the weights: a run may be resumed with others."""
 
 
@@ -48,12 +44,12 @@ def train(
     *,
     resume: bool = True,
     overwrite: bool = False,
-    on_step: StepCallback | None = None,
+    progress: TrainProgress = SILENT,
 ) -> dict[str, Any]:
-    """Train, and return a summary: `output`, `steps`, `conversations`, `scale`, `digits`, `formats`.
+    """Train, and return a summary: `output`, `steps`, `conversations`, `left_out`, `scale`, `digits`, `formats`.
 
     resume: whether a run in the folder is continued.  overwrite: whether it is replaced.
-    on_step: called with every line of the log as it is written.
+    left_out: the photos that cannot be decoded, with the error of each.
 
     Raises UsageError.
     """
@@ -61,23 +57,70 @@ def train(
     conversations = _read(files, settings)
     source = _find_source(settings)
     spec = infer_data_spec(conversations, source.config, settings.scale, settings.digits)
-    settings = settings.settle(spec)
+    processes = launched_processes()
+    settings = settings.settle(spec, processes)
+    validation = read_validation(Path(settings.validation), spec) if settings.validation else []
     arguments = training_arguments(settings, output)
-    folder = RunFolder(output, writes=arguments.process_index == 0)
+    if arguments.world_size != processes:
+        what = f"{processes} processes were announced by WORLD_SIZE, but {arguments.world_size} are connected"
+        raise UsageError(what, where="realqa train", remedy="start it by accelerate launch or torchrun")
+    writes = arguments.process_index == 0
+    folder = RunFolder(output, writes=writes, keep_checkpoints=settings.save_total_limit)
     with arguments.main_process_first(local=False):
         manifest = _manifest(files, settings, source, arguments.world_size)
         checkpoint = folder.begin(manifest, resume=resume, overwrite=overwrite)
-    summary = {"output": str(output), "conversations": len(conversations), "steps": 0} | asdict(spec)
-    if folder.complete:
-        return summary
-    config = _config_fields(files, conversations, settings, spec, source)
-    trainer = _make_trainer(conversations, folder, settings, spec, source, config, arguments, on_step)
+        summary = {"output": str(output), "conversations": len(conversations), "steps": 0, "left_out": {}}
+        if folder.complete:
+            return summary | asdict(spec)
+        if writes and folder.left_out() is None:
+            folder.leave_out(check_photos([*conversations, *validation], progress))
+    left_out = folder.left_out() or {}
+    conversations, validation = (_decodable(part, left_out) for part in (conversations, validation))
+    if left_out and (settings.strict or not conversations):
+        raise _undecodable(left_out, folder)
+    spec = replace(spec, formats=count_formats(conversations))
+    if checkpoint:
+        check_checkpoint(checkpoint)
+    run = TrainingRun(conversations, folder, settings, spec, source, manifest, arguments, progress, validation)
+    trainer = make_trainer(files, run)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    with folder.result() as result:
+    _require_all_steps(trainer, folder)
+    _write_result(trainer, folder, settings)
+    summary |= {"conversations": len(conversations), "left_out": left_out}
+    return summary | asdict(spec) | {"steps": trainer.state.global_step}
+
+
+def _write_result(trainer: ScoreTrainer, folder: RunFolder, settings: TrainSettings) -> None:
+    """The last weights, or the best ones, become the model of the folder."""
+    best = folder.path / BEST if settings.keep == "best" else None
+    with write_errors(folder.path, folder.saving), folder.result() as result:
         trainer.accelerator.wait_for_everyone()
-        trainer.save_model(str(result))
+        if best is None:
+            trainer.save_model(str(result))
+        elif folder.writes:
+            shutil.copytree(best, result, dirs_exist_ok=True)
         trainer.accelerator.wait_for_everyone()
-    return summary | {"steps": trainer.state.global_step}
+
+
+def _require_all_steps(trainer: ScoreTrainer, folder: RunFolder) -> None:
+    """Raises UsageError if fewer steps were run than planned."""
+    done, planned = trainer.state.global_step, trainer.state.max_steps
+    if done < max(planned, 1):
+        raise UsageError(
+            f"training ended after {done} of {max(planned, 1)} steps",
+            where=str(folder.path),
+            remedy="check the conversations, and run the same command again",
+        )
+
+
+def _decodable(conversations: Sequence[Conversation], left_out: Mapping[str, str]) -> list[Conversation]:
+    return [one for one in conversations if not any(str(path) in left_out for path in one.images)]
+
+
+def _undecodable(left_out: Mapping[str, str], folder: RunFolder) -> UsageError:
+    first = next(iter(left_out.values()))
+    what = f"{plural(len(left_out), 'photo')} of the conversations cannot be decoded, the first of them {first}"
+    return UsageError(what, where=str(folder.path / LEFT_OUT), remedy="remove their lines, or replace the photos")
 
 
 def _read(files: Sequence[Path], settings: TrainSettings) -> list[Conversation]:
@@ -116,6 +159,7 @@ def _manifest(files: Sequence[Path], settings: TrainSettings, source: ModelSourc
     compared |= {
         "processes": processes,
         "data": {file.name: file_digest(file) for file in files},
+        "validation_data": file_digest(Path(settings.validation)) if settings.validation else None,
         "weights": folder_digest(source.base),
         "adapter_weights": folder_digest(source.adapter) if source.adapter else None,
     }
@@ -125,86 +169,3 @@ def _manifest(files: Sequence[Path], settings: TrainSettings, source: ModelSourc
         "realqa": __version__,
     }
     return Manifest("train", compared, environment)
-
-
-def _config_fields(
-    files: Sequence[Path],
-    conversations: Sequence[Conversation],
-    settings: TrainSettings,
-    spec: DataSpec,
-    source: ModelSource,
-) -> dict[str, Any]:
-    """The fields of `realqa.json`, except for the pixel bounds and those of the objective."""
-    formats = ", ".join(f"{count:,} {name}" for name, count in spec.formats.items())
-    return {
-        "format": 1,
-        "objective": settings.objective,
-        "scale": list(spec.scale),
-        "digits": spec.digits,
-        "base_model": tuning.base_name(source) if settings.tuning == "lora" else None,
-        "started_from": None if settings.tuning == "scratch" else source.name,
-        "trained_on": f"{', '.join(file.name for file in files)}: {len(conversations):,} conversations ({formats})",
-        "form": list(spec.form) if spec.form else None,
-        "formats": sorted(spec.formats),
-    }
-
-
-def _make_trainer(
-    conversations: Sequence[Conversation],
-    folder: RunFolder,
-    settings: TrainSettings,
-    spec: DataSpec,
-    source: ModelSource,
-    config_fields: Mapping[str, Any],
-    arguments: Any,
-    on_step: StepCallback | None,
-) -> ScoreTrainer:
-    from transformers import set_seed
-
-    set_seed(settings.seed)  # before the adapter, or the model from scratch, is initialised
-    tuned = Tuning(settings.tuning, settings.lora_rank, settings.lora_dropout or 0.0, settings.freeze_vision)
-    model, backend = tuning.prepare_model(source, tuned, settings.dtype)
-    if settings.number_loss and not backend.takes_mask():
-        what = "needs a custom attention mask, which this model does not take"
-        raise UsageError(what, where="--number-loss", remedy="leave it out")
-    processor = _processor(source, settings, model, backend.processor)
-    number_loss = settings.number_weight if settings.number_loss else 0.0
-    setup = ObjectiveSetup(processor, spec, settings.max_length, backend.takes_mask(), number_loss)
-    objective = make_objective(settings.objective, setup)
-    lengths = objective.check(conversations)
-    if settings.group_by_length:
-        lengths = [n + visual_tokens(processor, c.images) for n, c in zip(lengths, conversations, strict=True)]
-    # The Qwen families use every trained weight in each pass; others, such as LLaVA, skip layers of the vision tower.
-    arguments.ddp_find_unused_parameters = not isinstance(processor, QwenProcessor)
-    bounds = {"min_pixels": None, "max_pixels": None, **processor.settings()}
-    config = ScorerConfig.model_validate({**config_fields, **objective.config_fields, **bounds})
-    return ScoreTrainer(
-        objective=objective,
-        lengths=lengths if settings.group_by_length else None,
-        folder=folder,
-        save=_saver(source, config),
-        on_step=on_step,
-        model=objective.fit(model, source, new_weights=settings.tuning == "scratch"),
-        args=arguments,
-        train_dataset=list(conversations),
-    )
-
-
-def _saver(source: ModelSource, config: ScorerConfig) -> SaveModel:
-    """The function that writes the model, for checkpoints and for the result."""
-
-    def save(model: Any, folder: Path, state: dict[str, Any] | None) -> None:
-        tuning.save(model, source, folder, state)
-        text = json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-        (folder / realqa_json.CONFIG_FILE).write_text(text, encoding="utf-8")
-
-    return save
-
-
-def _processor(source: ModelSource, settings: TrainSettings, model: Any, loaded: Processor) -> Processor:
-    """The processor with the pixel bounds of the options, of the base's `realqa.json`, or of the release."""
-    config = source.config or ScorerConfig()
-    low, high = settings.min_pixels or config.min_pixels, settings.max_pixels or config.max_pixels
-    if isinstance(loaded, QwenProcessor) and not (low or high):
-        low, high = MIN_PIXELS, MAX_PIXELS
-    return processor_on_cpu(source, LoadOptions(min_pixels=low, max_pixels=high), model)

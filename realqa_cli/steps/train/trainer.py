@@ -14,14 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import Trainer
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.steps.train import tuning
+from realqa_cli.steps.train.checkpoints import write_errors
 from realqa_cli.steps.train.objectives.objective import LossOutput, Objective
 from realqa_cli.steps.train.run_folder import RunFolder
-from realqa_cli.steps.train.sampling import LengthGroupedSampler
+from realqa_cli.steps.train.sampling import ConversationDataset, EpochSampler
+from realqa_cli.steps.train.validation import Validator
 
 PRIVATE_HOOKS = (
     "_get_train_sampler",
@@ -36,7 +38,7 @@ PRIVATE_HOOKS = (
 SaveModel = Callable[[Any, Path, dict[str, Any] | None], None]
 """`save(model, folder, state)`: writes weights, `realqa.json` and all other files of a model folder."""
 StepCallback = Callable[[Mapping[str, Any], int], None]
-"""`on_step(record, steps)`: a log line as it is written, and the number of steps of the run."""
+"""`on_step(record, steps)`: see `TrainProgress`."""
 
 _NCM = ("ncm", "ncm_star", "ncm_star_release")
 
@@ -48,14 +50,25 @@ class ScoreTrainer(Trainer):
         self,
         *,
         objective: Objective,
+        conversations: ConversationDataset,
         folder: RunFolder,
         save: SaveModel,
-        on_step: StepCallback | None,
+        on_step: StepCallback,
         lengths: Sequence[int] | None = None,
+        validator: Validator | None = None,
+        eval_steps: int | None = None,
+        keep_best: bool = False,
         **arguments: Any,
     ) -> None:
-        """lengths: tokens of each row, to group rows of similar length, else None."""
-        super().__init__(data_collator=_ErrorCarrier(objective), **arguments)
+        """lengths: tokens of each row, to group rows of similar length, else None.
+
+        validator, eval_steps: what is measured every so many steps.  keep_best: whether the best weights are kept.
+        """
+        super().__init__(data_collator=_ErrorCarrier(objective), train_dataset=conversations, **arguments)
+        self._conversations = conversations
+        self._validator, self._eval_steps, self._keep_best = validator, eval_steps or 0, keep_best
+        if validator is not None:
+            self.add_callback(_LogAtValidation(self._eval_steps))
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         # compute_loss divides by the number of labels in the whole accumulated batch.
@@ -84,7 +97,7 @@ class ScoreTrainer(Trainer):
             raise UsageError(
                 f"the loss became {loss.item()} at step {step}; the last checkpoint is kept",
                 where=str(self._folder.path),
-                remedy="lower --learning-rate",
+                remedy="start over with a lower --learning-rate and --overwrite",
             )
         self._add_to_sums(output, len(inputs["labels"]))
         return (loss, {}) if return_outputs else loss
@@ -96,16 +109,22 @@ class ScoreTrainer(Trainer):
             record |= {"learning_rate": logs["learning_rate"], "epoch": self.state.epoch}
             record |= {"samples_per_second": self._speed()}
             self._clear_sums()
+            record |= self._validate()
             if self.is_world_process_zero():
                 self._folder.append(record)
-                if self._on_step is not None:
-                    self._on_step(record, self.state.max_steps)
+                self._on_step(record, self.state.max_steps)
+            figures = {name: value for name, value in record.items() if value is not None and name != "step"}
+            self.control = self.callback_handler.on_log(self.args, self.state, self.control, figures)
         self.state.log_history.clear()  # the log is in its own file, not in every checkpoint
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if self._lengths is None:
-            return super()._get_train_sampler(train_dataset)
-        return LengthGroupedSampler(self._lengths, self.args.per_device_train_batch_size, self.args.seed)
+        return EpochSampler(
+            len(self._conversations),
+            self.args.per_device_train_batch_size,
+            self.args.seed,
+            processes=self.accelerator.num_processes,
+            lengths=self._lengths,
+        )
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """Called with the batches of a step before they are used; re-raises errors of the collator."""
@@ -113,6 +132,22 @@ class ScoreTrainer(Trainer):
             if "error" in batch:
                 raise batch["error"]
         return super()._get_num_items_in_batch(batch_samples, device)
+
+    def _validate(self) -> dict[str, float | int | None]:
+        """The figures of the validation data, if it is due; keeps the weights if they are the best so far."""
+        if self._validator is None or not _due(self.state, self._eval_steps):
+            return {}
+        figures = self._validator.measure(self.accelerator.process_index, self.accelerator.num_processes)
+        if self._keep_best:
+            best = self._folder.best_figures()
+            self.accelerator.wait_for_everyone()  # all processes have read it before the main one replaces it
+            if best is None or _rank_of(figures) > _rank_of(best):
+                with self._folder.best(figures | {"step": self.state.global_step}) as folder:
+                    self.save_model(str(folder))
+                    self.accelerator.wait_for_everyone()
+                self.accelerator.wait_for_everyone()
+        self._last_log = time.monotonic()
+        return {f"validation_{name}": value for name, value in figures.items()}
 
     def _add_to_sums(self, output: LossOutput, conversations: int) -> None:
         values = [[ncm.ncm, ncm.star, ncm.star_release, 1.0] for ncm in output.ncm_values()]
@@ -144,7 +179,8 @@ class ScoreTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
         """The library's checkpoint, written elsewhere and renamed when it is complete."""
-        with self._folder.checkpoint(self.state.global_step):
+        partial = self._folder.saving / f"checkpoint-{self.state.global_step}"
+        with write_errors(self._folder.path, partial), self._folder.checkpoint(self.state.global_step):
             self._saving = True
             super()._save_checkpoint(model, trial)
             self._saving = False
@@ -163,6 +199,30 @@ class ScoreTrainer(Trainer):
         """Called by `save_model`, with the gathered weights if the model is sharded."""
         if self.args.should_save and output_dir is not None:
             self._save_files(self.accelerator.unwrap_model(self.model), Path(output_dir), state_dict)
+
+
+def _due(state: Any, eval_steps: int) -> bool:
+    """Whether the validation data is measured after this step."""
+    return bool(state.global_step % eval_steps == 0 or state.global_step == state.max_steps)
+
+
+def _rank_of(figures: Mapping[str, Any]) -> float:
+    """By which the best weights are chosen: SRCC, worst if it has no value."""
+    srcc = figures.get("srcc")
+    return -2.0 if srcc is None else float(srcc)
+
+
+class _LogAtValidation(TrainerCallback):
+    """Writes a log line at each step after which the validation data is measured."""
+
+    def __init__(self, eval_steps: int) -> None:
+        self.eval_steps = eval_steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
+        """Called by the library."""
+        if _due(state, self.eval_steps):
+            control.should_log = True
+        return control
 
 
 class _ErrorCarrier:

@@ -48,7 +48,7 @@ RANK = 128
 """The rank of the paper's adapters; alpha is twice the rank, as in the release."""
 
 
-def prepare_model(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any, HFBackend]:
+def prepare_model(source: ModelSource, tuning: Tuning, dtype: str, attention: str = "auto") -> tuple[Any, HFBackend]:
     """The model to train, on the CPU, and the loaded backend that it belongs to.
 
     dtype: of the frozen weights under an adapter; trained weights are float32. Raises ModelError or UsageError.
@@ -56,7 +56,7 @@ def prepare_model(source: ModelSource, tuning: Tuning, dtype: str) -> tuple[Any,
     continued = tuning.kind == "lora" and source.adapter is not None
     weights_dtype = dtype if tuning.kind == "lora" else "float32"
     loaded = replace(source, adapter=None if continued else source.adapter, config=None)
-    backend = HFBackend.load(loaded, LoadOptions("cpu", weights_dtype))
+    backend = HFBackend.load(loaded, LoadOptions("cpu", weights_dtype, attention=attention))
     model = backend.model
     if tuning.kind == "lora":
         model = _continue(model, source, tuning) if continued else _add_adapter(model, source, tuning)
@@ -93,10 +93,20 @@ def base_name(source: ModelSource) -> str:
     return bundled or (str(source.base.resolve()) if is_folder else models.SHORT_NAMES.get(name, name))
 
 
-def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | None = None) -> None:
+def save(
+    model: Any,
+    source: ModelSource,
+    folder: Path,
+    state: dict[str, Any] | None = None,
+    *,
+    bounds: tuple[int, int] | None = None,
+) -> None:
     """Write the adapter or the full weights, a regression head if there is one, and the files that loading needs.
 
+    The tokenizer, the chat template and the image processor are those of the base model.
+
     state: the weights, if they were gathered from several devices, else None.
+    bounds: pixels of a photo in training, at least and at most, for the image processor; None for families without.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, RegressionHead):
@@ -106,12 +116,26 @@ def save(model: Any, source: ModelSource, folder: Path, state: dict[str, Any] | 
     if hasattr(model, "peft_config"):
         model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # a template that PEFT does not fill in
-        return
-    model.save_pretrained(folder, state_dict=state)
+    else:
+        model.save_pretrained(folder, state_dict=state)
     for file in sorted(source.base.iterdir()):
         weights = file.name.endswith(".index.json")
         if file.is_file() and file.suffix in _COPIED_SUFFIXES and file.name not in _NOT_COPIED and not weights:
             shutil.copyfile(file, folder / file.name)
+    if bounds is not None:
+        _write_bounds(folder, *bounds)
+
+
+def _write_bounds(folder: Path, low: int, high: int) -> None:
+    """State the pixel bounds of training in the image processor's configuration, so that every reader uses them."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if not (folder / name).is_file():
+            continue
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        images = content.get("image_processor", content)
+        images["size"] = {"shortest_edge": low, "longest_edge": high}
+        images |= {key: value for key, value in (("min_pixels", low), ("max_pixels", high)) if key in images}
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def restore(model: Any, folder: Path, restore_adapter: Callable[[str, Any], None]) -> None:

@@ -82,7 +82,7 @@ def test_what_only_one_of_the_two_said_is_judged_but_not_paired() -> None:
     records = [refined(i, before={"saturation": None}, saturation=("low", "high")[i % 2]) for i in range(4)]
     line = by_attribute(records)["saturation"]
     assert (line["judged"], line["n"], line["changed"], line["kappa"]) == (4, 0, 1.0, None)
-    assert line["reason"] == "nobody judged it"
+    assert line["reason"] == "nobody annotated it"
 
 
 def test_unrefined_labels_say_nothing_and_several_people_count_each() -> None:

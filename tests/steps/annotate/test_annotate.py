@@ -138,7 +138,7 @@ class TestRecords:
         with ChatServer(lambda body: GOOD) as server:
             ran = annotate(server, few, few / "none.jpg")
         assert ran.code == 1
-        types = [record.get("error", {}).get("type") for record in lines(output)]
+        types = [(record.get("error") or {}).get("type") for record in lines(output)]
         assert types == [None, "broken", "video", None, None, None, "missing"]
         assert len(server.bodies) == 4
 
@@ -151,8 +151,8 @@ class TestRecords:
         assert [record["attributes"] for record in lines(output)] == [label(7)] * 5
 
 
-class TestMending:
-    def test_a_reply_that_cannot_be_used_is_mended_by_one_more_turn(
+class TestRepair:
+    def test_a_reply_that_cannot_be_used_is_repaired_by_one_more_turn(
         self, annotate: Annotate, few: Path, output: Path
     ) -> None:
         def reply(body: dict[str, Any]) -> Answer:
@@ -161,7 +161,7 @@ class TestMending:
         with ChatServer(reply) as server:
             ran = annotate(server, few / "0.png", *PRICED)
         assert ran.code == 0
-        assert "1 mended by a second turn" in ran.err
+        assert "1 repaired by a second request" in ran.err
         asked, answered, mend = server.bodies[1]["messages"]
         assert asked == server.bodies[0]["messages"][0]
         assert json.loads(answered["content"])["exposure"] == "dark"
@@ -178,13 +178,11 @@ class TestMending:
             (record,) = lines(output)
             assert record["error"]["type"] == "unparsed"
             assert "there is no JSON object in it" in record["error"]["message"]
-            assert "could not be used: 1 unparsed; --ask-again asks, and pays, anew" in ran.err
+            assert "could not be used: 1 unparsed; --ask-again sends (and pays for) new requests" in ran.err
             again = annotate(server, few / "0.png")
             assert (again.code, len(server.bodies), len(lines(output))) == (1, 2, 1)
 
-    def test_asking_again_pays_anew_for_what_could_not_be_used_only(
-        self, annotate: Annotate, few: Path, output: Path
-    ) -> None:
+    def test_ask_again_pays_only_for_what_could_not_be_used(self, annotate: Annotate, few: Path, output: Path) -> None:
         bad = {0, 1, 3, 4}
         with ChatServer(lambda body: "No." if server_calls() in bad else GOOD) as server:
 
@@ -197,7 +195,7 @@ class TestMending:
             assert len(server.bodies) == 5
             assert annotate(server, few / "0.png", few / "1.png", "--ask-again").code == 0
             assert len(server.bodies) == 6
-        good = [record["image"] for record in lines(output) if "error" not in record]
+        good = [record["image"] for record in lines(output) if record.get("error") is None]
         assert good == [str(few / "1.png"), str(few / "0.png")]
 
     @pytest.mark.parametrize(
@@ -210,7 +208,7 @@ class TestMending:
             (paid(GOOD[:200], finish_reason="length"), "cut"),
         ],
     )
-    def test_refused_empty_and_cut_replies_are_counted_and_not_asked_to_be_mended(
+    def test_refused_empty_and_cut_replies_are_counted_and_not_sent_back_for_repair(
         self, annotate: Annotate, few: Path, output: Path, answer: Fault, kind: str
     ) -> None:
         with ChatServer(lambda body: answer) as server:
@@ -228,7 +226,7 @@ class TestMending:
 
         with ChatServer(reply) as server:
             assert annotate(server, few, "--max-tokens", 50).code == 1
-            assert "was cut off after 50 tokens; raise --max-tokens, and --ask-again" in output.read_text()
+            assert "was cut off after 50 tokens; raise --max-tokens, and add --ask-again" in output.read_text()
             assert annotate(server, few, "--max-tokens", 500, "--ask-again").code == 0
         assert len(server.bodies) == 6
 
@@ -263,7 +261,7 @@ class TestServers:
             assert annotate(server, few).code == 1
             assert annotate(server, few).code == 0
         assert len(server.bodies) == 6
-        assert len([record for record in lines(output) if "error" not in record]) == 5
+        assert len([record for record in lines(output) if record.get("error") is None]) == 5
 
     @pytest.mark.parametrize(
         ("fault", "words"),
@@ -345,11 +343,11 @@ class TestLedger:
 
         with ChatServer(lambda body: GOOD) as server:
             with monkeypatch.context() as patch:
-                patch.setattr("realqa_cli.steps.annotate.turns.read_label", careless)
+                patch.setattr("realqa_cli.steps.annotate.labeler.read_label", careless)
                 assert annotate(server, few / "0.png").code == 1
             assert len(replies(output)) == 1
             assert annotate(server, few / "0.png").code == 0
-            assert len(server.bodies) == 1, "a mended parser reads what was paid for"
+            assert len(server.bodies) == 1, "a repaired parser reads what was paid for"
 
     def test_other_settings_are_other_questions(self, annotate: Annotate, few: Path) -> None:
         with ChatServer(lambda body: GOOD, models=("a", "b")) as server:
@@ -381,7 +379,7 @@ class TestLedger:
             while len(server.bodies) < 2:
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)
-            while "waiting for 2 replies" not in process.stderr.readline():
+            while "waiting for 2 paid replies" not in process.stderr.readline():
                 assert process.poll() is None
             release.set()
             said = process.stderr.read()
@@ -401,7 +399,7 @@ class TestCost:
             asked = len(server.bodies)
             assert 1 <= asked <= 2, "of 0.0045 USD each"
             assert ran.code == 1
-            assert f"stopped before 0.012 USD are exceeded, {5 - asked} photos left" in ran.err
+            assert f"stopped before exceeding 0.012 USD, {5 - asked} photos left" in ran.err
             assert len(lines(output)) == asked
             again = annotate(server, few, *how, "--max-cost", 0.012)
             assert (again.code, len(server.bodies)) == (1, asked), "what earlier runs paid counts"
@@ -428,7 +426,7 @@ class TestCost:
             (plan,) = ran.records
             assert (plan["images"], plan["done"], plan["failed"]) == (5, 0, 0)
             assert 0 < plan["cost_usd"] < plan["most_usd"]
-            assert "5 photos to ask gpt-4o about" in ran.err
+            assert "5 photos to send to gpt-4o" in ran.err
             assert not output.exists()
             annotate(server, few, *PRICED, "--limit", 2)
             (plan,) = annotate(server, few, *PRICED, "--dry-run").records
@@ -459,16 +457,16 @@ class TestCost:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--server: there is no server to ask; add --server URL"),
+        ([], "--server: no server is given; add --server URL"),
         (["--server", "http://h/v1", "--model", "mine", "--max-cost", "1"], "the price of mine is unknown"),
         (["--dry-run", "--model", "mine", "--max-cost", "1"], "the price of mine is unknown"),
         (["--dry-run"], "--model: no model is named"),
-        (["--model", "m", "--to", "csv", "x"], "--to: 'csv' is no format; choose openai-batch or label-studio"),
-        (["--to", "openai-batch", "x", "--from", "openai-batch", "y"], "reads and writes at once"),
-        (["--dry-run", "--to", "openai-batch", "x"], "--dry-run: is for asking"),
+        (["--model", "m", "--to", "csv", "x"], "--to: unknown format 'csv'; choose one of: openai-batch, label-studio"),
+        (["--to", "openai-batch", "x.jsonl", "--from", "openai-batch", "y"], "mutually exclusive"),
+        (["--dry-run", "--to", "openai-batch", "x.jsonl"], "--dry-run: estimates the cost of requests"),
         (["--to", "openai-batch", "x.jsonl"], "--model: no model is named"),
-        (["--to", "label-studio", "x.json"], "holds no labels; give a .jsonl file"),
-        (["--server", "http://h/v1", "--model", "m", "--image-format", "gif"], "photos are not sent as 'gif'"),
+        (["--to", "label-studio", "x.json"], "not a file of labels; give a .jsonl file"),
+        (["--server", "http://h/v1", "--model", "m", "--image-format", "gif"], "--image-format: unknown format 'gif'"),
         (["--from", "openai-batch", "/nowhere.jsonl"], "/nowhere.jsonl: cannot be read"),
         (["--overwrite", "--server", "http://h/v1", "--model", "m"], "--overwrite: concerns an output file"),
     ],

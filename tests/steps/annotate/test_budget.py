@@ -9,9 +9,9 @@ import pytest
 
 from realqa_cli.errors import UsageError
 from realqa_cli.steps.annotate.budget import Budget, Unaffordable
-from realqa_cli.steps.annotate.calls import Meter
-from realqa_cli.steps.annotate.pace import Pace
+from realqa_cli.steps.annotate.calls import TokenEstimate
 from realqa_cli.steps.annotate.prices import ImageTokens, Prices, Usage, read_usage
+from realqa_cli.steps.annotate.rate_limit import RateLimit
 
 GPT_4O = Prices.read().of("gpt-4o")
 
@@ -36,10 +36,10 @@ def test_a_users_file_has_the_last_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"m": 3}', '{"m": {"input": -1, "output": 1}}', '{"m": {"input": 1}}'])
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_table_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "prices.json"
     file.write_text(text)
-    with pytest.raises(UsageError, match=r"prices.json: is no table of prices .*; write it like"):
+    with pytest.raises(UsageError, match=r"prices.json: not a table of prices .*; write it like"):
         Prices.read(file)
 
 
@@ -139,23 +139,23 @@ def test_without_a_cap_spending_is_only_counted() -> None:
 
 
 def test_estimates_of_prompts_follow_what_replies_say() -> None:
-    meter = Meter(known=False)
-    assert meter.most(100) == 401, "at first nobody knows"
+    meter = TokenEstimate(known=False)
+    assert meter.upper_bound(100) == 401, "at first nobody knows"
     meter.learn(100, 50)
-    assert meter.most(100) == pytest.approx(111, abs=1)
+    assert meter.upper_bound(100) == pytest.approx(111, abs=1)
     meter.learn(100, 150)
-    assert meter.most(100) == pytest.approx(166, abs=1), "and no later prompt was as bad as the worst"
+    assert meter.upper_bound(100) == pytest.approx(166, abs=1), "and no later prompt was as bad as the worst"
 
 
 def test_requests_are_spread_over_the_minute() -> None:
-    pace, start = Pace(requests=1200), time.monotonic()
+    pace, start = RateLimit(requests=1200), time.monotonic()
     for _ in range(5):
         pace.wait(10**9)
     assert time.monotonic() - start >= 4 * 60 / 1200
 
 
 def test_tokens_are_spread_too_and_corrected_by_what_was_used() -> None:
-    pace, start = Pace(tokens=600_000), time.monotonic()
+    pace, start = RateLimit(tokens=600_000), time.monotonic()
     pace.wait(1000)
     pace.correct(1000)
     pace.wait(1)

@@ -13,7 +13,7 @@ from made_labels import SAID, annotate, content, export_of, label, write_export
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.errors import OutputError, UsageError
 from realqa_cli.media.files import content_id_of
-from realqa_cli.steps.annotate.controls import results, told
+from realqa_cli.steps.annotate.controls import read_result, results
 from realqa_cli.steps.annotate.label_studio import config_path, read_export, write_tasks
 from realqa_cli.steps.annotate.refinements import changes
 
@@ -103,7 +103,7 @@ def test_failed_items_and_videos_give_no_task_and_a_file_is_not_replaced_by_chan
     with pytest.raises(OutputError, match="not empty; add --overwrite"):
         write_tasks([label(1)], file)
     assert write_tasks([label(1), label(2)], file, overwrite=True) == 2
-    with pytest.raises(UsageError, match="no label to make a task of"):
+    with pytest.raises(UsageError, match="no labels to make tasks of"):
         write_tasks([failed], tmp_path / "other.json")
     with pytest.raises(UsageError, match="needs image and attributes"):
         write_tasks([{"image": "a.jpg", "score": 3.5}], tmp_path / "other.json")
@@ -124,7 +124,7 @@ def test_values_outside_the_vocabulary_are_left_blank_and_counted(tmp_path: Path
     (task,) = written(
         tmp_path, label(1, said={"composition": 7, "exposure": "odd", "level_shot": "Yes"}), say=said.append
     )
-    assert said[0] == "values outside the vocabulary, left blank for the person: 1"
+    assert said[0] == "values outside the vocabulary, left blank in the tasks: 1"
     assert [i["value"] for i in task["_predictions"][0]["result"]] == [{"rating": 7}, {"choices": ["yes"]}]
 
 
@@ -191,7 +191,7 @@ def test_every_label_comes_back_from_its_controls_as_it_was(data: st.DataObject)
     values = {key: kinds[attribute.kind](attribute) for key, attribute in ATTRIBUTES.items()}
     said = data.draw(st.fixed_dictionaries({}, optional=values))
     result, lost = results(said, "seed")
-    back, foreign = told(json.loads(json.dumps(result)))
+    back, foreign = read_result(json.loads(json.dumps(result)))
     assert (lost, foreign) == (0, {})
     assert changes(said, back) == []
     assert list(back) == [key for key in ATTRIBUTES if key in said]
@@ -239,7 +239,7 @@ def test_tasks_that_were_imported_twice_are_one_photo(tmp_path: Path) -> None:
     assert (first["content"], second["content"]) == (content(1), content(2))
     assert first["attributes"]["image_clarity"] == "very blurry"
     assert first["annotator"]["person"] == 2
-    assert said[0].endswith("tasks of photos that had one before: 1; the latest annotation of a photo counts")
+    assert said[0].endswith("tasks of photos that have several: 1; the latest annotation of a photo counts")
 
 
 def test_labels_of_two_models_are_two_predictions_and_the_one_that_was_refined_is_told(
@@ -321,18 +321,18 @@ def test_a_label_that_cannot_be_used_is_an_error_record_and_the_others_go_on(tmp
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "is no JSON"),
-        ('[{"data": {"image": "a"}, "annot', "is no JSON"),
-        ('{"tasks": []}', "is no list of tasks"),
-        ("[1, 2]", "is no list of tasks"),
-        ("[]", "holds no task"),
-        ('[{"id": 3, "annotations": []}]', "task 3: has no data"),
+        ("", "not JSON"),
+        ('[{"data": {"image": "a"}, "annot', "not JSON"),
+        ('{"tasks": []}', "not a list of tasks"),
+        ("[1, 2]", "not a list of tasks"),
+        ("[]", "there are no tasks in it"),
+        ('[{"id": 3, "annotations": []}]', "task 3: the task has no data"),
         ('[{"id": 3, "data": {}, "predictions": []}]', "tasks for import"),
         ('[{"image": "a.jpg", "annotation_id": 1, "annotator": 1}]', "JSON-MIN"),
-        ("[" * 100_000, "is no JSON"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
-def test_a_file_that_is_no_export_is_one_clear_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_not_an_export_is_one_clear_line(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "export.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=told) as caught:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realqa_cli.errors import OutputError
-from realqa_cli.steps.annotate.ledger import Ledger, LedgerEntry, RequestSpec, places
+from realqa_cli.steps.annotate.ledger import Ledger, LedgerEntry, RequestSpec, read_offsets
 
 ASKED = RequestSpec("gpt-4o", "sha256:1", {"max_pixels": 100, "temperature": 0})
 PHOTO = f"sha256:{'ab' * 32}"
@@ -49,12 +49,12 @@ def test_a_later_run_finds_both_turns(path: Path) -> None:
     with Ledger(path) as ledger:
         put(ledger, 0, "first")
         put(ledger, 1, "second")
-        assert ledger.fresh(KEY)
+        assert ledger.was_written(KEY)
     with Ledger(path) as ledger:
         assert ledger.get(KEY, 0) == LedgerEntry(reply("first"), 0.25)
         assert ledger.get(KEY, 1) == LedgerEntry(reply("second"), 0.25)
         assert ledger.get("another", 0) is None
-        assert not ledger.fresh(KEY)
+        assert not ledger.was_written(KEY)
         assert [entry.cost for _, entry in ledger.entries()] == [0.25, 0.25]
 
 
@@ -62,10 +62,10 @@ def test_a_new_first_reply_makes_the_old_second_one_void(path: Path) -> None:
     with Ledger(path) as ledger:
         put(ledger, 0, "first")
         put(ledger, 1, "second")
-        put(ledger, 0, "anew")
+        put(ledger, 0, "again")
         assert ledger.get(KEY, 1) is None
     with Ledger(path) as ledger:
-        assert ledger.get(KEY, 0) == LedgerEntry(reply("anew"), 0.25)
+        assert ledger.get(KEY, 0) == LedgerEntry(reply("again"), 0.25)
         assert ledger.get(KEY, 1) is None
 
 
@@ -85,7 +85,7 @@ def test_whatever_decides_a_reply_is_in_its_key(other: RequestSpec) -> None:
     assert len(KEY) <= 64, "what batch services take as an id"
 
 
-def test_a_line_that_a_kill_cut_short_is_mended_and_costs_only_itself(path: Path) -> None:
+def test_a_line_that_a_kill_cut_short_is_repaired_and_costs_only_itself(path: Path) -> None:
     with Ledger(path) as ledger:
         put(ledger, 0, "first")
         put(ledger, 0, "other", "k2")
@@ -126,8 +126,8 @@ def test_numbers_that_are_no_json_become_null(path: Path) -> None:
 
 
 def test_looking_into_a_ledger_neither_creates_nor_locks_it(path: Path) -> None:
-    assert places(path) == {}
+    assert read_offsets(path) == {}
     assert not path.parent.exists()
     with Ledger(path) as ledger:
         put(ledger, 0, "first")
-        assert places(path) == {(KEY, 0): 0}
+        assert read_offsets(path) == {(KEY, 0): 0}

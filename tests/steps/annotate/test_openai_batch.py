@@ -20,8 +20,8 @@ def lines(file: Path) -> list[dict[str, Any]]:
 def write(file: Path, count: int, **limits: Any) -> list[Path]:
     with RequestFiles(file, **limits) as files:
         for i in range(count):
-            files.ask({"custom_id": str(i), "body": "x" * 100})
-            files.tell({"image": f"{i}.jpg"})
+            files.add_request({"custom_id": str(i), "body": "x" * 100})
+            files.add_photo({"image": f"{i}.jpg"})
     return files.names
 
 
@@ -48,7 +48,7 @@ def test_more_goes_into_numbered_files_each_within_the_limits(tmp_path: Path, li
 def test_files_that_are_there_are_replaced_only_on_demand_and_then_all_of_them(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
     write(file, 5, most_requests=2)
-    with pytest.raises(OutputError, match=r"is there already; choose another file, or add --overwrite"):
+    with pytest.raises(OutputError, match=r"the file exists; choose another file, or add --overwrite"):
         write(file, 1)
     write(file, 1, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -60,7 +60,7 @@ def test_files_that_are_there_are_replaced_only_on_demand_and_then_all_of_them(t
 def test_nothing_is_left_of_files_that_were_not_finished(tmp_path: Path) -> None:
     def half() -> None:
         with RequestFiles(tmp_path / "requests.jsonl") as files:
-            files.ask({"custom_id": "0"})
+            files.add_request({"custom_id": "0"})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -72,7 +72,7 @@ def test_nothing_is_left_of_files_that_were_not_finished(tmp_path: Path) -> None
 def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "results.jsonl"
     file.write_text(text)
-    with pytest.raises(UsageError, match=r"is no result of the batch API|holds no results"):
+    with pytest.raises(UsageError, match=r"not a result of the batch API|there are no results"):
         Results.read(file, Prices.read())
 
 
@@ -161,7 +161,7 @@ class TestThere:
         (results / "output.jsonl").unlink()
         (results / "retry.jsonl").write_text("".join(json.dumps(line) + "\n" for line in retry))
         realqa_here("annotate", *how, "--from", "openai-batch", results)
-        good = [record for record in lines(output) if "error" not in record]
+        good = [record for record in lines(output) if record.get("error") is None]
         assert [record["attributes"] for record in good] == [label(0), label(1), label(3)]
 
     def test_results_that_were_asked_otherwise_fit_nothing_and_it_says_so(
@@ -174,10 +174,10 @@ class TestThere:
             "annotate", "--from", "openai-batch", file, "-o", tmp_path / "o.jsonl", "--model", "gpt-4o"
         )
         assert nothing.code == 2
-        assert "nothing beside it tells which photos it is about; name the photos as SOURCES" in nothing.err
+        assert "there is no list of photos next to it; name the photos as SOURCES" in nothing.err
         unnamed = realqa_here("annotate", photos, "--from", "openai-batch", file, "-o", tmp_path / "o.jsonl")
         assert unnamed.code == 2
-        assert "no model is named; name the one that the batch asked" in unnamed.err
+        assert "no model is named; name the model of the batch" in unnamed.err
         other = realqa_here(
             "annotate",
             photos,

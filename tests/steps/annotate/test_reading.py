@@ -103,9 +103,9 @@ def test_options_and_scores_are_read_however_they_are_spelt(key: str, written: o
         ({"composition": {"score": float("inf"), "reason": "x"}}, "composition: cannot convert"),
         ({"composition": {"score": True, "reason": "x"}}, "composition: True is not a whole number"),
         ({"composition": {"score": 6}}, "composition.reason: missing"),
-        ({"composition": 6}, "composition: 6 is no object"),
+        ({"composition": 6}, "composition: 6 is not an object"),
         ({"subject_background": {"subject": "bed", "background": " "}}, "subject_background.background"),
-        ({"subject_background": {"subject": ["bed"], "background": "x"}}, "['bed'] is no text"),
+        ({"subject_background": {"subject": ["bed"], "background": "x"}}, "['bed'] is not a text"),
         ({"level_shot": ["yes"]}, "level_shot"),
     ],
 )  # fmt: skip

@@ -269,7 +269,7 @@ def test_texts_differ_between_images_with_equal_labels_and_repeat_with_the_seed(
         ({"order": "middle-first"}, "--order"),
         ({"missing": "guess"}, "--missing"),
         ({"scale": (0, 100)}, "--scale: the scale 0-100 does not fit one digit"),
-        ({"scale": (1.1, 1.2), "digits": 1}, "--scale: .*no two numerals of 1 digits"),
+        ({"scale": (1.1, 1.2), "digits": 1}, "--scale: .*fewer than two numerals of 1 digits"),
         ({"digits": 4}, "--digits: a numeral has 1, 2 or 3 digits"),
     ],
 )

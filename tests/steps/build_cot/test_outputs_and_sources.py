@@ -48,7 +48,7 @@ def test_a_photo_of_a_data_set_that_is_not_there_is_an_error_record(realqa: Real
         "build-cot", "koniq10k", "--dataset", "koniq10k", "--split", "all", "--formats", "direct", cwd=tmp_path
     )
     assert ran.code == 1
-    assert [line["error"]["type"] for line in ran.records if "error" in line] == ["missing"]
+    assert [line["error"]["type"] for line in ran.records if line.get("error") is not None] == ["missing"]
     assert "realqa: photos that are not there, each with an error record: 1" in ran.said
 
 

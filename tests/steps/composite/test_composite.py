@@ -322,7 +322,7 @@ def test_fit_and_apply_on_the_command_line(
     assert sorted(weights, key=lambda line: -abs(line["standardised"])) == weights, "the heaviest first"
     assert {line["attribute"] for line in weights} == set(COLUMNS)
     assert (whole["target"], whole["n"]) == ("ctr", 50)
-    assert "realqa: labels without a row of feedback, left out: 10" in learnt.said
+    assert "realqa: labels without a matching row of feedback, left out: 10" in learnt.said
     with Image.open("weights.png") as picture:
         assert min(picture.size) > 400
         assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 50

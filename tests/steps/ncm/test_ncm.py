@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from made_conversations import load, write_direct
+from scipy.stats import norm
 from small_models import write
 
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.cli import main
 from realqa_cli.decoding.continuity import NcmValue, all_numerals, ncm_of
+from realqa_cli.domain.scales import Scale
+from realqa_cli.domain.score_target import numeral_of
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing import conversations
 from realqa_cli.inference.teacher_forcing.answer_logits import answer_logits
@@ -128,14 +131,27 @@ def conversation_photo(conversation: conversations.Conversation) -> Any:
     return open_photo(conversation.images[0])
 
 
-def test_a_uniform_predictor_has_the_expected_figures() -> None:
-    """Near the mean of the data: NCM about 2.2, NCM* about 2.7, as released about 1.3."""
-    uniform = np.full((3, 10), np.log(0.1))
-    found = ncm_of("3.51", uniform)
+def test_a_uniform_predictor_expects_the_middle_of_the_digits() -> None:
+    found = ncm_of("3.51", np.full((3, 10), np.log(0.1)))
     assert found.ncm == pytest.approx((4.995 - 3.51) ** 2)
-    assert found.ncm == pytest.approx(2.2, abs=0.05)
-    assert found.star == pytest.approx(2.7, abs=0.1)
-    assert found.star_release == pytest.approx(1.3, abs=0.15)
+    others = (45 - 3) / 9 + 0.1 * (45 - 5) / 9 + 0.01 * (45 - 1) / 9
+    assert found.star == pytest.approx((others - 3.51) ** 2)
+    assert found.star_release == pytest.approx((0.9 * others - 3.51) ** 2)
+
+
+@pytest.mark.parametrize(("scale", "near_the_paper"), [(Scale(0, 10), True), (Scale(1, 5), False)])
+def test_a_model_that_knows_only_the_frequencies_of_digits_starts_where_the_paper_does(
+    scale: Scale, near_the_paper: bool
+) -> None:
+    """Tab. 6 starts from scratch at NCM 2.16 and NCM* 3.19: labels on 0-10, and NCM* renormalised."""
+    mos = np.clip(norm.ppf((np.arange(200) + 0.5) / 200, 58.73, 15.43), 0, 100)  # the moments of KonIQ-10k
+    texts = [numeral_of(value, (0, 100), scale, 3) for value in mos.tolist()]
+    digits = np.array([[int(digit) for digit in text.replace(".", "")] for text in texts])
+    shares = np.array([[(digits[:, i] == digit).mean() for digit in range(10)] for i in range(3)])
+    found = [ncm_of(text, np.log(np.maximum(shares, 1e-9))) for text in texts]
+    ncm, star = (np.mean([getattr(one, name) for one in found]) for name in ("ncm", "star"))
+    assert (ncm == pytest.approx(2.16, rel=0.25)) == near_the_paper
+    assert (star == pytest.approx(3.19, rel=0.25)) == near_the_paper
 
 
 def test_a_certain_model_has_zero_ncm_and_a_finite_ncm_star() -> None:

@@ -123,3 +123,13 @@ def test_options_of_the_chain_of_thought_need_the_method(options: dict[str, Any]
 def test_the_manifest_says_which_form_was_read() -> None:
     assert resolve(WITH_REASONS, ScoreSettings(method="cot")).settings()["reasons"] is True
     assert "form" not in resolve(WITH_REASONS, ScoreSettings()).settings()
+
+
+def test_attributes_at_chance_are_marked() -> None:
+    agreement = {"saturation": {"known": False, "srcc": 0.01, "n": 90}, "composition": {"known": True, "srcc": 0.6}}
+    config = ScorerConfig.model_validate({"form": ["composition.score", "saturation"], "attributes": agreement, "x": 1})
+    (fields,), _ = predict("", config)
+    assert fields["unreliable"] == ["saturation"]
+    (fields,), _ = predict("", WITHOUT)
+    assert "unreliable" not in fields
+    assert config.unreliable(["level_shot"]) == []

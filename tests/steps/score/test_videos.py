@@ -97,7 +97,7 @@ def test_bad_videos_are_error_records_in_their_place(clips: Path, tmp_path: Path
     names = ["cut.mp4", "empty.webm", "song.mp4", "missing.mkv"]
     sources = [clips / "sharp.mp4", *(tmp_path / name for name in names), clips / "photo.jpg"]
     found = Scorer(backend="echo").score(sources)
-    types = [record.get("error", {}).get("type") for record in found]
+    types = [(record.get("error") or {}).get("type") for record in found]
     assert types == [None, "broken", "empty", "unsupported", "missing", None]
     assert [next(iter(record)) for record in found] == ["video"] * 5 + ["image"]
 

@@ -31,6 +31,7 @@ from realqa_cli.media.photo import open_photo
 from realqa_cli.models import find
 from realqa_cli.steps.train.objectives.levels_objective import with_level
 from realqa_cli.steps.train.objectives.objective import ObjectiveSetup, make_objective
+from realqa_cli.steps.train.progress import TrainProgress
 from realqa_cli.steps.train.train import train
 
 BASELINES = ["levels", "regression"]
@@ -152,11 +153,32 @@ class TestLevels:
         assert said == ["The quality of this image is good.", "The quality of this image is fair."]
         assert not batch["spans"]
 
+    def test_levels_divide_the_range_of_the_training_labels(
+        self, base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        numerals = ("2.00", "2.39", "2.41", "3.00", "3.61", "3.81", "4.00")
+        lines = [direct(photo(tmp_path, i), numeral) for i, numeral in enumerate(numerals)]
+        read = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", lines)])
+        setup = ObjectiveSetup(load(base).processor, DataSpec(Scale(1, 5), 3, None, {}), 2048, takes_mask=True)
+        objective = make_objective("levels", setup)
+        objective.check(read)
+        assert objective.config_fields["level_bounds"] == [2, 4]
+        objective.check(read[:2])
+        assert objective.config_fields["level_bounds"] == [2, 4], "other conversations do not move the bounds"
+        labels = [row[row >= 0] for row in objective.collate(read)["labels"]]
+        texts = setup.processor.tokenizer.batch_decode(labels, skip_special_tokens=True)
+        words = [text.removeprefix("The quality of this image is ").rstrip(".") for text in texts]
+        assert words == ["bad", "bad", "poor", "fair", "excellent", "excellent", "excellent"]
+        alone = make_objective("levels", setup)
+        alone.check(read[:1])
+        assert alone.config_fields["level_bounds"] == [1, 5]
+        assert "all labels are 2: the levels divide the whole scale 1-5" in caplog.text
+
     def test_an_answer_about_a_video_stays_about_a_video(self, tmp_path: Path) -> None:
         line = direct(photo(tmp_path, 0), "4.90")
         line["messages"][1]["content"] = "The score of this video is 4.90."
         (read,) = conversations.read_conversations([write_lines(tmp_path / "c.jsonl", [line])])
-        assert with_level(read, Scale(1, 5)).turns[-1][1] == "The quality of this video is excellent."
+        assert with_level(read, Scale(1, 5), Scale(1, 5)).turns[-1][1] == "The quality of this video is excellent."
 
     def test_a_record_has_the_probability_of_every_word_and_their_mean(
         self, trained: Callable[[str], Path], data: Path
@@ -166,13 +188,16 @@ class TestLevels:
         assert [*record["levels"]] == [*levels.WORDS]
         shares = np.array([*record["levels"].values()])
         assert shares.sum() == pytest.approx(1)
-        assert record["score"] == pytest.approx(float(shares @ levels.level_values(Scale(1, 5))))
+        bounds = Scale.of(json.loads((trained("levels") / "realqa.json").read_text())["level_bounds"])
+        labels = [json.loads(line)["mos"] for line in data.read_text().splitlines()]
+        assert bounds == (min(labels), max(labels))
+        assert record["score"] == pytest.approx(float(shares @ levels.level_values(bounds)))
         best = levels.WORDS[int(shares.argmax())]
         assert record["text"] == f"The quality of this image is {best}."
-        assert record["mode"] == 5 - levels.WORDS.index(best)
+        assert record["mode"] == pytest.approx(levels.level_values(bounds)[levels.WORDS.index(best)])
         assert (record["method"], record["decode"]) == ("levels", "exact")
         assert 0 < record["mass"] <= 1
-        assert record["distribution"][-1][0] == 5
+        assert record["distribution"][-1][0] == bounds.high
 
     def test_the_words_have_the_probability_of_plain_forward_passes(self, base: Path, data: Path) -> None:
         backend = load(base)
@@ -242,7 +267,7 @@ class TestRegression:
         how = settings(base, objective="regression", tuning=tuning, max_steps=12, save_steps=4, learning_rate=1e-2)
         train([data], tmp_path / "whole", how)
         with pytest.raises(KeyboardInterrupt):
-            train([data], tmp_path / "stopped", how, on_step=stop_at(7))
+            train([data], tmp_path / "stopped", how, progress=TrainProgress(on_step=stop_at(7)))
         gc.collect()  # the lock goes with the run
         train([data], tmp_path / "stopped", how)
         whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")

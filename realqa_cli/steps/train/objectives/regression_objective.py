@@ -11,6 +11,7 @@ import torch
 
 from realqa_cli.backends.hf.regression_head import RegressionHead
 from realqa_cli.domain import prompts
+from realqa_cli.inference.teacher_forcing.answer_logits import IGNORED
 from realqa_cli.inference.teacher_forcing.collator import label_on_scale
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.inference.teacher_forcing.rows import RowBuilder
@@ -44,7 +45,7 @@ class RegressionObjective:
         return lengths
 
     def collate(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
-        """See `Objective`; `labels` are (B,) shares of the scale."""
+        """See `Objective`; `labels` are (B,) shares of the scale, or -100 for padding."""
         prompt = self.rows.batch(conversations, [self._text(conversation) for conversation in conversations])
         shares = torch.tensor([self._share(conversation) for conversation in conversations])
         return prompt.forward_inputs() | {"labels": shares}
@@ -53,12 +54,16 @@ class RegressionObjective:
         """See `Objective`."""
         values_B = model(**{name: value for name, value in batch.items() if name != "labels"})
         labels_B = batch["labels"]
-        return LossOutput(((values_B - labels_B) ** 2).sum(), torch.tensor(len(labels_B)))
+        trained_B = labels_B != IGNORED
+        errors_B = torch.where(trained_B, values_B - labels_B, 0.0)
+        return LossOutput((errors_B**2).sum(), trained_B.sum())
 
     def _text(self, conversation: Conversation) -> str:
         """The text up to the last answer, as in scoring."""
         return self.rows.processor.render_turns(conversation.turns[:-1], answer_next=True)
 
     def _share(self, conversation: Conversation) -> float:
+        if conversation.padding:
+            return float(IGNORED)
         assert conversation.numeral is not None, "conversations_for selects direct answers only"
         return self.scale.clipped_share(label_on_scale(conversation, conversation.numeral, self.scale))

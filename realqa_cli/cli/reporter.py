@@ -1,6 +1,7 @@
-"""Talk on stderr: progress with the time left, warnings, one line at the end. stdout is none of its business.
+"""What commands write to stderr: progress with the time left, warnings, and a summary at the end.
 
-Bars appear only where stderr is a terminal; in a log file there is nothing but plain lines.
+Progress bars appear only where stderr is a terminal; elsewhere there are plain lines. This module never writes
+to stdout.
 """
 
 import json
@@ -9,7 +10,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -17,59 +20,62 @@ if TYPE_CHECKING:
 
 @dataclass
 class ProgressBar:
-    """A progress bar, or nothing where nobody would see it."""
+    """A progress bar, or nothing where stderr is not a terminal."""
 
     progress: "Progress | None" = None
     task: "TaskID | None" = None
 
     def advance(self, *, failed: int = 0) -> None:
-        """One item is through."""
+        """Count one finished item."""
         if self.progress is not None and self.task is not None:
             note = f"[red]{failed} failed[/red]" if failed else ""
             self.progress.update(self.task, advance=1, note=note)
 
     def working(self, what: str) -> None:
-        """Loading is over: the rest is `what`, and only now does the clock of the time left start."""
+        """Restart the clock under a new name, because loading is not part of the estimated time."""
         if self.progress is not None and self.task is not None:
             self.progress.reset(self.task, description=what)
 
     def stop(self) -> None:
-        """Leaves the terminal to the data."""
+        """Remove the bar, so that records can be printed to the terminal."""
         if self.progress is not None:
             self.progress.stop()
 
 
 @dataclass
 class Reporter:
-    """What a command says to the person at the terminal; `quiet` leaves only errors."""
+    """Messages for the user on stderr; `quiet` suppresses all but errors."""
 
     quiet: bool = False
-    terminal: bool = field(default_factory=lambda: sys.stderr.isatty())
+    terminal: bool = field(default_factory=lambda: sys.stderr is not None and sys.stderr.isatty())
     summary: list[str] = field(default_factory=list)  # lines to print before the count of items
+
+    @classmethod
+    def of(cls, context: typer.Context) -> Self:
+        """For a command: `--quiet` may be given before or after its name."""
+        return cls(bool(context.params.get("quiet") or context.obj))
 
     def __post_init__(self) -> None:
         log = logging.getLogger("realqa")
-        log.handlers = [_Lines()]
+        log.handlers = [_StderrHandler()]
         log.setLevel(logging.ERROR if self.quiet else logging.WARNING)
         log.propagate = False
 
     def say(self, line: str) -> None:
-        """One line, unless quiet."""
+        """Write one line, unless quiet."""
         if not self.quiet:
-            sys.stderr.write(f"realqa: {line}\n")
-            sys.stderr.flush()
+            write_stderr(f"realqa: {line}\n")
 
     def manifest(self, manifest: Mapping[str, Any]) -> None:
-        """What the run was made with: a short line for a person, the whole as one line of JSON for a log."""
+        """Write the run's manifest: a short line to a terminal, else all of it as a line of JSON."""
         if self.terminal:
             self.say(f"run {manifest['run']} by {manifest['environment'].get('model', 'the model')}")
         elif not self.quiet:
-            sys.stderr.write(json.dumps(manifest, ensure_ascii=False) + "\n")
-            sys.stderr.flush()
+            write_stderr(json.dumps(manifest, ensure_ascii=False) + "\n")
 
     @contextmanager
     def bar(self, what: str, total: int | None) -> Iterator[ProgressBar]:
-        """A bar for the time of the block, gone when it ends."""
+        """A progress bar for the duration of the block; it disappears at the end."""
         if self.quiet or not self.terminal:
             yield ProgressBar()
             return
@@ -90,8 +96,21 @@ class Reporter:
             yield ProgressBar(progress, progress.add_task(what, total=total, note=""))
 
 
-class _Lines(logging.Handler):
-    """Warnings of the library as plain lines; stderr is looked up late, because a bar stands in for it."""
+def write_stderr(text: str) -> None:
+    """Write to stderr whatever the text holds; a stderr that is closed or broken is ignored."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError):  # ValueError: a stream that was closed
+        return
+
+
+class _StderrHandler(logging.Handler):
+    """Warnings of the library as plain lines; sys.stderr is looked up late, because a bar replaces it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"realqa: {record.getMessage()}\n")
+        write_stderr(f"realqa: {record.getMessage()}\n")

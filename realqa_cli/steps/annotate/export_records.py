@@ -1,7 +1,7 @@
-"""An export's tasks, put together photo by photo: which annotation counts, and the record that it gives.
+"""From the tasks of an export to one record per photo: which annotation counts, and what it changed.
 
-Tasks of one photo (a re-import, an import into two projects) are one; of several annotations the latest by a
-person counts, and the others are kept beside it. Knows tasks as `json` gives them and label records, no file.
+Tasks of the same photo (imported again, or into two projects) are merged. Of several annotations the latest by a
+person counts, and the others are kept in the record.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,19 +15,19 @@ from realqa_cli.steps.annotate.controls import IMAGE
 from realqa_cli.steps.annotate.refinements import Fields, Refinement, changes, read_annotations
 
 PhotoKey = Sequence[Fields]
-"""The label records of one photo: of several models, or under several names."""
+"""The label records of one photo: by several models, or under several names."""
 
 
 def collect_annotations(tasks: Sequence[Fields], name: str, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """The records of `label_studio.read_export`. `name` is the file's, for messages."""
+    """The records of `label_studio.read_export`. `name` is that of the file, for messages."""
     photos: dict[str, list[Fields]] = {}
     for number, task in enumerate(tasks, 1):
         ident = task["data"].get("realqa_id")
         known = isinstance(ident, str) and bool(ident)
         photos.setdefault(str(ident) if known else f"task {task.get('id', number)}", []).append(task)
-    again = len(tasks) - len(photos)
-    if again:
-        say(f"{name}: tasks of photos that had one before: {again}; the latest annotation of a photo counts")
+    repeated = len(tasks) - len(photos)
+    if repeated:
+        say(f"{name}: tasks of photos that have several: {repeated}; the latest annotation of a photo counts")
     counts = {"refined": 0, "more": 0, "skipped": 0, "untouched": 0}
     for ident, same in photos.items():
         yield from _records(ident, same, name, counts)
@@ -41,13 +41,13 @@ def collect_annotations(tasks: Sequence[Fields], name: str, say: Callable[[str],
 
 
 def _records(ident: str, tasks: list[Fields], name: str, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """One record for each name of a photo, or its error record."""
+    """One record, or an error record, for each name of a photo."""
     labels = _labels(tasks)
     names = list(dict.fromkeys(str(label[IMAGE]) for label in labels))
     try:
         if not isinstance(tasks[0]["data"].get("realqa_id"), str):
             raise RecordError(
-                "the task has no realqa_id: it was not made by realqa",
+                "the task has no realqa_id, so it was not made by realqa",
                 type="record",
                 where=f"{name}: {ident}",
             )
@@ -59,13 +59,13 @@ def _records(ident: str, tasks: list[Fields], name: str, counts: dict[str, int])
     counts[key] += 1
     counts["more"] += len(refinements) > 1
     for image in names:
-        mine = [label for label in labels if label[IMAGE] == image]
-        record = _refined(mine, refinements) if refinements else _untouched(mine[-1])
+        named = [label for label in labels if label[IMAGE] == image]
+        record = _refined(named, refinements) if refinements else _untouched(named[-1])
         yield record | {"content": ident} | ({"skipped": skipped} if skipped else {})
 
 
 def _labels(tasks: list[Fields]) -> list[Fields]:
-    """The label records that travelled with the tasks; of a task without them, what its data tell."""
+    """The label records in the tasks' data; for a task without them, a record with the photo alone."""
     found: dict[tuple[str, str], Fields] = {}
     for task in tasks:
         carried = task["data"].get("realqa")
@@ -97,22 +97,22 @@ def _untouched(label: Fields) -> dict[str, Any]:
 
 
 def _refined(labels: list[Fields], refinements: list[Refinement]) -> dict[str, Any]:
-    """The record of a photo that people went over: built on the label that the person saw."""
+    """The record of a refined photo, based on the label that the person started from."""
     last = refinements[-1]
     base = next((a for a in labels if _annotator(a).get("model") == last.model), labels[-1])
     others = [replace(one, before=_before(one, labels)) for one in refinements]
     before = others[-1].before or {}
     changed = changes(before, last.attributes)
-    said = base.get("attributes", {})
-    kept = {key: value for key, value in said.items() if key not in ATTRIBUTES}
+    original = base.get("attributes", {})
+    kept = {key: value for key, value in original.items() if key not in ATTRIBUTES}
     record: dict[str, Any] = dict(base) | {
-        "attributes": kept | _verbatim(last.attributes, said),
+        "attributes": kept | _verbatim(last.attributes, original),
         "annotator": {"model": last.model, **_annotator(base)} | last.fields(),
         "refined": True,
         "changed": changed,
-        "original": _verbatim(before, said),
+        "original": _verbatim(before, original),
     }
-    if isinstance(base.get("confidence"), Mapping):  # the model's, in what a person put right, is void
+    if isinstance(base.get("confidence"), Mapping):  # it does not apply to what a person corrected
         record["confidence"] = {k: v for k, v in base["confidence"].items() if k not in changed}
     if last.other:
         record["other"] = dict(last.other)
@@ -121,22 +121,22 @@ def _refined(labels: list[Fields], refinements: list[Refinement]) -> dict[str, A
     return record
 
 
-def _verbatim(attributes: Fields, said: Fields) -> dict[str, Any]:
-    """The attributes with the label's own words where they say the same: line breaks survive the trip."""
-    differ = changes(said, attributes)
-    return {key: value if key in differ else said[key] for key, value in attributes.items()}
+def _verbatim(attributes: Fields, original: Fields) -> dict[str, Any]:
+    """The attributes, with the texts of the original label where they are equal: its line breaks are kept."""
+    differ = changes(original, attributes)
+    return {key: value if key in differ else original[key] for key, value in attributes.items()}
 
 
 def _before(one: Refinement, labels: list[Fields]) -> Fields:
-    """The attributes that the person saw: the prediction's, or else those of the label."""
+    """The attributes that the person started from: the prediction's, or else those of the label."""
     if one.before is not None:
         return one.before
-    mine = [a for a in labels if one.model in (None, _annotator(a).get("model"))]
-    return dict((mine or labels)[-1].get("attributes", {}))
+    matching = [a for a in labels if one.model in (None, _annotator(a).get("model"))]
+    return dict((matching or labels)[-1].get("attributes", {}))
 
 
 def _as_line(one: Refinement) -> dict[str, Any]:
     before = one.before or {}
-    told_changes = changes(before, one.attributes)
-    line = {"attributes": dict(one.attributes), "original": dict(before), "changed": told_changes}
+    changed = changes(before, one.attributes)
+    line = {"attributes": dict(one.attributes), "original": dict(before), "changed": changed}
     return one.fields() | line

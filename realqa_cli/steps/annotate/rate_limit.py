@@ -1,6 +1,6 @@
-"""Requests and tokens per minute: calls are spread evenly, so that no minute has more than it may.
+"""Limits on requests and tokens per minute: calls are spaced evenly, so that no minute exceeds them.
 
-Knows no server; what a server itself says of its limits is `server_client`'s matter.
+What a server itself reports about its limits is handled by `backends.server.client`.
 """
 
 import threading
@@ -9,17 +9,17 @@ import time
 _MINUTE = 60.0
 
 
-class Pace:
-    """Says when the next call may go. Several threads may share one. None is no limit."""
+class RateLimit:
+    """Delays calls to keep within requests and tokens per minute; None is no limit. Thread-safe."""
 
     def __init__(self, requests: float | None = None, tokens: float | None = None) -> None:
-        self._request = _MINUTE / requests if requests else 0.0  # seconds that each one takes
+        self._request = _MINUTE / requests if requests else 0.0  # seconds per request
         self._token = _MINUTE / tokens if tokens else 0.0
         self._lock = threading.Lock()
         self._next_request = self._next_token = 0.0  # on the monotonic clock
 
     def wait(self, tokens: int) -> None:
-        """Returns when a call of about so many tokens may go."""
+        """Return when a call of about `tokens` tokens may be sent."""
         with self._lock:
             now = time.monotonic()
             start = max(now, self._next_request, self._next_token)
@@ -28,6 +28,6 @@ class Pace:
         time.sleep(start - now)
 
     def correct(self, tokens: int) -> None:
-        """A call took so many tokens more than was thought; fewer, if negative."""
+        """Account for a call that took `tokens` tokens more than estimated, or fewer if negative."""
         with self._lock:
             self._next_token += tokens * self._token

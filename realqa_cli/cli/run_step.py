@@ -1,0 +1,55 @@
+"""Run the items of the sources through a step and write its records: the body of `score` and `self-label`."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+from realqa_cli.cli.output import Clear, OutputOptions, RecordWriter, Sink
+from realqa_cli.cli.reporter import Reporter
+from realqa_cli.datasets.items import dataset_items
+from realqa_cli.io.manifest import Manifest
+from realqa_cli.io.sources import Item, Sources
+
+
+class RecordStep(Protocol):
+    """A step that is ready to work on items, such as `score.Scorer`."""
+
+    manifest: Manifest
+
+    def records(self, items: Iterable[Item], *, done: Callable[[str, str], bool]) -> Iterator[dict[str, Any]]:
+        """One record for each item that is not done, in order."""
+        ...
+
+
+def run_step(
+    load: Callable[[], RecordStep],
+    options: OutputOptions,
+    reporter: Reporter,
+    *,
+    limit: int | None,
+    table: Callable[[Clear], Sink] | None = None,
+    did: str = "scored",
+) -> int:
+    """Run all sources through a step and return the exit code. The sources are checked before the model loads."""
+    items, total = open_sources(options, reporter, limit)
+    with reporter.bar("loading the model", total) as bar:
+        with RecordWriter(options, reporter, bar, table, did=did) as writer:
+            step = load()
+            writer.begin(step.manifest)
+            writer.take(step.records(items, done=writer.done))
+        return writer.finish()
+
+
+def open_sources(options: OutputOptions, reporter: Reporter, limit: int | None) -> tuple[Iterator[Item], int | None]:
+    """The items of the sources, and their number where it is known. Raises `UsageError`."""
+    if options.dataset is None:
+        sources = Sources(options.sources)
+        if (skipped := sources.skipped.summary()) is not None:
+            reporter.summary.append(skipped)
+        total = sources.count()
+        return islice(sources.items(), limit), total if limit is None or total is None else min(total, limit)
+    dataset = options.dataset.open(options.sources)
+    items = dataset_items(dataset, limit=limit)
+    for line in dataset.notes_on(limit):
+        reporter.say(line)
+    return items, min(len(dataset), limit or len(dataset))
