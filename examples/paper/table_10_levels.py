@@ -41,7 +41,7 @@ def main() -> None:
     levels = study.train("levels", direct, "--objective", "levels", "--epochs", epochs)
     number = study.train("direct", direct, "--epochs", epochs)
     thought = study.train("cot", mixed, "--epochs", cot_epochs)
-    readings = {
+    readings: dict[str, tuple[str, str | Path, str]] = {
         "levels, of the model at the start": ("start-by-levels", study.model, "levels"),
         f"levels, trained for {epochs} epochs": ("levels", levels, "levels"),
         "levels, of the model that was trained to write numbers": ("direct-by-levels", number, "levels"),
