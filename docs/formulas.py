@@ -30,9 +30,7 @@ class BlockFormulas(Preprocessor):  # type: ignore[misc]  # carries no types
 class InlineFormulas(InlineProcessor):  # type: ignore[misc]  # carries no types
     """Replaces formulas within a line."""
 
-    def handleMatch(  # type: ignore[override]
-        self, m: re.Match[str], data: str
-    ) -> tuple[Element | str, int, int]:
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[str, int, int]:
         """The placeholder, and the part of the text that it replaces."""
         return self.md.htmlStash.store(convert(m[1])), m.start(0), m.end(0)
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-
 from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.decoding.attribute_form import attributes_of
 from realqa_cli.decoding.slots import FilledForm, fill_form

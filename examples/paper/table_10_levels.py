@@ -10,6 +10,8 @@ With --tiny levels begin far behind: the bundled model has learnt to write score
 In these few steps it learns to spell them and hardly to choose among them: this says little of the methods.
 """
 
+from pathlib import Path
+
 from tables import Row, Study, Table, parser
 from tiny import add_data, data
 
