@@ -94,7 +94,7 @@ def in_words(found: Mapping[str, Any]) -> Answer:
 
 
 def asked_for(body: Answer) -> list[str]:
-    """The keys of the answer's schema; without one all ten. Raises Refused for attributes that the model does not give."""
+    """The keys of the answer's schema; without one all ten. Raises Refused for unknown attributes."""
     match body.get("response_format"):
         case {"json_schema": {"schema": {"properties": dict(properties)}}}:
             wanted = list(properties)

@@ -19,7 +19,7 @@ from small_training import log_of
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
-from realqa_cli.steps.train.arguments import read_config
+from realqa_cli.steps.train.arguments import read_accelerate_config
 from realqa_cli.steps.train.settings import TrainSettings
 
 CONFIGS = ROOT / "examples" / "paper" / "accelerate"
@@ -181,7 +181,7 @@ class TestConfigurations:
     def test_the_library_accepts_those_of_deepspeed(self, stage: int) -> None:
         from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
-        config = read_config(CONFIGS / f"zero{stage}.json", "--deepspeed")
+        config = read_accelerate_config(CONFIGS / f"zero{stage}.json", "--deepspeed")
         assert config["zero_optimization"]["stage"] == stage
         auto = {name for name, value in config.items() if value == "auto"}
         assert auto == {
@@ -205,7 +205,7 @@ class TestConfigurations:
         if text is not None:
             (tmp_path / name).write_text(text)
         with pytest.raises(UsageError, match=message):
-            read_config(tmp_path / name, "--fsdp")
+            read_accelerate_config(tmp_path / name, "--fsdp")
 
     @pytest.mark.parametrize("more", [{"fsdp": "a", "deepspeed": "b"}, {"fsdp": "a", "validation": "c"}])
     def test_contradictions_are_refused(self, more: dict[str, Any]) -> None:
