@@ -1,11 +1,11 @@
 """Runs the benchmarks side by side and writes benchmarks/RESULTS.md.
 
-    python -m benchmarks                 all that a CPU can tell: about ten minutes on two quiet cores
+    python -m benchmarks                 everything that runs on a CPU: about ten minutes on two quiet cores
     python -m benchmarks --quick         the same in a few minutes, less sure
     python -m benchmarks --device cuda   a model of Qwen2-VL-2B's dimensions, on a GPU
     python -m benchmarks --only chains   one part
 
-Only ratios are told: another machine is faster or slower, the ratios stay near.
+Only ratios are reported: another machine is faster or slower, while ratios change little.
 """
 
 import argparse
@@ -76,13 +76,13 @@ def sections(chosen: dict[str, tuple[str, Callable[[], str]]]) -> Iterator[str]:
 
 def main() -> None:
     """See the module."""
-    told = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    told.add_argument("--quick", action="store_true", help="fewer rounds, photos and bounds")
-    told.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    told.add_argument("--only", metavar="PART", help="throughput, chains, cold or scaling")
-    told.add_argument("--rounds", type=int, metavar="N", help="of each comparison")
-    told.add_argument("--output", type=Path, default=RESULTS, metavar="FILE.md")
-    given = told.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, photos and bounds")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--only", metavar="PART", help="throughput, chains, cold or scaling")
+    parser.add_argument("--rounds", type=int, metavar="N", help="of each comparison")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE.md")
+    given = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("realqa").setLevel(logging.ERROR)  # the bounds differ from the model's on purpose
     from transformers.utils import logging as theirs
@@ -96,7 +96,7 @@ def main() -> None:
     chosen = parts(effort, given.device)
     if given.only:
         if given.only not in chosen:
-            told.error(f"no part {given.only!r} on this device; there are {', '.join(chosen)}")
+            parser.error(f"no part {given.only!r} on this device; there are {', '.join(chosen)}")
         chosen = {given.only: chosen[given.only]}
     how = f"Medians over {effort.rounds} rounds in which all contestants take turns"
     head = f"# Results\n\n{machine.described(given.device)}\n\n{how}: `python -m benchmarks{_line(given)}`.\n"

@@ -36,13 +36,13 @@ def main() -> int:
             folder = Path(place) / str(len(tolls))
             folder.mkdir()
             tolls.append(kill_round(folder, photos, left, given.longest, given.seed + len(tolls)))
-            print(f"round {len(tolls)}: {told(tolls[-1])}", flush=True)
+            print(f"round {len(tolls)}: {described(tolls[-1])}", flush=True)
     total = Toll(*map(sum, zip(*map(astuple, tolls), strict=True)))
-    print(f"in all: {told(total)}; {time.monotonic() - start:.0f} seconds")
+    print(f"in all: {described(total)}; {time.monotonic() - start:.0f} seconds")
     return 0 if total.excess <= total.allowed and total.records == total.photos else 1
 
 
-def told(toll: Toll) -> str:
+def described(toll: Toll) -> str:
     """One line."""
     return (
         f"{toll.kills} kills, {toll.photos} photos, {toll.records} records, {toll.bills} bills for"

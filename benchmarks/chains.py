@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import samples
@@ -33,7 +34,7 @@ def measure(rounds: int, photos: int) -> str:
                 continue
             texts = [record["text"] for record in scorer.score(files)]
             length = max(len(ids) for ids in plain.tokenizer(texts, add_special_tokens=False)["input_ids"])
-            contestants[f"slots, {backend}"] = lambda scorer=scorer: scorer.score(files)
+            contestants[f"slots, {backend}"] = partial(scorer.score, files)
         question = prompts.COT_REGULAR_QUESTION
         contestants = {
             PLAIN: lambda: plain.generate(files, max_pixels=bound, question=question, tokens=length),

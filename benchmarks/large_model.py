@@ -69,7 +69,8 @@ def measure(rounds: int, batches: list[int], device: str, text: dict[str, Any], 
     """The section as Markdown: `text` and `vision` are the dimensions, `TEXT` and `VISION` the real ones."""
     backend, model = made(device, text, vision)
     plain = Plain.__new__(Plain)  # with the parts at hand
-    plain.model, plain.tokenizer, plain.images = model, backend.processor.tokenizer, backend.processor.images
+    parts: Any = backend.processor
+    plain.model, plain.tokenizer, plain.images = model, parts.tokenizer, parts.images
     plain.tokenizer.padding_side = "left"
     embed = model.model.visual.patch_embed
     shown = _photos(max(batches))
@@ -105,8 +106,8 @@ def _score(backend: HFBackend, shown: list[Image.Image], batch: int) -> None:
     texts = numerals(3, 1, 5)
     for start in range(0, len(shown), batch):
         part = shown[start : start + batch]
-        asks = [Prompt.about(photo, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for photo in part]
-        backend.log_probs(asks, texts, prompts.DIRECT_END)
+        inputs = [Prompt.about(photo, prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX) for photo in part]
+        backend.log_probs(inputs, texts, prompts.DIRECT_END)
 
 
 def _told(timed: Timed, config: Any, batches: list[int], shown: list[Image.Image]) -> str:

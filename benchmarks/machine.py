@@ -20,13 +20,13 @@ def described(device: str) -> str:
     load = f"load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     chip = _processor()
     if device == "cuda":
-        chip = f"{torch.cuda.get_device_name()} beside {chip}"
+        chip = f"{torch.cuda.get_device_name()} and {chip}"
     cores = f"{torch.get_num_threads()} threads of {os.cpu_count()} processors"
     return f"{chip}; {cores}; {platform.system()}; Python {platform.python_version()}, {made}; {load}."
 
 
 def product(device: str, dtype: torch.dtype) -> Callable[[], object]:
-    """Multiplies two matrices of `SIDE`: the contestant against which a share of the peak is told."""
+    """Multiplies two matrices of `SIDE`: the reference for shares of the peak."""
     left, right = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
 
     def work() -> None:
@@ -37,7 +37,7 @@ def product(device: str, dtype: torch.dtype) -> Callable[[], object]:
 
 
 def wait(device: str) -> None:
-    """Until the device has done what it was told."""
+    """Waits until the device has finished its queue."""
     if device == "cuda":
         torch.cuda.synchronize()
 

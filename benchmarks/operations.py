@@ -24,15 +24,17 @@ def vision(config: Any, patches: int, *, gates: bool = True) -> float:
     merged = width * seen.spatial_merge_size**2
     embed = patches * width * seen.temporal_patch_size * 3 * seen.patch_size**2
     merger = patches // seen.spatial_merge_size**2 * (merged * merged + merged * out)
-    return 2.0 * (embed + seen.depth * layer + attention + merger)
+    total: float = 2.0 * (embed + seen.depth * layer + attention + merger)
+    return total
 
 
-def language(config: Any, tokens: int, told: int) -> float:
-    """Of a prompt of so many tokens through the language part, with logits after `told` of them."""
+def language(config: Any, tokens: int, kept: int) -> float:
+    """Operations of the language part for a prompt of `tokens` tokens, with logits at `kept` of them."""
     text = config.text_config
     head = text.hidden_size // text.num_attention_heads
-    kept = text.num_key_value_heads * head
-    projections = text.hidden_size * (2 * text.hidden_size + 2 * kept + 3 * text.intermediate_size)
+    cached = text.num_key_value_heads * head
+    projections = text.hidden_size * (2 * text.hidden_size + 2 * cached + 3 * text.intermediate_size)
     attention = tokens * tokens * text.hidden_size  # two products, of which the mask leaves half
     layers = text.num_hidden_layers * (tokens * projections + attention)
-    return 2.0 * (layers + told * text.hidden_size * text.vocab_size)
+    total: float = 2.0 * (layers + kept * text.hidden_size * text.vocab_size)
+    return total

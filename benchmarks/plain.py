@@ -15,7 +15,8 @@ class Plain:
     def __init__(self, folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
         from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).to(device).eval()
+        model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+        self.model: Any = model.to(device).eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self.images: Any = AutoImageProcessor.from_pretrained(folder, backend="pil")
 
@@ -53,9 +54,9 @@ class Plain:
         counts = (made["image_grid_thw"].prod(dim=1) // self.images.merge_size**2).tolist()
         pad = self.tokenizer.convert_ids_to_tokens(self.model.config.image_token_id)
         texts = [text.replace(pad, pad * count) for count in counts]
-        told = self.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
-        types = (told["input_ids"] == self.model.config.image_token_id).int()
-        inputs = {**made, "input_ids": told["input_ids"], "attention_mask": told["attention_mask"]}
+        encoded = self.tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+        types = (encoded["input_ids"] == self.model.config.image_token_id).int()
+        inputs = {**made, "input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
         inputs["pixel_values"] = made["pixel_values"].to(self.model.dtype)
         return {name: value.to(self.model.device) for name, value in inputs.items()} | {
             "mm_token_type_ids": types.to(self.model.device)

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,9 @@ class Size:
 
 
 def measure(rounds: int, photos: int, bounds: list[int]) -> str:
-    """The section as Markdown; `bounds` in pixels beside the bundled model's own."""
-    told = json.loads((models.path("realqa-tiny") / "realqa.json").read_text(encoding="utf-8"))
-    sizes = [Size.within("the model's own", told["max_pixels"])]
+    """The section as Markdown; `bounds` in pixels, in addition to the bundled model's own."""
+    config = json.loads((models.path("realqa-tiny") / "realqa.json").read_text(encoding="utf-8"))
+    sizes = [Size.within("the model's own", config["max_pixels"])]
     sizes += [Size.within(f"{bound // 1000}k", bound) for bound in bounds]
     with tempfile.TemporaryDirectory() as folder:
         files = sorted(samples.large(Path(folder) / "photos", photos).glob("*.jpg"))
@@ -82,7 +83,7 @@ def _of_size(size: Size, plain: Plain, files: list[Path], rounds: int) -> Timed:
         except RealqaError as error:
             print(f"left out: {name}: {error}")
             continue
-        contestants[name] = lambda scorer=scorer: _scored(scorer, files)
+        contestants[name] = partial(_scored, scorer, files)
     for name, dtype in PEAKS.items():
         contestants[name] = machine.product("cpu", dtype)
     return side_by_side(contestants, rounds, f"throughput, {size.name}")

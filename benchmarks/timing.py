@@ -1,6 +1,6 @@
 """Contestants that do the same work, in turn, round after round, so that a busy moment hits all of them.
 
-What is told are medians over the rounds of ratios within a round.
+Reported are medians, over the rounds, of ratios within a round.
 """
 
 import statistics

@@ -5,7 +5,6 @@ A formula is a fenced block with the language `math`, or $`...`$ within a line; 
 
 import re
 from typing import Any
-from xml.etree.ElementTree import Element
 
 from latex2mathml.converter import convert
 from markdown import Extension, Markdown
@@ -16,7 +15,7 @@ BLOCK = re.compile(r"^```math\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 INLINE = r"\$`([^`]+)`\$"
 
 
-class BlockFormulas(Preprocessor):
+class BlockFormulas(Preprocessor):  # type: ignore[misc]  # carries no types
     """Replaces fenced formulas before other extensions see the fences."""
 
     def run(self, lines: list[str]) -> list[str]:
@@ -28,17 +27,15 @@ class BlockFormulas(Preprocessor):
         return f"\n{self.md.htmlStash.store(f'<div>{mathml}</div>')}\n"
 
 
-class InlineFormulas(InlineProcessor):
+class InlineFormulas(InlineProcessor):  # type: ignore[misc]  # carries no types
     """Replaces formulas within a line."""
 
-    def handleMatch(  # type: ignore[override]
-        self, m: re.Match[str], data: str
-    ) -> tuple[Element | str, int, int]:
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[str, int, int]:
         """The placeholder, and the part of the text that it replaces."""
         return self.md.htmlStash.store(convert(m[1])), m.start(0), m.end(0)
 
 
-class Formulas(Extension):
+class Formulas(Extension):  # type: ignore[misc]  # carries no types
     """The Markdown extension."""
 
     def extendMarkdown(self, md: Markdown) -> None:

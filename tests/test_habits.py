@@ -1,4 +1,4 @@
-"""The shape of the house: imports point downwards, help is light and complete, names say what they mean."""
+"""The layout of the package: imports point downwards, help is light and complete, names and texts are plain."""
 
 import ast
 import json
@@ -133,6 +133,61 @@ def test_every_module_says_what_it_is_and_has_a_name_that_means_something(module
     assert not set(module.relative_to(PACKAGE).with_suffix("").parts) & {
         "utils", "util", "helpers", "common", "manager", "misc",
     }  # fmt: skip
+
+
+SAME_NAMES = {
+    "main": "the entry point of a process: the command line, and the worker that decodes",
+    "run": "the command line, and a mode of `realqa annotate`",
+    "train": "the command and its step",
+}
+"""Public names that may occur in more than one module, and why."""
+
+
+def test_a_public_name_belongs_to_one_module() -> None:
+    homes: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in ast.parse(module.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(module.relative_to(PACKAGE)))
+    assert {name: found for name, found in homes.items() if len(found) > 1 and name not in SAME_NAMES} == {}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_modules_and_functions_are_short(module: Path) -> None:
+    text = module.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 320
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.body[0].lineno + 1
+            assert lines <= 60, f"{node.name}: {lines} lines without its signature"
+
+
+DIALECT = re.compile(
+    r"\b(?:told|anew|beside|stands?(?! for\b)|lessons|mended|by heart|what came out|which see|the door of|the matter of"
+    r"|is through|let go|people see)\b|(?<!there )\b(?:is|are) no (?!longer\b|more\b|such\b)[a-z]+",
+    re.IGNORECASE,
+)
+"""Words of an earlier private style: "reported", "again", "next to", "is not a" and the like replace them."""
+PROSE = sorted(
+    path
+    for path in (
+        *MODULES,
+        *ROOT.glob("*.md"),
+        *(found for folder in ("docs", "benchmarks", "examples") for found in (ROOT / folder).rglob("*")),
+    )
+    if path.suffix in {".py", ".md"} and "realqa-tiny" not in path.parts and path.name != "LICENSE"
+)
+HOLD_SENTENCES = {"critique.py", "phrasing.py"}
+"""Modules with the vocabulary of chains of thought, in which a subject may stand before its background."""
+STILL_IN_DIALECT = ("realqa_cli/cli/", "realqa_cli/steps/annotate/", "docs/reference/commands.md")
+"""Folders that are not rewritten yet; the list only ever gets shorter."""
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_texts_are_in_plain_english(path: Path) -> None:
+    if path.name not in HOLD_SENTENCES and not str(path.relative_to(ROOT)).startswith(STILL_IN_DIALECT):
+        assert DIALECT.findall(path.read_text(encoding="utf-8")) == []
 
 
 def test_the_vocabulary_knows_neither_torch_nor_files() -> None:

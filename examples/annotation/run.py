@@ -1,4 +1,4 @@
-"""Paid labels, refined by people, weighed by feedback (paper Sec. 3.1): whole, in a minute, on sample photos.
+"""Paid labels, refined by people, weighted by feedback (paper Sec. 3.1): whole, in a minute, on sample photos.
 
     python examples/annotation/run.py
     python examples/annotation/run.py --work my-folder      keeps everything that is made
@@ -66,11 +66,11 @@ def walk_through(work: Path) -> None:
     say("(export.json: what Label Studio would export, written by hand from refinements.json)")
     realqa(work, "annotate", "--from", "label-studio", "export.json", "-o", "refined.jsonl", "--overwrite")
 
-    title("3. Feedback weighs the attributes (the click-through rates are invented)")
+    title("3. Feedback gives the attributes weights (the click-through rates are invented)")
     feedback = ["--feedback", "invented_ctr.csv", "--target", "invented_ctr"]
     realqa(work, "composite", "fit", "refined.jsonl", *feedback, "-o", "weights.json", "--overwrite")
-    weighed = ["--weights", "weights.json", "-o", "ranked.jsonl", "--no-resume", "--overwrite"]
-    realqa(work, "composite", "apply", "refined.jsonl", *weighed)
+    options = ["--weights", "weights.json", "-o", "ranked.jsonl", "--no-resume", "--overwrite"]
+    realqa(work, "composite", "apply", "refined.jsonl", *options)
 
     title("4. The photos by their composite, as the weights expect the click-through rate")
     print(table(read(work / "ranked.jsonl"), feedback_of(work / "invented_ctr.csv")))

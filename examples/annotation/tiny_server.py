@@ -1,6 +1,6 @@
 """An OpenAI-compatible server with a model of 5 million parameters: the bundled realqa-tiny labels the photo.
 
-It stands where a paid service would. Every class and score is the model's answer to the photo in the request,
+It takes the place of a paid service. Every class and score is the model's answer to the photo in the request,
 chosen among the options by probability. The model writes no free text: what the schema asks for in words is
 composed here of the classes, and says so.
 
@@ -42,11 +42,11 @@ Answer = dict[str, Any]
 
 
 class Refused(Exception):
-    """A request that cannot be answered; told with status 400."""
+    """A request that cannot be answered; the status is 400."""
 
 
 class TinyModel:
-    """realqa-tiny behind a lock: one photo at a time, whoever asks."""
+    """realqa-tiny behind a lock: one photo at a time, for all clients."""
 
     def __init__(self) -> None:
         self._labeller = SelfLabeler(LabelSettings(model=MODEL, batch_size=1))
@@ -75,7 +75,7 @@ class TinyModel:
 def in_words(found: Mapping[str, Any]) -> Answer:
     """All ten attributes as the question wants them: with reasons, and with a subject and a background."""
     level = "level" if found["level_shot"] == "yes" else "tilted"
-    told = {
+    sentences = {
         "composition": f"the subject is {found['subject_integrity']} and {found['subject_clutter']},"
         f" the background {found['background_clutter']}, the camera {level}",
         "eye_catching": ", ".join(
@@ -84,8 +84,8 @@ def in_words(found: Mapping[str, Any]) -> Answer:
     }
     answer: Answer = {}
     for key in ATTRIBUTES:
-        if key in told:
-            answer[key] = {"reason": f"{COMPOSED}: {told[key]}.", "score": found[key]["score"]}
+        if key in sentences:
+            answer[key] = {"reason": f"{COMPOSED}: {sentences[key]}.", "score": found[key]["score"]}
         elif key == "subject_background":
             answer[key] = {"subject": NOT_NAMED, "background": NOT_NAMED}
         else:
@@ -94,14 +94,14 @@ def in_words(found: Mapping[str, Any]) -> Answer:
 
 
 def asked_for(body: Answer) -> list[str]:
-    """The keys of the answer's schema; without one all ten. Raises Refused for what the model cannot tell."""
+    """The keys of the answer's schema; without one all ten. Raises Refused for unknown attributes."""
     match body.get("response_format"):
         case {"json_schema": {"schema": {"properties": dict(properties)}}}:
             wanted = list(properties)
         case _:
             wanted = list(ATTRIBUTES)
     if unknown := ", ".join(key for key in wanted if key not in ATTRIBUTES):
-        raise Refused(f"{MODEL} cannot tell: {unknown}")
+        raise Refused(f"{MODEL} does not give: {unknown}")
     return wanted
 
 
@@ -128,7 +128,7 @@ def decoded(uri: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except binascii.Error as error:
-        raise Refused(f"the photo is no base64 ({error})") from error
+        raise Refused(f"the photo is not base64 ({error})") from error
 
 
 def completion(model: TinyModel, body: Answer, number: int) -> Answer:
@@ -148,7 +148,7 @@ def completion(model: TinyModel, body: Answer, number: int) -> Answer:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The two addresses that `realqa annotate` asks."""
+    """The two paths that `realqa annotate` requests."""
 
     protocol_version = "HTTP/1.1"
     model: TinyModel
@@ -186,12 +186,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
-        with suppress(ConnectionError):  # whoever asked may be gone
+        with suppress(ConnectionError):  # the client may have disconnected
             self.end_headers()
             self.wfile.write(data)
 
     def log_message(self, *arguments: object) -> None:
-        """Silent: the client tells what was asked."""
+        """Silent: the client reports its requests."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Attributes by a trained model, asked as it was trained: one by one, level by level, or all at once.
+"""Attributes by a trained model, with the questions of its training: one by one, level by level, or all at once.
 
 `realqa self-label` asks for all at once. Tab. 2 compares granularities of training, and a model that has only
 met questions about one attribute would be judged by a question that it has never met. A record has `image`
@@ -15,9 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from PIL.Image import Image
-
 from realqa_cli.backends.base import Backend, Prompt
+from realqa_cli.decoding.attribute_form import attributes_of
 from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS
@@ -26,7 +25,7 @@ from realqa_cli.inference.inputs import open_items
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.inference.pipeline import run_batches
 from realqa_cli.io.sources import read_sources
-from realqa_cli.steps.self_label.self_label import attributes_of
+from realqa_cli.media.video import VisualInput
 
 Question = tuple[str, list["str | prompts.Slot"]]
 
@@ -46,10 +45,10 @@ def questions(granularity: str, order: prompts.Order) -> Iterator[Question]:
             yield prompts.attribute_question(attribute), prompts.regular_form([key], numbered=False)
 
 
-def ask_all(backend: Backend, images: Sequence[Image], asked: Sequence[Question]) -> list[dict[str, object]]:
+def ask_all(backend: Backend, images: Sequence[VisualInput], chosen: Sequence[Question]) -> list[dict[str, object]]:
     """The attributes of each image."""
     found: list[dict[str, object]] = [{} for _ in images]
-    for question, form in asked:
+    for question, form in chosen:
         answers: list[FilledForm] = fill_form(
             backend, [Prompt(question, (image,)) for image in images], form, prompts.REGULAR_END
         )
@@ -75,9 +74,9 @@ def main() -> None:
         min_pixels=bounds.min_pixels if bounds else None,
         max_pixels=bounds.max_pixels if bounds else None,
     )
-    asked = list(questions(given.granularity, given.order))
+    chosen = list(questions(given.granularity, given.order))
     items = open_items(read_sources([str(given.labels)]))
-    for photo, answer in run_batches(items, given.batch_size, lambda images: ask_all(backend, images, asked)):
+    for photo, answer in run_batches(items, given.batch_size, lambda images: ask_all(backend, images, chosen)):
         if isinstance(answer, ItemError):
             sys.exit(str(answer))
         print(json.dumps({**photo.item.fields, "image": photo.item.name, "attributes": answer}))

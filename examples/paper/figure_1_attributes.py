@@ -24,7 +24,7 @@ METRICS = {"srcc": metrics.srcc, "plcc": metrics.plcc}
 
 
 def main() -> None:
-    """Labels, correlates, prints, and draws where it is asked to."""
+    """Labels, correlates, prints, and draws with --plot."""
     options = parser(__doc__)
     options.add_argument("--labels", type=Path, metavar="LABELS.jsonl", help="images with mos")
     options.add_argument("--known", action="store_true", help="take the attributes of the file as they are")
@@ -78,16 +78,15 @@ def draw(rows: list[Row], path: Path) -> None:
     """Bars of the SRCC with their intervals."""
     from matplotlib.figure import Figure as Canvas
 
-    shown = [
-        (row.name, row.cells[0]) for row in rows if isinstance(row.cells[0], Figure) and row.cells[0].value is not None
-    ]
+    figures = [(row.name, row.cells[0]) for row in rows]
+    shown = [(name, cell, cell.value) for name, cell in figures if isinstance(cell, Figure) and cell.value is not None]
     canvas = Canvas(figsize=(6.4, 0.6 + 0.36 * len(shown)), dpi=160, layout="constrained")
     axes = canvas.subplots()
-    for place, (_, cell) in enumerate(shown):
-        axes.barh(place, cell.value, color="#3b6ea5", height=0.62)
+    for place, (_, cell, value) in enumerate(shown):
+        axes.barh(place, value, color="#3b6ea5", height=0.62)
         if cell.ci95:
             axes.plot(cell.ci95, (place, place), color="#2b2b2b", linewidth=1.2)
-    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes.set_yticks(range(len(shown)), [name for name, _, _ in shown])
     axes.invert_yaxis()
     axes.axvline(0, color="#2b2b2b", linewidth=0.8)
     axes.set_xlabel("SRCC with the MOS")

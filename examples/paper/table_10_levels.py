@@ -10,6 +10,8 @@ With --tiny levels begin far behind: the bundled model has learnt to write score
 In these few steps it learns to spell them and hardly to choose among them: this says little of the methods.
 """
 
+from pathlib import Path
+
 from tables import Row, Study, Table, parser
 from tiny import add_data, data
 
@@ -41,7 +43,7 @@ def main() -> None:
     levels = study.train("levels", direct, "--objective", "levels", "--epochs", epochs)
     number = study.train("direct", direct, "--epochs", epochs)
     thought = study.train("cot", mixed, "--epochs", cot_epochs)
-    readings = {
+    readings: dict[str, tuple[str, str | Path, str]] = {
         "levels, of the model at the start": ("start-by-levels", study.model, "levels"),
         f"levels, trained for {epochs} epochs": ("levels", levels, "levels"),
         "levels, of the model that was trained to write numbers": ("direct-by-levels", number, "levels"),

@@ -1,6 +1,6 @@
 """Tab. 1 of the paper: nine attributes, by a trained model and by the models of a server.
 
-The trained model labels the test images itself (`realqa self-label`); the server's are asked by the prompts
+The trained model labels the test images itself (`realqa self-label`); the server's get the prompts
 of `realqa annotate`, and each reply is paid for. With --tiny there is no server unless one is given, and the
 model untrained on attributes serves as a general one.
 

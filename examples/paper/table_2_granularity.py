@@ -1,7 +1,7 @@
 """Tab. 2 of the paper: attributes one by one, by levels, all at once, or all three; and the order of levels.
 
-A model is trained on each kind of conversations and asked as it was trained (`asking.py`); the last on all
-three, and asked for everything at once. SRCC and PLCC are averages over the nine attributes of Tab. 1.
+A model is trained on each kind of conversations and gets the questions of its training (`asking.py`); the last on all
+three, and gets one question for everything. SRCC and PLCC are averages over the nine attributes of Tab. 1.
 
 The kinds have different numbers of conversations an image (nine, three, one). --max-steps gives every model
 the same number of steps; without it every model sees every image equally often.
@@ -46,7 +46,7 @@ COLUMNS = ("SRCC", "PLCC", "accuracy")
 
 
 def main() -> None:
-    """Trains five models, asks each and prints."""
+    """Trains five models, labels with each, and prints the table."""
     options = parser(__doc__)
     add_data(options)
     options.add_argument("--max-steps", type=int, help="steps of every run (with --tiny 40)")
@@ -91,7 +91,7 @@ def ask(images: Path, model: Path, granularity: str, order: str) -> Path:
 def each(figures: dict[str, dict[str, Figure]]) -> str:
     """SRCC of every attribute, a row a model."""
     keys = [name for name in next(iter(figures.values())) if name.startswith("srcc of ")]
-    table = Table("Beside it", "SRCC of every attribute", [key.removeprefix("srcc of ") for key in keys])
+    table = Table("In detail", "SRCC of every attribute", [key.removeprefix("srcc of ") for key in keys])
     return table.markdown(Row(name, [Figure(found[key].value) for key in keys]) for name, found in figures.items())
 
 

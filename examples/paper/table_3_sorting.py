@@ -33,7 +33,7 @@ MODELS = ("llava-1.5", "mplug-owl2", "qwen2-vl-2b", "minicpm-v2.5", "internvl2",
 
 
 def main() -> None:
-    """Asks every model and prints."""
+    """Probes every model and prints the table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--tiny", action="store_true", help="a few trials of the bundled model")
     options.add_argument("--model", action="append", metavar="NAME", help="may be repeated; the paper's six")

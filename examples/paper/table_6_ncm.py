@@ -6,7 +6,7 @@ Direct conversations, twice: in full from random weights, and by LoRA on the tra
     python examples/paper/table_6_ncm.py --train koniq-training.jsonl --work koniq-ncm
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def main() -> None:
         print(f"{folder.name}, on the test set: {text}")
 
 
-def rows_of(lines: list[Mapping[str, Any]]) -> list[Row]:
+def rows_of(lines: Sequence[Mapping[str, Any]]) -> list[Row]:
     """The rows in the order of the paper: first, last, ratio; each from scratch and by LoRA."""
     rows = []
     for part in ("first", "last", "ratio"):

@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit("give --konvid and --trained, or --tiny")
     folder = given.konvid or make(given.work / "konvid", given.photos or SAMPLES, given.scenes)
     looks = ["--frames", given.frames or (4 if study.tiny else 8)]
-    rows = []
+    rows: list[Row] = []
     if not study.tiny:
         rows += measured(study, folder, "untrained", study.model, *looks, "--scale", "1-5", "--digits", 3)
     model, looks = given.trained or study.model, [*looks, "--method", given.method, "--per-frame"]
@@ -145,7 +145,8 @@ def film(path: Path, photo: Image, damage: Damage, crf: int) -> None:
                 round(number / (count - 1) * (whole - part)) for whole, part in zip(photo.size, size, strict=True)
             )
             window = photo.crop((left, top, left + size[0], top + size[1]))
-            container.mux(stream.encode(av.VideoFrame.from_image(damage(window, number))))
+            frame = av.VideoFrame.from_image(damage(window, number))  # type: ignore[no-untyped-call]
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 

@@ -30,7 +30,7 @@ REAL_TRAINING = "--gradient-checkpointing --min-pixels 200704 --max-pixels 40140
 OF_A_MODEL = frozenset(
     ("attributes", "annotator", "confidence", "refined", "changed", "screen", "cost_usd", "run", "content")
 )
-"""Fields of a label that tell what a model said of the image."""
+"""Fields of a label that a model gave."""
 
 Line = Mapping[str, Any]
 Cell = float | str | None

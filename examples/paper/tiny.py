@@ -98,7 +98,7 @@ def _scenes(photos: list[Path], folder: Path, count: int, seed: int) -> list[dic
 def with_two_opinions(file: Path, usual: dict[str, Any]) -> None:
     """Adds to each label `quality`, damage alone, and `aesthetics`, the mean of the two high-level scores.
 
-    They stand for a data set of quality and one of aesthetics of the same images; `mos` is the composite.
+    They take the place of a data set of quality and one of aesthetics of the same images; `mos` is the composite.
     """
     import scene_labels
 

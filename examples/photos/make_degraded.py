@@ -1,6 +1,6 @@
 """Make the sample photos of this folder from their originals: `python make_degraded.py ORIGINALS_FOLDER`.
 
-Every sample is its original at 800 pixels on the longest side. Some stand here a second time, damaged
+Every sample is its original at 800 pixels on the longest side. Some are here a second time, damaged
 on purpose, so that a reader sees the scores fall. The noise is seeded: the script always writes the same
 pictures. LICENSES.md says whose photos these are.
 """
@@ -31,7 +31,7 @@ def noisy(photo: Image.Image, sigma: float) -> Image.Image:
 
 
 def main(originals: Path) -> None:
-    """Write the samples and their damaged versions beside this script."""
+    """Write the samples and their damaged versions next to this script."""
     photos = {}
     for name, file in ORIGINALS.items():
         with Image.open(originals / file) as original:

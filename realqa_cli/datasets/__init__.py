@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from realqa_cli.datasets.contents import Dataset
 
 DATASETS = {
-    "koniq10k": "realqa_cli.datasets.koniq10k:read",
-    "spaq": "realqa_cli.datasets.spaq:read",
-    "livec": "realqa_cli.datasets.livec:read",
-    "ava": "realqa_cli.datasets.ava:read",
-    "tad66k": "realqa_cli.datasets.tad66k:read",
-    "konvid1k": "realqa_cli.datasets.konvid1k:read",
-    "realqa": "realqa_cli.datasets.realqa:read",
-    "csv": "realqa_cli.datasets.any_table:read",
+    "koniq10k": "realqa_cli.datasets.koniq10k:read_koniq10k",
+    "spaq": "realqa_cli.datasets.spaq:read_spaq",
+    "livec": "realqa_cli.datasets.livec:read_livec",
+    "ava": "realqa_cli.datasets.ava:read_ava",
+    "tad66k": "realqa_cli.datasets.tad66k:read_tad66k",
+    "konvid1k": "realqa_cli.datasets.konvid1k:read_konvid1k",
+    "realqa": "realqa_cli.datasets.realqa:read_realqa",
+    "csv": "realqa_cli.datasets.any_table:read_table_dataset",
 }
 """Data set to "module:function"; the function reads a folder (for csv and realqa also a file)."""
 

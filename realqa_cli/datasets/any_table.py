@@ -22,7 +22,7 @@ from realqa_cli.media.kinds import kind_by_suffix
 FOLDERS = (".", "images", "videos")
 
 
-def read(place: Path, columns: Mapping[str, str]) -> Dataset:
+def read_table_dataset(place: Path, columns: Mapping[str, str]) -> Dataset:
     """All rows of the table. Raises `UsageError`."""
     table = Table.open(_table_in(place))
     column_map = ColumnMap(table, columns, needs_mos=True)

@@ -20,7 +20,7 @@ _COLUMNS = 15
 _RATINGS = range(1, 11)
 
 
-def read(place: Path) -> Dataset:
+def read_ava(place: Path) -> Dataset:
     """All photos of the table. Raises `UsageError`."""
     file = find_table(place, "AVA", TABLE, f"AVA_dataset/{TABLE}")
     test_list = next((f for f in (file.parent / TEST_LIST, place / "generic_test.jpgl") if f.is_file()), None)

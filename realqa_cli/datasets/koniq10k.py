@@ -17,7 +17,7 @@ SCORES = "koniq10k_scores_and_distributions.csv"
 FOLDERS = ("1024x768", "512x384")
 
 
-def read(place: Path) -> Dataset:
+def read_koniq10k(place: Path) -> Dataset:
     """All photos of the table. Raises `UsageError`."""
     file = find_table(place, "KonIQ-10k", SETS, SCORES, f"{Path(SCORES).stem}/{SCORES}")
     table = Table.open(file)

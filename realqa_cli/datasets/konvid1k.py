@@ -15,7 +15,7 @@ FOLDERS = ("KoNViD_1k_videos",)
 RANGE = [1, 5]
 
 
-def read(place: Path) -> Dataset:
+def read_konvid1k(place: Path) -> Dataset:
     """All videos of the table. Raises `UsageError`."""
     file = find_table(place, "KoNViD-1k", TABLE, f"KoNViD_1k_metadata/{TABLE}")
     rows = list(Table.open(file).rows("flickr_id", "file_name", "MOS"))

@@ -22,7 +22,7 @@ RANGE = [0, 100]
 _TRAINING = re.compile(r"t[1-7]\.bmp")
 
 
-def read(place: Path) -> Dataset:
+def read_livec(place: Path) -> Dataset:
     """All photos but the seven. Raises `UsageError`."""
     files = [find_table(place, "LIVE Challenge", f"Data/{each}", each) for each in (IMAGES, MOS, DEVIATION)]
     names, scores, deviations = map(_values, files)

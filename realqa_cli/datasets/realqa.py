@@ -60,7 +60,7 @@ class _Photo:
             self.contradictory = True
 
 
-def read(place: Path, subset: str | None = None) -> Dataset:
+def read_realqa(place: Path, subset: str | None = None) -> Dataset:
     """All photos of one set's conversations. Raises `UsageError`."""
     files = release_files.select_files(place, subset)
     folder = place if place.is_dir() else place.parent

@@ -15,7 +15,7 @@ FOLDERS = ("TestImage",)
 RANGE = [0, 100]
 
 
-def read(place: Path) -> Dataset:
+def read_spaq(place: Path) -> Dataset:
     """All photos of the table. Raises `UsageError`."""
     file = find_table(place, "SPAQ", f"Annotations/{SCORES}", SCORES)
     rows = list(Table.open(file).rows("Image name", "MOS", *ATTRIBUTES))

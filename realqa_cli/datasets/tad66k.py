@@ -15,7 +15,7 @@ FOLDERS = ("TAD66K", "images", "image")
 RANGE = [1, 10]
 
 
-def read(place: Path) -> Dataset:
+def read_tad66k(place: Path) -> Dataset:
     """All photos of the tables that exist. Raises `UsageError`."""
     names = [str(Path(folder, f"{split}.csv")) for folder in PLACES for split in SPLITS]
     folder = find_table(place, "TAD66K", *names).parent

@@ -1,4 +1,4 @@
-"""The manifests that stand beside an output file, `FILE.run.json`: what its records' `run` ids mean."""
+"""The manifests next to an output file, `FILE.run.json`: what the `run` ids of its records mean."""
 
 import json
 from collections.abc import Mapping

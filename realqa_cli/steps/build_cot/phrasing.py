@@ -105,7 +105,7 @@ REASON_AFTER = (
     "{clause}, judged as follows: {reason}.",
     "{clause}, and this is why: {reason}.",
 )
-"""Frames in which a reason of any form, sentence or not, may stand."""
+"""Frames for a reason of any form, sentence or not."""
 
 REASON_BEFORE = ("Therefore, ", "For this reason, ", "Hence, ", "Accordingly, ", "As a result, ", "So ")
 """Words between a reason that is a sentence and its score."""

@@ -94,7 +94,7 @@ def _left_out(codes_NP: NDArray[np.float64]) -> dict[str, str]:
 
 
 def _weights(found: "Fitted", columns: list[str], **whole: Any) -> Weights:
-    """The file's content; `whole` is what it says beside the fitted numbers."""
+    """The file's content; `whole` holds the fields other than the fitted numbers."""
     attributes = {}
     for j, key in enumerate(columns):
         low, high = float(found.low_P[j]), float(found.high_P[j])
@@ -130,10 +130,10 @@ def _notes(weights: Weights, sample: FeedbackTable, kept_NP: NDArray[np.float64]
     notes = [f"attributes without a weight: {without}"] if without else []
     missing = zip(columns, np.isnan(kept_NP).sum(axis=0), strict=True)
     if named := ", ".join(f"{key} in {count}" for key, count in missing if count):
-        notes.append(f"missing, the attribute's mean stands in: {named} of {weights.n} labels")
+        notes.append(f"missing, replaced by the attribute's mean: {named} of {weights.n} labels")
     if len(sample.models) > 1:
-        told = ", ".join(f"{count} of {name or 'unknown'}" for name, count in sample.models.items())
-        notes.append(f"the labels come from several models ({told}), and the weights are of all together")
+        models = ", ".join(f"{count} of {name or 'unknown'}" for name, count in sample.models.items())
+        notes.append(f"the labels come from several models ({models}), and the weights are of all together")
     if photos < PHOTOS_EACH * len(columns):
         notes.append(f"{photos} photos are few for {len(columns)} attributes: mind the intervals")
     if weights.cross_validation["r2"] <= 0:
@@ -144,8 +144,8 @@ def _notes(weights: Weights, sample: FeedbackTable, kept_NP: NDArray[np.float64]
 def apply_composite(rows: Iterable[LabelRow], weights: Weights) -> Iterator[dict[str, Any]]:
     """Each record with its `composite`, in order; an error in its place where that cannot be computed.
 
-    An attribute that a record lacks counts as the mean of those that the weights were fitted on, and stands
-    in `composite_imputed`. `composite_range` holds the lowest and highest composite that the weights can give,
+    An attribute that a record lacks counts as the mean of those that the weights were fitted on, and is
+    listed in `composite_imputed`. `composite_range` holds the lowest and highest composite that the weights can give,
     `composite_weights` is the weighting's id. Records of failed items pass.
     """
     for row in rows:

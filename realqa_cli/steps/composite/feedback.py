@@ -1,6 +1,6 @@
-"""Labels with feedback, read as numbers: one row a label, one column an attribute, and the target beside it.
+"""Labels with feedback, read as numbers: one row per label, one column per attribute, and the target.
 
-Knows label records and where their target stands. What cannot be used is counted, never dropped silently.
+Knows label records and where their target is. What cannot be used is counted, never dropped silently.
 """
 
 import math
@@ -88,7 +88,7 @@ def _target(row: LabelRow, name: str, feedback: LabelIndex | None, numeric: dict
         raise ItemError(f"has no {name}", type="no target", where=source.where)
     number = _number(value)
     if not math.isfinite(number):
-        raise RecordError(f"{name}: {value!r} is no number", type="record", where=source.where)
+        raise RecordError(f"{name}: {value!r} is not a number", type="record", where=source.where)
     return number
 
 

@@ -85,12 +85,12 @@ def read_weights(path: Path) -> Weights:
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror or error})", where=where, remedy=remedy) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"is no JSON ({error})", where=where, remedy=remedy) from error
+        raise UsageError(f"not valid JSON ({error})", where=where, remedy=remedy) from error
     if not isinstance(fields, dict) or "format" not in fields:
-        raise UsageError("is no file of weights", where=where, remedy=remedy)
+        raise UsageError("not a file of weights", where=where, remedy=remedy)
     if fields["format"] != FORMAT:
         what = f"has format {fields['format']!r}, and this version reads {FORMAT}"
-        raise UsageError(what, where=where, remedy="fit the weights anew, or update realqa")
+        raise UsageError(what, where=where, remedy="fit the weights again, or update realqa")
     try:
         weights = Weights.model_validate(fields)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Tab. 1 of the paper: how well nine fine-grained attributes are told, each and on average.
+"""Tab. 1 of the paper: the agreement of nine fine-grained attributes with their labels, each and on average.
 
 Correlations are of the codes in `attributes` (paper Sec. 4.1); accuracy is the share of exact classes, and
 `within_one` that of codes at most one apart. A column without a value is N.A., as in the paper, and left out
@@ -163,7 +163,7 @@ def _code(attribute: Attribute, value: object) -> int | None:
 
 
 def _true_code(attribute: Attribute, value: object) -> int | None:
-    """None also for what is no value: then the truth is missing, and not the answer bad."""
+    """None also for a value that the attribute does not have: then the truth is missing; the answer is not wrong."""
     try:
         return _code(attribute, value)
     except ValueError:

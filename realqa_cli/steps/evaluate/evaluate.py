@@ -2,7 +2,7 @@
 
 SRCC and PLCC are the paper's metrics (Sec. 4.1); intervals are percentiles of a bootstrap over images. A
 metric without a value is a record too, with `value` null and a `reason`. RMSE is in the unit of the MOS: a
-score goes affinely from its `scale` to `mos_range`, or stands as it is where a record lacks one of them.
+score is mapped affinely from its `scale` to `mos_range`; it is used unchanged if a record lacks one of them.
 
 Knows no terminal and no file; rows come from `joins`, and `attribute_table` measures attributes (Tab. 1).
 """
@@ -141,7 +141,7 @@ def on_mos_range(pairs: Sequence[PredictionRow]) -> tuple[Floats, str]:
     scores = np.array([pair.score for pair in pairs], dtype=np.float64)
     scale, mos_range = (pairs[0].scale, pairs[0].mos_range) if pairs else (None, None)
     if scale is None or mos_range is None or scale == mos_range:
-        return scores, "score as it stands"
+        return scores, "score, not mapped"
     return mos_range.from_scale(scores, scale), f"score from {scale} to {mos_range}, affinely"
 
 
@@ -169,7 +169,7 @@ def _metric(
 
 
 def _fitted(metric: metrics.Metric) -> metrics.Metric:
-    """The metric after a logistic fit, which every resample makes anew."""
+    """The metric after a logistic fit, fitted again in every resample."""
 
     def fitted(given: ArrayLike, truth: ArrayLike) -> float:
         return metric(metrics.fit_logistic(given, truth, parameters=FIT_PARAMETERS)(given), truth)

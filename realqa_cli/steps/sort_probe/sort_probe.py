@@ -99,7 +99,7 @@ class Probe:
         """Sends nothing yet. Raises UsageError."""
         settings.check()
         self.model, self.settings = model, settings
-        self.manifest = manifest_of(model, settings)
+        self.manifest = probe_manifest(model, settings)
         self.kept: dict[int, Mapping[str, Any]] = {}
         self.unparsed_example: str | None = None
 
@@ -149,7 +149,7 @@ class Probe:
         return {"model": self.model.name, **means, **counted, "run": self.manifest.run}
 
 
-def manifest_of(model: TextModel, settings: ProbeSettings) -> Manifest:
+def probe_manifest(model: TextModel, settings: ProbeSettings) -> Manifest:
     """The manifest behind the `run` of a probe."""
     drawn = {"numbers": settings.numbers, "decimals": settings.decimals, "seed": settings.seed, "drawing": 2}
     return Manifest(

@@ -81,15 +81,15 @@ def training_arguments(settings: TrainSettings, output: Path) -> Any:
 def _sharding(settings: TrainSettings) -> dict[str, Any]:
     """The arguments for `--fsdp` or `--deepspeed`. Raises UsageError for a file that is not such a configuration."""
     if settings.fsdp:
-        config = read_config(Path(settings.fsdp), "--fsdp")
+        config = read_accelerate_config(Path(settings.fsdp), "--fsdp")
         return {"fsdp": True, "fsdp_config": dict(config.get("fsdp_config", config))}
     if settings.deepspeed:
-        config = read_config(Path(settings.deepspeed), "--deepspeed")
+        config = read_accelerate_config(Path(settings.deepspeed), "--deepspeed")
         return {"deepspeed": dict(config.get("deepspeed_config", config))}
     return {}
 
 
-def read_config(file: Path, option: str) -> dict[str, Any]:
+def read_accelerate_config(file: Path, option: str) -> dict[str, Any]:
     """A configuration in JSON, or in YAML as written by `accelerate config`. Raises UsageError."""
     try:
         text = file.read_text(encoding="utf-8")

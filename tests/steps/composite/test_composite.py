@@ -162,7 +162,7 @@ def test_missing_and_constant_attributes_are_said() -> None:
     weights, notes = fitted(labels)
     assert weights.left_out == {"level_shot": "the same in all labels", "saturation": "in no label"}
     assert notes[0].endswith("without a weight: level_shot (the same in all labels), saturation (in no label)")
-    assert notes[1] == "missing, the attribute's mean stands in: composition in 7 of 60 labels"
+    assert notes[1] == "missing, replaced by the attribute's mean: composition in 7 of 60 labels"
     assert "composition" in weights.attributes
 
 
@@ -213,7 +213,7 @@ def test_rows_that_cannot_be_used_are_counted_by_reason() -> None:
     labels[4]["ctr"] = "0.25"  # as a CSV file has it
     found = sample(labels)
     assert dict(found.counts) == {"no target": 1, "record": 2, "failed": 1}
-    assert found.flaws == ["labels.jsonl:2: ctr: 'many' is no number"]
+    assert found.flaws == ["labels.jsonl:2: ctr: 'many' is not a number"]
     assert found.target_N[0] == 0.25
 
 
@@ -293,7 +293,7 @@ def test_weights_of_unknown_attributes_or_options_are_refused(tmp_path: Path) ->
         file.write_text(text)
         with pytest.raises(UsageError, match="by options that are not known"):
             read_weights(file)
-    for text, told in (("", "is no JSON"), ("[]", "no file of weights"), ('{"a": 1}', "no file of weights")):
+    for text, told in (("", "not valid JSON"), ("[]", "not a file of weights"), ('{"a": 1}', "not a file of weights")):
         file.write_text(text)
         with pytest.raises(UsageError, match=told):
             read_weights(file)

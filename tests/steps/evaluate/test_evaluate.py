@@ -77,7 +77,7 @@ def test_rmse_is_in_the_unit_of_the_mos(width: float, low: float) -> None:
     moved = [r | {"mos": low + (r["mos"] - 1) / 4 * width, "mos_range": [low, low + width]} for r in records]
     plain, mapped = measured(*records, bootstrap=0)["rmse"], measured(*moved, bootstrap=0)["rmse"]
     assert mapped["value"] == pytest.approx(plain["value"] / 4 * width, rel=1e-6)
-    assert plain["unit"] == "score as it stands"
+    assert plain["unit"] == "score, not mapped"
     assert mapped["unit"].startswith("score from 1-5 to ") or width == 4
 
 

@@ -1,0 +1,162 @@
+"""No command opens a connection or writes outside of the files that it was told to write.
+
+Every command runs in a process of its own with an audit hook, which sees what Python code does, and under strace
+where that is installed, which also sees what compiled libraries do. ONNX Runtime, for one, reports to its makers
+and writes a device id into the home folder unless it is told not to before it is imported.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from process import PHOTOS, ROOT, command, environment
+
+HOOK = """
+import os, sys
+_log = os.open(os.environ["AUDIT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+def _note(path):
+    if isinstance(path, (str, bytes, os.PathLike)):
+        os.write(_log, f"write {os.path.abspath(os.fsdecode(path))}\\n".encode())
+def _hook(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        os.write(_log, f"net {event} {arguments[1:]!r}\\n".encode())
+    elif event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES:
+        _note(arguments[0])
+    elif event == "os.mkdir":
+        _note(arguments[0])
+    elif event == "os.rename":
+        _note(arguments[1])
+sys.addaudithook(_hook)
+"""
+CONVERSATION = {
+    "messages": [
+        {"role": "user", "content": "<image>Rate the aesthetics and quality of this image briefly."},
+        {"role": "assistant", "content": "The score of this image is 3.98."},
+    ],
+    "images": ["bee.jpg"],
+    "format": "direct",
+    "mos": 3.98,
+    "mos_range": [1, 5],
+}
+LABEL = {
+    "image": "bee.jpg",
+    "attributes": {"exposure": "properly exposed"},
+    "annotator": {"model": "m"},
+    "refined": False,
+}
+RUNS = {
+    "score": ["score", "bee.jpg", "-o", "scores.jsonl"],
+    "score-hf": ["score", "bee.jpg", "--backend", "hf", "--max-pixels", "20000", "-o", "scores.jsonl"],
+    "self-label": ["self-label", "bee.jpg", "-o", "labels.jsonl", "--max-pixels", "20000"],
+    "ncm": ["ncm", "conversations.jsonl", "--max-pixels", "20000"],
+    "build-cot": ["build-cot", "attributes.jsonl", "-o", "built.jsonl"],
+    "eval": ["eval", "predictions.jsonl", "--bootstrap", "10"],
+    "version": ["--version"],
+}
+IGNORED = re.compile(r"^$|^/dev/(null|tty|shm/)|\.pyc(\.\d+)?$|__pycache__|^/proc/")
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """The current folder of the command, with an input of each kind."""
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(PHOTOS / "bee.jpg", work)
+    (work / "conversations.jsonl").write_text(json.dumps(CONVERSATION) + "\n")
+    (work / "attributes.jsonl").write_text(json.dumps({**LABEL, "mos": 3.9, "mos_range": [1, 5]}) + "\n")
+    rows = ({"image": f"{i}.jpg", "score": i / 9, "mos": i / 8} for i in range(9, 36))
+    (work / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return work
+
+
+def quiet_environment(tmp_path: Path) -> dict[str, str]:
+    """The folders of a user who has never run anything, and the audit hook."""
+    for name in ("home", "hook", "tmp"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(HOOK)
+    kept = {k: v for k, v in environment().items() if not k.startswith(("XDG_", "HF_", "ORT_"))}
+    return kept | {
+        "HOME": str(tmp_path / "home"),
+        "TMPDIR": str(tmp_path / "tmp"),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "hook"), str(ROOT)]),
+        "AUDIT_LOG": str(tmp_path / "audit.log"),
+    }
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_command_opens_no_connection_and_writes_its_output_only(name: str, tmp_path: Path, work: Path) -> None:
+    ran = subprocess.run(
+        command(*RUNS[name]), cwd=work, env=quiet_environment(tmp_path), capture_output=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    events = [line.partition(" ")[::2] for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert [what for kind, what in events if kind == "net"] == []
+    written = {what for kind, what in events if kind == "write" and not IGNORED.search(what)}
+    allowed = (str(work), str(tmp_path / "tmp"))
+    assert sorted(path for path in written if not path.startswith(allowed)) == []
+    assert [str(path) for path in (tmp_path / "home").rglob("*")] == []
+    left = [path for path in (tmp_path / "tmp").rglob("*") if not path.name.startswith("torchinductor_")]
+    assert left == [], "temporary files are removed; torch leaves an empty folder"
+
+
+def strace_works() -> bool:
+    if shutil.which("strace") is None:
+        return False
+    return subprocess.run(["strace", "-f", "-o", os.devnull, "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not strace_works(), reason="strace is not installed or not permitted")
+def test_no_library_opens_a_connection(tmp_path: Path, work: Path) -> None:
+    log = tmp_path / "strace.log"
+    traced = ["strace", "-f", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(log), *command(*RUNS["score"])]
+    ran = subprocess.run(traced, cwd=work, env=quiet_environment(tmp_path), capture_output=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert [line for line in log.read_text().splitlines() if "AF_INET" in line] == []
+
+
+def test_telemetry_of_onnx_runtime_is_off_before_it_is_imported() -> None:
+    code = (
+        "import os, sys; from realqa_cli.backends.onnx.runtimes import import_onnxruntime;"
+        "assert 'onnxruntime' not in sys.modules; import_onnxruntime();"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1", "True"]
+
+
+def test_onnxruntime_is_imported_in_one_place() -> None:
+    files = [
+        f
+        for f in (ROOT / "realqa_cli").rglob("*.py")
+        if re.search(r"^\s*(import|from) onnxruntime", f.read_text(), re.M)
+    ]
+    assert [file.name for file in files] == ["runtimes.py"]
+
+
+def test_the_private_names_of_libraries_are_where_they_are_expected() -> None:
+    """A new version that moves them fails here, and names the one function to change."""
+    from realqa_cli.backends.onnx.runtimes import onnxruntime_errors
+
+    names = {error.__name__ for error in onnxruntime_errors()}
+    assert {"Fail", "InvalidArgument"} <= names, "onnxruntime moved its errors: see runtimes.onnxruntime_errors"
+
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from realqa_cli.backends.hf.fused_ops import attention_of
+
+    config = Qwen2Config(
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        vocab_size=8,
+    )
+    model = Qwen2ForCausalLM._from_config(config, attn_implementation="eager")
+    assert attention_of(model) == "eager", "transformers moved the attention's name: see fused_ops.attention_of"
