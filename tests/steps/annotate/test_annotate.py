@@ -85,6 +85,8 @@ class TestRecords:
             "annotator": {"model": "gpt-4o", "prompt": prompts.annotation_prompt_hash()},
             "refined": False,
             "cost_usd": pytest.approx(0.0045),
+            "unparsed": None,
+            "error": None,
         }
         assert ran.said == [
             "realqa: 5 calls to gpt-4o: 5,000 tokens in, 1,000 out, 0.0225 USD",
@@ -241,7 +243,7 @@ class TestServers:
         with ChatServer(lambda body: GOOD, faults=faults) as server:
             ran = annotate(server, few / "0.png", "--retries", 9, "--timeout", 0.5)
         assert ran.code == 0
-        told = "failed attempts: 1 x 429, 1 x 500, 1 x broken off, 1 x not JSON, 1 x no answer, 1 x time-out"
+        told = "failed attempts: 1 x 429, 1 x 500, 1 x broken off, 1 x no answer, 1 x not JSON, 1 x time-out"
         assert told in ran.err
 
     def test_a_server_that_takes_no_schema_is_asked_in_words(self, annotate: Annotate, few: Path) -> None:
@@ -252,7 +254,7 @@ class TestServers:
             ran = annotate(server, few)
         assert ran.code == 0
         assert len(server.bodies) == 6, "it is learnt once"
-        assert ran.err.count("does not accept a schema of answers") == 1
+        assert ran.err.count("does not accept a schema for answers") == 1
 
     def test_a_request_that_is_refused_fails_for_its_photo_only_and_is_tried_by_the_next_run(
         self, annotate: Annotate, few: Path, output: Path

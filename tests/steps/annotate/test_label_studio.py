@@ -107,7 +107,7 @@ def test_failed_items_and_videos_give_no_task_and_a_file_is_not_replaced_by_chan
         write_tasks([failed], tmp_path / "other.json")
     with pytest.raises(UsageError, match="needs image and attributes"):
         write_tasks([{"image": "a.jpg", "score": 3.5}], tmp_path / "other.json")
-    with pytest.raises(UsageError, match="configuration goes"):
+    with pytest.raises(UsageError, match="labeling configuration gets this name"):
         write_tasks([label(1)], tmp_path / "tasks.xml")
 
 

@@ -326,7 +326,18 @@ def test_fit_and_apply_on_the_command_line(
     with Image.open("weights.png") as picture:
         assert min(picture.size) > 400
         assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 50
-    assert_usage_error(ran(*learn), "weights.json is not empty; add --overwrite")
+    again = ran(*learn, "--feedback", "clicks.csv")
+    assert (again.code, again.said[0]) == (0, "realqa: weights.json has these weights already")
+    other = (*learn, "--feedback", "clicks.csv", "--seed", "1")
+    before = Path("weights.json").read_bytes()
+    for more, code in (((), 2), (("--no-resume",), 2)):
+        refused = ran(*other, *more)
+        assert (refused.code, refused.out) == (code, "")
+        assert "the file is not empty" in refused.said[-1]
+        assert Path("weights.json").read_bytes() == before
+    assert ran(*other, "--overwrite").code == 0
+    assert Path("weights.json").read_bytes() != before
+    assert ran(*learn, "--feedback", "clicks.csv", "--overwrite").code == 0
     misnamed = ran("fit", "labels.jsonl", "--target", "clicks", "--feedback", "clicks.csv")
     assert_usage_error(misnamed, "no feedback row has a field 'clicks'; the feedback rows have: ctr")
 
@@ -343,7 +354,7 @@ def test_fit_and_apply_on_the_command_line(
     assert_usage_error(
         ran(*apply_to, "labels.jsonl", "-o", "out.jsonl", "--no-resume"), "out.jsonl: the file is not empty"
     )
-    assert_usage_error(ran(*apply_to, "labels.jsonl", "-o", "./labels.jsonl"), "given twice")
+    assert_usage_error(ran(*apply_to, "labels.jsonl", "-o", "./labels.jsonl"), "is also an input")
 
 
 def test_apply_reads_a_pipe_and_a_bad_line_stops_nothing(tmp_path: Path, realqa: Realqa) -> None:
