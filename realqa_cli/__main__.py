@@ -1,8 +1,6 @@
 """`python -m realqa_cli` is the same as `realqa`."""
 
-import sys
-
-from realqa_cli.cli import main
+from realqa_cli.cli import run_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

@@ -232,8 +232,9 @@ def test_the_help_tells_the_defaults_that_the_settings_have() -> None:
         told[parameter.name] = found[1] if found else None
         assert parameter.default in (None, False) or parameter.name == "sources", "one place for defaults"
     for setting in fields(ScoreSettings):
-        plain = setting.default if setting.default not in (None, False) else None
-        assert told[setting.name] == (None if plain is None else str(plain)), setting.name
+        plain = None if isinstance(setting.default, bool) else setting.default  # an option says which it negates
+        written = f"{plain:g}" if isinstance(plain, float) else str(plain)
+        assert told[setting.name] == (None if plain is None else written), setting.name
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:

@@ -5,9 +5,11 @@ Everything here starts without torch; a verb's door imports what it needs when i
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 from realqa_cli.errors import UsageError
 
@@ -45,6 +47,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             " (a fault of realqa: please report it, with what REALQA_DEBUG=1 prints)",
             FAILED,
         )
+
+
+def run_process() -> NoReturn:
+    """Runs the command of this process and ends the process with its exit code.
+
+    After an interrupt the process ends at once: Python would wait for threads that still work, and further
+    interrupts during that time could abort the process in a library.
+    """
+    sys.unraisablehook = _report_unraisable
+    try:
+        code = main()
+    except KeyboardInterrupt:  # another one, while the first one was reported
+        code = INTERRUPTED
+    if code != INTERRUPTED:
+        sys.exit(code)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if workers := sys.modules.get("realqa_cli.media.worker_pool"):
+        workers.stop_workers()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or None
+            stream.flush()
+    os._exit(code)
+
+
+def _report_unraisable(error: "sys.UnraisableHookArgs") -> None:
+    """As Python does, but for further interrupts while the first one ends the command."""
+    if not issubclass(error.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(error)
 
 
 def _leave(message: str, code: int) -> int:

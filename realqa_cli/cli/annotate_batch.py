@@ -70,9 +70,9 @@ def read_results(request: AnnotateRequest, file: Path) -> int:
     lists = list(results.photo_lists(file if file.is_dir() else file.parent))
     if lists:
         manifest = lists[0][1].get("asked")
-        if isinstance(manifest, dict) and manifest.keys() == {"model", *DECIDING}:
+        if isinstance(manifest, dict) and {"model"} < manifest.keys() <= {"model", *DECIDING}:
             model = model or manifest["model"]
-            listed = {name: manifest[name] for name in DECIDING if name not in request.explicit}
+            listed = {name: manifest[name] for name in DECIDING if name in manifest and name not in request.explicit}
             request = replace(request, settings=replace(request.settings, **listed))
     if not model:
         raise UsageError("no model is named", where="--model", remedy="name the model of the batch")

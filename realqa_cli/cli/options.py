@@ -76,6 +76,20 @@ _MAX_PIXELS = "Reduce photos with more pixels. Defaults to what the model's fold
 MaxPixels = Annotated[int | None, option(SCORING, "--max-pixels", metavar="N", min=1, help=_MAX_PIXELS)]
 _JPEG_DRAFT = "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size: faster, with slightly different scores."
 JpegDraft = Annotated[bool, flag(SCORING, "--jpeg-draft", help=_JPEG_DRAFT)]
+_COLOR = "Convert colors to sRGB by the embedded profile, which is the default; old adapters were trained without."
+ColorManagement = Annotated[
+    bool | None,
+    option(SCORING, "--color-management/--no-color-management", metavar="", help=_COLOR),
+]
+_DECODE_TIMEOUT = "Seconds that decoding one file may take; videos get one more for each 10 MB."
+DecodeTimeout = Annotated[
+    float | None,
+    option(SCORING, "--decode-timeout", metavar="SECONDS", min=0.001, help=_DECODE_TIMEOUT, default="20"),
+]
+_DECODE_MEMORY = "Memory in MB that decoding one file may take, beyond the picture itself."
+DecodeMemory = Annotated[
+    int | None, option(SCORING, "--decode-memory", metavar="MB", min=1, help=_DECODE_MEMORY, default="1000")
+]
 _SCALE = "Scale of the scores of a model without realqa.json, for example 1-5."
 ScaleOption = Annotated[str | None, option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
 _DIGITS = "Digits of the scores of a model without realqa.json."

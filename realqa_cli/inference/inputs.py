@@ -4,7 +4,7 @@ What is wrong with one item becomes its `error` and is never raised, so that it 
 Knows nothing of models, batches or threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.io.sources import Item
 from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.media.files import content_id, content_id_of, read_bytes
+from realqa_cli.media.flags import Flag, content_flags, is_blank
 from realqa_cli.media.photo import open_photo
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
 
@@ -22,6 +23,8 @@ IsDone = Callable[[str, str], bool]
 """`done(name, content)`: whether an item is finished already, by its name and the id of its bytes."""
 VideoReader = Callable[[Path, str], Clip]
 """`read(path, name)`: the sampled frames of a video. Raises `MediaError`."""
+FlaggedInput = tuple[VisualInput, Sequence[Flag]]
+"""What a model looks at, and its content flags."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,21 @@ class OpenOptions:
     transform: Callable[[Image], Image] | None = None
     decode: DecodeOptions = field(default_factory=DecodeOptions)
 
-    def photo(self, data: bytes, name: str) -> Image:
+    def photo(self, data: bytes, name: str) -> FlaggedInput:
         """Decodes and transforms the photo. Raises `MediaError`."""
-        return self.transformed(open_photo(data, name=name, options=self.decode))
+        return self.flagged(open_photo(data, name=name, options=self.decode))
 
-    def transformed(self, image: Image) -> Image:
+    def flagged(self, image: Image) -> FlaggedInput:
         """Applies the transform to a decoded photo. Raises `MediaError`."""
-        return image if self.transform is None else self.transform(image)
+        flags = content_flags(image)
+        return (image if self.transform is None else self.transform(image)), flags
+
+    def clip(self, path: Path, name: str) -> FlaggedInput:
+        """Reads a video. Raises `MediaError`."""
+        if self.read_video is None:
+            raise MediaError("this command takes photos only", type="video", where=name, remedy="leave videos out")
+        clip = self.read_video(path, name)
+        return clip, ["blank"] if all(map(is_blank, clip.frames)) else []
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class OpenedItem:
     """An item with its visual input: an upright RGB photo, a clip of such frames, or None and the `error`.
 
     content: id of the file's bytes ("sha256:..."), None if they could not be read.
+    flags: of a photo with next to no content, or of a video of such frames.
     load: opens the item; None once it is opened.
     """
 
@@ -58,12 +70,16 @@ class OpenedItem:
     content: str | None = None
     image: VisualInput | None = None
     error: ItemError | None = None
-    load: Callable[[], VisualInput] | None = None
+    flags: Sequence[Flag] = ()
+    load: Callable[[], FlaggedInput] | None = None
 
     def opened(self) -> "OpenedItem":
         """The item with its visual input or its error; the bytes that were read are released."""
         try:
-            return self if self.load is None else replace(self, image=self.load(), load=None)
+            if self.load is None:
+                return self
+            image, flags = self.load()
+            return replace(self, image=image, flags=flags, load=None)
         except MediaError as error:
             return replace(self, error=error, load=None)
 
@@ -104,16 +120,11 @@ def identify_item(item: Item, options: OpenOptions) -> OpenedItem:
         return OpenedItem(item, error=item.error or ItemError("names no file", where=item.name))
     try:
         if item.kind == "video":
-            read_clip = partial(options.read_video or _refuse_video, item.path, item.name)
-            return OpenedItem(item, content_id_of(item.path), load=read_clip)
+            return OpenedItem(item, content_id_of(item.path), load=partial(options.clip, item.path, item.name))
         data = read_bytes(item.path)
         return OpenedItem(item, content_id(data), load=partial(options.photo, data, item.name))
     except MediaError as error:
         return OpenedItem(item, error=error)
-
-
-def _refuse_video(path: Path, name: str) -> Clip:
-    raise MediaError("this command takes photos only", type="video", where=name, remedy="leave videos out")
 
 
 def video_reader(

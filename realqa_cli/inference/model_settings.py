@@ -7,7 +7,7 @@ from realqa_cli import models
 from realqa_cli.backends import base as backends
 from realqa_cli.backends.base import Backend, Capability, LoadOptions
 from realqa_cli.errors import UsageError
-from realqa_cli.media.decode import DecodeOptions
+from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.models import ModelSource
 
 
@@ -17,6 +17,8 @@ class ModelSettings:
 
     batch_size: number of photos in a forward pass.
     min_pixels, max_pixels: bounds of the area in pixels that a photo is resized to.
+    color_management: whether to convert colors to sRGB.
+    decode_timeout, decode_memory: seconds and MB that decoding a file may take, beyond the picture itself.
     jpeg_draft: whether to decode JPEGs at a fraction of their size if that leaves enough pixels for the bounds.
     """
 
@@ -32,6 +34,9 @@ class ModelSettings:
     min_pixels: int | None = None
     max_pixels: int | None = None
     jpeg_draft: bool = False
+    color_management: bool = True
+    decode_timeout: float = DEFAULT_DECODING.timeout
+    decode_memory: int = DEFAULT_DECODING.memory
 
     def check(self) -> None:
         """Raises UsageError for a number below 1."""
@@ -78,14 +83,16 @@ class ModelSettings:
 
 def decode_options(settings: ModelSettings, backend: Backend) -> DecodeOptions:
     """How photos are decoded for the model. Raises UsageError for `--jpeg-draft` without pixel bounds."""
-    if not settings.jpeg_draft:
-        return DecodeOptions()
-    max_pixels = backend.settings().get("max_pixels")
-    if max_pixels is None:
-        raise UsageError("needs a model with pixel bounds", where="--jpeg-draft", remedy="leave it out")
-    return DecodeOptions(draft_pixels=int(max_pixels))
+    draft_pixels = None
+    if settings.jpeg_draft:
+        max_pixels = backend.settings().get("max_pixels")
+        if max_pixels is None:
+            raise UsageError("needs a model with pixel bounds", where="--jpeg-draft", remedy="leave it out")
+        draft_pixels = int(max_pixels)
+    return DecodeOptions(draft_pixels, settings.color_management, settings.decode_timeout, settings.decode_memory)
 
 
 def decode_setting(settings: ModelSettings) -> dict[str, bool]:
-    """For the manifest: the decode options that differ from the defaults."""
-    return {"jpeg_draft": True} if settings.jpeg_draft else {}
+    """For the manifest: the decode options that change pixels and differ from the defaults."""
+    draft = {"jpeg_draft": True} if settings.jpeg_draft else {}
+    return draft if settings.color_management else {**draft, "color_management": False}

@@ -20,6 +20,7 @@ from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ItemError, one_line
 from realqa_cli.inference.inputs import OpenedItem
 from realqa_cli.media.video import VisualInput
+from realqa_cli.media.worker_pool import stop_workers
 
 Output = TypeVar("Output")
 ModelCall = Callable[[Sequence[VisualInput]], Sequence[Output]]
@@ -146,7 +147,10 @@ class _Pipeline(Generic[Output]):
                     yield self._slots.popleft().result()
                 if not self._may_read():
                     wait(self._pending(), return_when=FIRST_COMPLETED)
-        finally:  # also when the consumer stops early, or the user interrupts
+        except BaseException:  # the consumer stops early, or the user interrupts: do not wait for a long decode
+            stop_workers()
+            raise
+        finally:
             for pool in (openers, models):
                 pool.shutdown(wait=True, cancel_futures=True)
             self._plan.end()

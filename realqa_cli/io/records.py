@@ -138,6 +138,9 @@ class ScoreRecord(Record):
     """Id of the manifest with the settings and versions, in `FILE.run.json` or on stderr. Present: always."""
     content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     """Digest of the file's bytes. Present: where the file could be read."""
+    flags: list[Literal["blank", "tiny", "extreme_aspect", "upscaled"]] = Field(default_factory=list)
+    """Why the score means little: `blank` (one color, up to noise), `tiny` (a side under 96 pixels), `extreme_aspect`
+    (one side over 5 times the other), `upscaled` (no detail at its own resolution). Present: always; mostly empty."""
     distribution: list[Pair] | None = None
     """Every `[value, probability]` with a probability above 1e-6. Present: with `--distribution`."""
     frames: list[dict[str, Any]] | None = None

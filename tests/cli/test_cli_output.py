@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_hostile import progressive_jpeg
 from process import Ran, Realqa, command, environment
 
 ECHO = ("--backend", "echo")
@@ -139,6 +140,33 @@ def test_an_interrupted_run_keeps_what_is_finished(realqa: Realqa, many: Path, t
     assert err == f"realqa: interrupted: {kept} done, kept\n"
     ran = realqa("score", many, *ECHO, "-o", output, "--limit", kept + 5)
     assert ran.said == [f"realqa: {kept + 5} items: 5 scored, {kept} done before"]
+
+
+@pytest.mark.parametrize("interrupts", [1, 3])
+def test_an_interrupt_stops_a_long_decode_and_keeps_what_is_finished(
+    photos: Path, tmp_path: Path, interrupts: int
+) -> None:
+    slow, output = tmp_path / "slow.jpg", tmp_path / "scores.jsonl"
+    slow.write_bytes(progressive_jpeg(900, 6_000))  # minutes
+    sources = [photos / "bee.jpg", slow]
+    call = command("score", *sources, "-o", output, "--batch-size", 1, "--decode-timeout", 600, *ECHO)
+    with subprocess.Popen(
+        call,
+        env=environment(),
+        text=True,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        while process.poll() is None and not (output.exists() and output.read_bytes().count(b"\n")):
+            time.sleep(0.005)
+        for _ in range(interrupts):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+        process.wait(timeout=60)
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+        assert process.returncode == 130
+    assert [Path(record["image"]).name for record in records_in(output)] == ["bee.jpg"]
 
 
 def test_a_killed_run_of_the_bundled_model_ends_with_the_same_scores(

@@ -13,6 +13,7 @@ from PIL import Image
 from realqa_cli.backends.base import ThreadPlan
 from realqa_cli.errors import ItemError, RecordError
 from realqa_cli.inference.inputs import (
+    FlaggedInput,
     OpenedItem,
     OpenOptions,
     identify_items,
@@ -128,7 +129,7 @@ def test_the_pixels_of_opened_photos_are_bounded() -> None:
     def made() -> Iterator[OpenedItem]:
         for n in range(12):
             opened.append(n)
-            yield OpenedItem(Item(n, f"{n}", None), load=lambda: large)
+            yield OpenedItem(Item(n, f"{n}", None), load=lambda: (large, []))
 
     stream = run_batches(made(), 1, widths)
     next(stream)
@@ -141,10 +142,10 @@ def test_photos_of_similar_size_share_a_batch_and_keep_the_order() -> None:
     batches: list[list[int]] = []
     all_open = threading.Event()
 
-    def load(n: int) -> Image.Image:
+    def load(n: int) -> FlaggedInput:
         if n == len(mixed) - 1:
             all_open.set()
-        return Image.new("L", (mixed[n], 10))
+        return Image.new("L", (mixed[n], 10)), []
 
     def call(images: Sequence[Image.Image]) -> list[int]:
         all_open.wait(60)  # the later batches can be chosen among all photos

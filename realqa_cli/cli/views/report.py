@@ -127,11 +127,12 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         "interval": lambda interval: f"{interval[0]:g}–{interval[1]:g}",
         "mass": lambda mass: f"{mass:.3f}",
         "frames": _range,
+        "flags": ", ".join,
         "mos": lambda mos: f"{mos:g}" if isinstance(mos, int | float) else str(mos),
     }
     called = {"interval": "90 %", "mass": "p", "mos": "MOS"}
     found = {key: record.get(key) for key in written}
-    return {called.get(key, key): written[key](value) for key, value in found.items() if value is not None}
+    return {called.get(key, key): written[key](value) for key, value in found.items() if value not in (None, [])}
 
 
 def _range(frames: Sequence[Mapping[str, Any]]) -> str:

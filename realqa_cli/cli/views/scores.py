@@ -74,7 +74,8 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
         mark = Text("★", "bold yellow") if record["score"] == best and len(records) > 1 else Text("")
         if _is_doubtful(record):
             mark = Text("?", "bold red")
-        cells = [mark, name_of(record, folder), Text(f"{record['score']:.2f}", "bold"), bar(record)]
+        subject = name_of(record, folder).append_text(_flags(record))
+        cells = [mark, subject, Text(f"{record['score']:.2f}", "bold"), bar(record)]
         table.add_row(*cells, *(_details(record) if details else ()))
     return table
 
@@ -102,7 +103,13 @@ def _details(record: Mapping[str, Any]) -> list[str | Text]:
 def _line(record: Mapping[str, Any]) -> Text:
     if record.get("error") is not None:
         return Text.assemble(("     ✗ ", "red"), _error(record))
-    return Text.assemble((f"{record['score']:6.2f} ", "bold"), bar(record), " ", name_of(record))
+    return Text.assemble((f"{record['score']:6.2f} ", "bold"), bar(record), " ", name_of(record), _flags(record))
+
+
+def _flags(record: Mapping[str, Any]) -> Text:
+    """The record's flags in brackets, if it has any."""
+    flags = record.get("flags")
+    return Text(f" ({', '.join(map(str, flags))})" if isinstance(flags, list) and flags else "", "yellow")
 
 
 def _error(record: Mapping[str, Any]) -> Text:

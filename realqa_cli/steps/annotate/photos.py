@@ -55,7 +55,7 @@ class Request:
     @cached_property
     def _pixels(self) -> Image.Image:
         assert self.photo.item.path is not None
-        photo = open_photo(self.photo.item.path, name=self.photo.item.name)
+        photo = open_photo(self.photo.item.path, name=self.photo.item.name, options=self.settings.decoding)
         return shrink_to_area(photo, self.settings.max_pixels, Image.Resampling.LANCZOS)
 
     @cached_property

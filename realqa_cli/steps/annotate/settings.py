@@ -5,11 +5,12 @@ from typing import Any
 
 from realqa_cli.domain import prompts
 from realqa_cli.errors import UsageError
+from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.steps.annotate.ledger import RequestSpec
 from realqa_cli.steps.annotate.prices import Price, Prices
 
 IMAGE_FORMATS = ("jpeg", "png")
-DECIDING = ("screen", "max_pixels", "image_format")
+DECIDING = ("screen", "max_pixels", "image_format", "color_management")
 """Settings that decide what is sent. A complete reply is the same under any limit of its length."""
 
 
@@ -21,13 +22,16 @@ class AnnotateSettings:
     image_format: of the data URIs, "jpeg" or "png" (lossless, about ten times the size).  max_tokens: of a
     reply.  requests_per_minute, tokens_per_minute: None is no limit except the server's.  max_cost: of all
     replies in the ledger together, in US dollars.  ask_again: whether to send a new request where the
-    ledger's replies cannot be used.
+    ledger's replies cannot be used.  color_management, decode_timeout, decode_memory: see `DecodeOptions`.
     """
 
     screen: bool = False
     max_pixels: int = 1_003_520  # 1,280 patches of 28 x 28
     image_format: str = "jpeg"
     max_tokens: int = 2048
+    color_management: bool = True
+    decode_timeout: float = DEFAULT_DECODING.timeout
+    decode_memory: int = DEFAULT_DECODING.memory
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     max_cost: float | None = None
@@ -59,4 +63,10 @@ class AnnotateSettings:
     @property
     def parameters(self) -> dict[str, Any]:
         """What decides replies in addition to the model and the prompt."""
-        return {"max_pixels": self.max_pixels, "image_format": self.image_format, "temperature": 0}
+        stored = {} if self.color_management else {"color_management": False}
+        return {"max_pixels": self.max_pixels, "image_format": self.image_format, "temperature": 0, **stored}
+
+    @property
+    def decoding(self) -> DecodeOptions:
+        """How photos are decoded."""
+        return DecodeOptions(None, self.color_management, self.decode_timeout, self.decode_memory)

@@ -99,10 +99,11 @@ class Scorer:
             per_frame=self.settings.per_frame,
             batch_size=self.settings.batch_size,
         )
+        decoding = decode_options(self.settings, self._backend)
         self._opening = OpenOptions(
-            self._videos.reader(),
+            self._videos.reader(decoding),
             self.readout.photo_transform(self._backend.photo_transform()),
-            decode_options(self.settings, self._backend),
+            decoding,
         )
         self.manifest = self._manifest()
 
@@ -151,6 +152,7 @@ class Scorer:
             decode=self._method.decode,
             run=self.manifest.run,
             content=item.content,
+            flags=[*item.flags],
         ).to_line()
 
     def _optional_fields(self) -> list[str]:
@@ -216,4 +218,4 @@ def _item_of(index: int, source: "str | Path | Image", opening: OpenOptions) -> 
         )
     image = source.convert("RGB")
     content = content_id(f"{image.size}".encode() + image.tobytes())
-    return OpenedItem(Item(index, f"image-{index}", None), content, load=lambda: opening.transformed(image))
+    return OpenedItem(Item(index, f"image-{index}", None), content, load=lambda: opening.flagged(image))

@@ -10,6 +10,7 @@ from realqa_cli.errors import ItemError
 from realqa_cli.inference.inputs import VideoReader, video_reader
 from realqa_cli.inference.readout import Readout
 from realqa_cli.io.records import ScoreRecord
+from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput
 from realqa_cli.steps.score.method import Method, Prediction
@@ -35,14 +36,15 @@ class VideoScorer:
     per_frame: bool
     batch_size: int
 
-    def reader(self) -> VideoReader:
+    def reader(self, options: DecodeOptions) -> VideoReader:
         """Reads the frames of a video; refuses videos that neither model nor method supports."""
         transform, remedy = self.transform, "use a model of the Qwen-VL families, or --per-frame"
         if transform is None and self.per_frame:
             remedy = "use --method direct: only scores of frames have a mean"
             if self.method.record is ScoreRecord:
                 transform = _shrink
-        return video_reader(self.sampling, transform and self._after_preset(transform), remedy=remedy)
+        prepared = transform and self._after_preset(transform)
+        return video_reader(self.sampling, prepared, remedy=remedy, options=options)
 
     def predict(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """As `Method.predict`; with `per_frame`, the fields of a video include `frames`."""

@@ -68,8 +68,10 @@ class SelfLabeler:
             needs={"log_probs"},
         )
         self.decode = self._backend.decode_mode("exact")
-        reader = video_reader(sampling, self._backend.frame_transform(), remedy="use a model of the Qwen-VL families")
-        self._opening = OpenOptions(reader, self._backend.photo_transform(), decode_options(settings, self._backend))
+        decoding = decode_options(settings, self._backend)
+        remedy = "use a model of the Qwen-VL families"
+        reader = video_reader(sampling, self._backend.frame_transform(), remedy=remedy, options=decoding)
+        self._opening = OpenOptions(reader, self._backend.photo_transform(), decoding)
         self.manifest = Manifest(
             "self-label",
             {

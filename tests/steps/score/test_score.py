@@ -1,15 +1,19 @@
 """Scoring: one record a photo, exact, deterministic, the same from Python and at any batch size."""
 
+import io
 import json
 from pathlib import Path
 
+import made_profiles
+import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageCms, ImageFilter
 from small_models import write
 
 from realqa_cli import Scorer, UsageError
 from realqa_cli.errors import ModelError
 from realqa_cli.io.records import ScoreRecord
+from realqa_cli.media.photo import open_photo
 
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
 
@@ -36,8 +40,6 @@ def recompressed(photo: Image.Image, quality: int, folder: Path) -> Image.Image:
 
 
 def noisy(photo: Image.Image, sigma: float) -> Image.Image:
-    import numpy as np
-
     pixels = np.asarray(photo, dtype=np.float64)
     noise = np.random.default_rng(0).normal(0, sigma, pixels.shape)
     return Image.fromarray((pixels + noise).clip(0, 255).round().astype(np.uint8))
@@ -173,6 +175,30 @@ def test_the_manifest_says_where_jpegs_were_not_decoded_whole(scorer: Scorer) ->
     (whole,) = Scorer(max_pixels=20_000).score([PHOTOS / "bee.jpg"])
     assert record["score"] == pytest.approx(whole["score"], abs=0.3)
     assert record["score"] != whole["score"]
+
+
+def test_color_management_can_be_turned_off_and_the_manifest_says_so(tmp_path: Path) -> None:
+    photo = Image.open(PHOTOS / "bee.jpg")
+    p3 = ImageCms.ImageCmsProfile(io.BytesIO(made_profiles.rgb_profile(*made_profiles.SPACES["Display P3"])))
+    to_p3 = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), p3, "RGB", "RGB")
+    twin = ImageCms.applyTransform(photo, to_p3)
+    assert twin is not None
+    path = tmp_path / "p3.png"
+    twin.save(path, icc_profile=p3.tobytes())
+    managed, plain = Scorer(), Scorer(color_management=False)
+    (from_profile,), (from_numbers,) = managed.score([path]), plain.score([path])
+    assert from_profile["score"] == managed.score([open_photo(path)])[0]["score"]
+    assert from_numbers["score"] == managed.score([Image.fromarray(np.asarray(twin))])[0]["score"]
+    assert from_numbers["score"] != from_profile["score"]
+    assert "color_management" not in managed.manifest.settings
+    assert plain.manifest.settings["color_management"] is False
+    assert plain.manifest.run != managed.manifest.run
+
+
+def test_photos_with_next_to_no_content_have_flags(scorer: Scorer, bee: Image.Image) -> None:
+    black, strip = Image.new("RGB", (300, 200)), bee.crop((0, 0, bee.width, bee.width // 6))
+    flags = [record["flags"] for record in scorer.score([bee, black, strip])]
+    assert flags == [[], ["blank"], ["extreme_aspect"]]
 
 
 def test_drafts_need_to_know_how_many_pixels_are_enough() -> None:
