@@ -87,7 +87,7 @@ def _leave(message: str, code: int) -> int:
 
 def _close_stdout_for_good() -> None:
     """What is still buffered goes to nowhere, so that Python's flush at exit has nothing to complain of."""
-    with suppress(OSError, ValueError):  # ValueError: a stdout that is no file
+    with suppress(OSError, ValueError):  # ValueError: stdout is not a file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

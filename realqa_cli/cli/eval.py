@@ -1,4 +1,4 @@
-"""The door of `realqa eval`: predictions in, how well they agree with people out.
+"""CLI for `realqa eval`: the agreement of predictions with human opinions.
 
 Run it as `realqa eval preds.jsonl --metric srcc`.
 """

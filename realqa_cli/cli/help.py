@@ -74,7 +74,7 @@ def _print_head(console: Console, command: Any, context: Any, tail: str) -> None
 
 
 def _metavar(argument: Any) -> str:
-    """An argument as it stands in the usage line: `SOURCES...`, `[LABELS]`."""
+    """An argument as the usage line shows it: `SOURCES...`, `[LABELS]`."""
     name = f"{argument.metavar or argument.name.upper()}{'...' if argument.nargs == -1 else ''}"
     return name if argument.required else f"[{name}]"
 

@@ -11,7 +11,7 @@ from rich.text import Text
 Line = Mapping[str, Any]
 
 CERTAIN = 0.05
-"""p under which a drift stands out."""
+"""p-value below which a drift is shown in bold."""
 
 _DRIFTS = {
     "neutral": "middle classes",

@@ -94,7 +94,7 @@ def _counts(line: Mapping[str, Any]) -> list[Text]:
 
 
 def interval(line: Mapping[str, Any]) -> Text:
-    """The value and its interval drawn between 0 and 1; nothing for what is no correlation."""
+    """The value and its interval drawn between 0 and 1; nothing for other metrics."""
     if line["value"] is None or line["ci95"] is None or line["metric"] == "rmse":
         return Text("")
     low, high, value = (round(min(max(x, 0), 1) * (BAR - 1)) for x in (*line["ci95"], line["value"]))

@@ -2,7 +2,7 @@
 
 The page needs no other file, no script and no network. It holds the `SHOWN` best photos as thumbnails and
 counts the rest, so that a report of a million photos is still a page. A video is shown by its first frame.
-It knows nothing of terminals; where a record's file lies is told by `find`.
+It knows nothing of terminals; `find` gives the file of a record.
 """
 
 import heapq

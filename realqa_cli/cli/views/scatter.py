@@ -98,14 +98,14 @@ def _identity(axes: "Axes", sample: PredictionSet) -> None:
 
 
 def _far(mos: Floats, expected: Floats) -> NDArray[np.intp]:
-    """The images that differ most, largest difference first; none where every one is told apart anyway."""
+    """The images that differ most, largest difference first; none where all points are identifiable without."""
     if len(mos) <= NAMED:
         return np.arange(0)
     return np.argsort(-np.abs(mos - expected), kind="stable")[:NAMED]
 
 
 def _mark(axes: "Axes", scores: Floats, mos: Floats) -> None:
-    """Rings with numbers; a number goes to the other side of its ring where one stands close by."""
+    """Rings with numbers; a number goes to the other side of its ring where another is close."""
     axes.scatter(scores, mos, s=46, facecolors="none", edgecolors=_FAR, linewidths=1.3, zorder=5)
     places_N2 = axes.transData.transform(np.column_stack([scores, mos]))
     for i, (x, y) in enumerate(zip(scores, mos, strict=True), 1):
@@ -123,13 +123,13 @@ def _mark(axes: "Axes", scores: Floats, mos: Floats) -> None:
 
 
 def _margins(figure: Any, grid: Any, axes: "Axes", scores: Floats, mos: Floats) -> None:
-    """The two distributions, beside the axes that they belong to."""
+    """The two distributions, along the axes that they belong to."""
     bins = int(np.clip(len(mos) ** 0.5 * 1.5, 8, 60))
     above = figure.add_subplot(grid[0, 0], sharex=axes)
     above.hist(scores, bins=bins, color=_POINT, alpha=0.55)
-    beside = figure.add_subplot(grid[1, 1], sharey=axes)
-    beside.hist(mos, bins=bins, color=_POINT, alpha=0.55, orientation="horizontal")
-    for margin in (above, beside):
+    right = figure.add_subplot(grid[1, 1], sharey=axes)
+    right.hist(mos, bins=bins, color=_POINT, alpha=0.55, orientation="horizontal")
+    for margin in (above, right):
         margin.axis("off")
         margin.margins(0.06)
     for side in ("top", "right"):

@@ -13,7 +13,7 @@ class Unaffordable(Exception):
 class Budget:
     """Counts what is spent and reserved. Thread-safe.
 
-    cap: None is no limit.
+    cap: None for no limit.
     """
 
     def __init__(self, cap: float | None = None, spent: float = 0.0) -> None:

@@ -10,7 +10,7 @@ _MINUTE = 60.0
 
 
 class RateLimit:
-    """Delays calls to keep within requests and tokens per minute; None is no limit. Thread-safe."""
+    """Delays calls to keep within requests and tokens per minute; None for no limit. Thread-safe."""
 
     def __init__(self, requests: float | None = None, tokens: float | None = None) -> None:
         self._request = _MINUTE / requests if requests else 0.0  # seconds per request

@@ -20,7 +20,7 @@ class AnnotateSettings:
 
     screen: whether the curation flags are requested, too.  max_pixels: area that photos are reduced to.
     image_format: of the data URIs, "jpeg" or "png" (lossless, about ten times the size).  max_tokens: of a
-    reply.  requests_per_minute, tokens_per_minute: None is no limit except the server's.  max_cost: of all
+    reply.  requests_per_minute, tokens_per_minute: None for no limit except the server's.  max_cost: of all
     replies in the ledger together, in US dollars.  ask_again: whether to send a new request where the
     ledger's replies cannot be used.  color_management, decode_timeout, decode_memory: see `DecodeOptions`.
     """

@@ -374,6 +374,7 @@ def test_an_address_that_cannot_be_one_is_refused_before_anything_is_sent(url: s
 @pytest.mark.parametrize("url", ["https://x.example/v1/", "http://[::1]:80/compatible-mode/v1", "http://h/v1beta/openai"])  # fmt: skip
 def test_addresses_of_every_kind_of_server_are_taken(url: str) -> None:
     ServerSettings(url).check()
+    assert ServerSettings(url).address == url.rstrip("/")
 
 
 def test_a_key_with_a_line_break_within_is_refused_without_being_shown(
