@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--limit", type=int, default=100, help="photos")
     given = parser.parse_args()
-    files = []
+    files: list[bytes] = []
     for path in sorted(given.folder.rglob("*")):
         if path.is_file() and len(files) < given.limit:
             data = read_bytes(path)

@@ -50,7 +50,7 @@ def ask_all(backend: Backend, images: Sequence[VisualInput], chosen: Sequence[Qu
     found: list[dict[str, object]] = [{} for _ in images]
     for question, form in chosen:
         answers: list[FilledForm] = fill_form(
-            backend, [Prompt(question, (image,)) for image in images], form, prompts.REGULAR_END
+            backend, [Prompt.about(image, question) for image in images], form, prompts.REGULAR_END
         )
         for record, answer in zip(found, answers, strict=True):
             record |= attributes_of(answer.slots)
