@@ -245,7 +245,7 @@ def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
     assert found.sum(axis=1) == pytest.approx(1)
     assert all(1 <= score <= 5 for score in blanks(judge, random=2).values())
     scored = realqa_here("score", PHOTOS[0], "--model", output)
-    assert 1 <= json.loads(scored.out)["score"] <= 5
+    assert 1 <= json.loads(scored.out.splitlines()[-1])["score"] <= 5
 
 
 def test_intervals_are_judged_by_the_share_of_scores_that_they_hold() -> None:
