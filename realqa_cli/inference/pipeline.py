@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import ceil
+from time import sleep
 from typing import Any, Generic, TypeVar
 
 from realqa_cli.backends.base import SINGLE_THREAD, ThreadPlan
@@ -148,7 +149,10 @@ class _Pipeline(Generic[Output]):
                 if not self._may_read():
                     wait(self._pending(), return_when=FIRST_COMPLETED)
         except BaseException:  # the consumer stops early, or the user interrupts: do not wait for a long decode
-            stop_workers()
+            openers.shutdown(wait=False, cancel_futures=True)
+            while not all(slot.opening.done() for slot in self._slots):  # a worker may be starting just now
+                stop_workers()
+                sleep(0.02)
             raise
         finally:
             for pool in (openers, models):
