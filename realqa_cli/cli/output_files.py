@@ -92,7 +92,7 @@ def check_output_files(context: typer.Context) -> None:
             if declared and params.get(name):
                 flag = f"--{name.replace('_', '-')}"
                 remedy = f"add {next(iter(declared.values())).flag} FILE"
-                raise UsageError("concerns an output file", where=flag, remedy=remedy)
+                raise UsageError("applies to an output file", where=flag, remedy=remedy)
         return
     inputs = list(_inputs(context, declared))
     taken: dict[Path, str] = {}

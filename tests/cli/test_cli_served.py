@@ -105,7 +105,7 @@ def test_what_is_done_is_not_asked_again_and_failures_are(folder: Path, realqa_h
         assert [is_photo(body) for body in server.bodies].count(True) == 1
     assert ran.code == 0
     assert ran.said[-1] == "realqa: 10 items: 1 scored, 9 done before"
-    assert sum("score" in json.loads(line) for line in out.read_text().splitlines()) == 10
+    assert sum(json.loads(line)["error"] is None for line in out.read_text().splitlines()) == 10
     (run, *_) = json.loads((tmp_path / "out.jsonl.run.json").read_text())["runs"].values()
     assert run["settings"]["honours"] == {"top": 0, "continues": False, "guide": None}
     assert (run["settings"]["server"], run["settings"]["model"]) == (server.url, "tiny")
@@ -130,10 +130,10 @@ def test_a_server_that_will_not_go_on_stops_the_run_and_finished_work_is_kept(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--adapter", "x"), "--adapter: concerns a model in this process; leave it or --server out"),
+        (("--adapter", "x"), "--adapter: concerns a model in this process; leave out this option or --server"),
         (("--device", "cpu"), "--device: concerns a model in this process"),
         (("--batch-size", "2"), "--batch-size: concerns a model in this process; use --concurrency"),
-        (("--method", "levels"), "--method levels: needs probabilities, which the server does not tell"),
+        (("--method", "levels"), "--method levels: needs probabilities, which the server does not report"),
         (("--method", "regression"), "the model was not trained for the method regression"),
     ],
 )
@@ -171,7 +171,7 @@ def test_transformers_serve_is_asked_for_plain_text_and_understood(
     assert scored.code == 1
     assert [record.get("score") for record in scored.records] == [3.42, None, 3.42]
     assert scored.records[1]["error"]["type"] == "broken"
-    assert {record["decode"] for record in scored.records if "score" in record} == {"greedy"}
+    assert {record["decode"] for record in scored.records if record["error"] is None} == {"greedy"}
     labelled = realqa_here("self-label", PHOTOS / "bee.jpg", *server)
     (label,) = labelled.records
     assert label["attributes"] == {"level_shot": "yes", "image_clarity": "very clear"}

@@ -195,4 +195,4 @@ def test_our_own_plot_is_replaced(folder: Path, suffix: str) -> None:
 def test_overwrite_needs_an_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--overwrite", "--no-resume"):
         assert main(["score", "photos", "--backend", "echo", option]) == 2
-        assert f"{option}: concerns an output file; add --output FILE" in capsys.readouterr().err
+        assert f"{option}: applies to an output file; add --output FILE" in capsys.readouterr().err

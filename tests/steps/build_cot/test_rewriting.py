@@ -284,7 +284,7 @@ def test_a_wrong_key_mid_way_is_one_line_that_does_not_show_it(here: Here, monke
     with ChatServer(lambda body: status(401, f"{key} has expired")) as server:
         ran = here("--rewrite-server", server.url, "--api-key-env", "MY_KEY")
     assert ran.code == 2
-    assert "refuses the key (401: *** has expired); set MY_KEY to a valid one" in ran.said[-1]
+    assert "refuses the key (401: *** has expired); set MY_KEY to a valid key" in ran.said[-1]
     assert "sk-secret" not in ran.out + ran.err
 
 

@@ -449,7 +449,7 @@ def test_the_terminal_gets_a_table(tmp_path: Path) -> None:
         (["p.jsonl", "--labels", "none.csv"], "none.csv: cannot be read"),
         (["p.jsonl", "--labels", "-"], "standard input is for the predictions"),
         (["p.jsonl", "--compare", "p.jsonl"], "is the same file"),
-        (["p.jsonl", "--plot", "p.txt"], "p.txt is no picture"),
+        (["p.jsonl", "--plot", "p.txt"], "p.txt does not have the suffix of a plot"),
         (["p.jsonl", "--plot", "none/p.png"], "no folder none"),
         (["p.jsonl", "--attributes", "--plot", "p.png"], "--plot: is for scores"),
         (["p.jsonl", "--bootstrap", "-3"], "--bootstrap"),
