@@ -13,6 +13,11 @@ stderr, and the steps turn an `ItemError` into the record's `error` field.
 """
 
 
+def printable(text: str) -> str:
+    """The text with control characters such as ESC and BEL as escapes, so that a terminal does not obey them."""
+    return "".join(c if c.isprintable() or c in "\t\n" or c > "\x9f" else f"\\x{ord(c):02x}" for c in text)
+
+
 def one_line(error: object, limit: int = 300) -> str:
     """The text of an error on one line of at most `limit` characters; its class name if it has no text."""
     return " ".join(str(error).split())[:limit] or type(error).__name__

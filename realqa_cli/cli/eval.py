@@ -167,6 +167,10 @@ def _tell(sample: "PredictionSet", name: str, talk: Reporter, join: "LabelIndex 
         talk.say(f"{name}: {sample.repeated} rows of images that come again later; the last one counts")
     if sample.unjoined:
         talk.say(f"{name}: the labels have {sample.unjoined} more images, without a prediction")
+    from realqa_cli.steps.evaluate.predictions import data_warnings
+
+    for line in data_warnings(sample, join):
+        talk.say(line)
 
 
 def _attribute_lines(

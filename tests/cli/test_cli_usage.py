@@ -185,3 +185,12 @@ def test_the_traceback_of_a_fault_is_there_for_who_asks(monkeypatch: pytest.Monk
     monkeypatch.setenv("REALQA_DEBUG", "1")
     with pytest.raises(RuntimeError, match="a fault"):
         cli.main([])
+
+
+def test_control_characters_of_arguments_never_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    from realqa_cli.cli import main
+
+    assert main(["score", "a.jpg", "--bogus\x1b[31m\x07"]) == 2
+    err = capfd.readouterr().err
+    assert "\\x1b[31m\\x07" in err
+    assert not {"\x1b", "\x07"} & set(err)

@@ -6,7 +6,6 @@ that gives no number is kept and says whether its answer is unparsed or somethin
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +13,13 @@ from realqa_cli.domain.parsing import labelled_score, predicted_score
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.labels import LabelIndex, LabelRow
+from realqa_cli.io.numbers import read_number, with_numbers
 from realqa_cli.io.records import ImageRecord
+
+LARGEST = 1e100
+"""Numbers beyond this overflow when they are squared; no scale has them."""
+FEW = 20
+"""Pairs below which a warning says that the metrics mean little."""
 
 Problem = Literal["", "unparsed", "missing"]
 
@@ -50,6 +55,32 @@ class PredictionSet:
     def count(self, problem: Problem) -> int:
         """How many predictions have this problem."""
         return sum(prediction.problem == problem for prediction in self.predictions)
+
+
+def data_warnings(sample: PredictionSet, labels: LabelIndex | None = None) -> list[str]:
+    """What to know about the data before trusting the metrics: no MOS, no matches, few pairs, odd scales."""
+    rows, pairs = [prediction.row for prediction in sample.predictions], sample.pairs
+    if not pairs:
+        has_mos = any(prediction.mos is not None for prediction in sample.predictions)
+        if labels is not None and not has_mos:
+            return [labels.explain(rows)]
+        return [] if has_mos else ["no record has a `mos`; add --labels FILE with the scores of people"]
+    lines = []
+    if len(pairs) < FEW:
+        lines.append(f"warning: {len(pairs)} pairs are few; below {FEW} the metrics and intervals mean little")
+    mos_range, scale = pairs[0].mos_range, pairs[0].scale
+    mos = [pair.mos for pair in pairs if pair.mos is not None]
+    if mos_range is not None:
+        outside = sum(not mos_range[0] <= value <= mos_range[1] for value in mos)
+        if outside:
+            bounds = f"{mos_range[0]:g}-{mos_range[1]:g}"
+            lines.append(f"warning: {outside} of {len(mos)} MOS are outside their mos_range {bounds}")
+    elif scale is not None and any(not scale[0] <= value <= scale[1] for value in mos):
+        bounds = f"{scale[0]:g}-{scale[1]:g}"
+        lines.append(
+            f"warning: scores are on {bounds} and the MOS are not; without mos_range RMSE compares different scales"
+        )
+    return lines
 
 
 def read_predictions(rows: Iterable[LabelRow], labels: LabelIndex | None = None) -> PredictionSet:
@@ -121,18 +152,16 @@ def _truth(row: LabelRow, labels: LabelIndex | None) -> tuple[float | None, Scal
 
 def _mos(record: Mapping[str, Any]) -> tuple[float | None, Scale | None]:
     try:
-        known = ImageRecord.parse({key: record.get(key) for key in ("mos", "mos_range")})
+        known = ImageRecord.parse(with_numbers({key: record.get(key) for key in ("mos", "mos_range")}))
     except RecordError:
         return None, None
     return _number(known.mos), Scale.of(known.mos_range) if known.mos_range else None
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    with suppress(OverflowError):  # an int beyond all floats
-        return float(value)
-    return None
+    """The number, also from text; None for what is not a number or is too large to compute with."""
+    number = read_number(value)
+    return number if number is not None and abs(number) <= LARGEST else None
 
 
 def _pair(value: object) -> Scale | None:

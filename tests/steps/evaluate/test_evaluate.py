@@ -24,7 +24,7 @@ from realqa_cli.errors import UsageError
 from realqa_cli.io.labels import LabelRow
 from realqa_cli.steps.evaluate.attribute_table import COLUMNS, measure, read_table
 from realqa_cli.steps.evaluate.evaluate import EvalSettings, compare, evaluate
-from realqa_cli.steps.evaluate.predictions import read_predictions
+from realqa_cli.steps.evaluate.predictions import data_warnings, read_predictions
 
 Line = dict[str, Any]
 
@@ -180,9 +180,38 @@ def test_what_has_no_score_or_no_mos_is_counted() -> None:
     del records[2]["score"]
     del records[3]["mos"]
     records[4] = {"image": "4.jpg", "error": {"type": "broken", "message": "x"}, "mos": 3}
-    records[5]["mos"] = "3"
+    records[5]["mos"] = "good"
     line = measured(*records)["srcc"]
     assert (line["n"], line["unparsed"], line["missing"]) == (4, 2, 4)
+
+
+def test_scores_and_mos_that_are_text_are_read_as_numbers() -> None:
+    plain = scored(30)
+    text = [r | {"score": f"{r['score']:.3f}".replace(".", ","), "mos": str(r["mos"])} for r in plain]
+    rounded = [r | {"score": round(r["score"], 3)} for r in plain]
+    assert measured(*text) == measured(*rounded)
+
+
+def test_numbers_that_overflow_are_counted_and_not_computed_with() -> None:
+    records = scored(30)
+    records[0]["score"] = 1e308
+    records[1]["mos"] = -1e308
+    line = measured(*records)["plcc"]
+    assert (line["n"], line["unparsed"], line["missing"]) == (28, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ([{"image": "a.jpg", "score": 3}], "add --labels FILE"),
+        (scored(5), "5 pairs are few"),
+        (scored(30, mos_range=[3, 5]), "MOS are outside their mos_range 3-5"),
+        ([r | {"mos": r["mos"] * 20} for r in scored(30, scale=[1, 5])], "scores are on 1-5 and the MOS are not"),
+    ],
+)
+def test_doubtful_data_are_reported(records: list[Line], words: str) -> None:
+    assert any(words in line for line in data_warnings(read_predictions(rows(*records))))
+    assert data_warnings(read_predictions(rows(*scored(30, mos_range=[1, 5], scale=[1, 5])))) == []
 
 
 def test_a_score_counts_over_an_error_and_the_last_score_over_others() -> None:
