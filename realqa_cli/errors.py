@@ -13,7 +13,7 @@ stderr, and the steps turn an `ItemError` into the record's `error` field.
 """
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """The text with control characters such as ESC and BEL as escapes, so that a terminal does not obey them."""
     return "".join(c if c.isprintable() or c in "\t\n" or c > "\x9f" else f"\\x{ord(c):02x}" for c in text)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from realqa_cli.errors import UsageError, printable
+from realqa_cli.errors import UsageError, escaped
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -80,7 +80,7 @@ def _report_unraisable(error: "sys.UnraisableHookArgs") -> None:
 def _leave(message: str, code: int) -> int:
     """One line on stderr, whatever the message holds, and nothing more on a stderr that is gone."""
     with suppress(OSError):
-        sys.stderr.write(f"realqa: {printable(' '.join(message.split()))}\n")
+        sys.stderr.write(f"realqa: {escaped(' '.join(message.split()))}\n")
         sys.stderr.flush()
     return code
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from realqa_cli.errors import printable
+from realqa_cli.errors import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -66,7 +66,7 @@ class Reporter:
     def say(self, line: str) -> None:
         """Write one line, unless quiet."""
         if not self.quiet:
-            write_stderr(f"realqa: {printable(line)}\n")
+            write_stderr(f"realqa: {escaped(line)}\n")
 
     def manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write the run's manifest: a short line to a terminal, else all of it as a line of JSON."""
@@ -115,4 +115,4 @@ class _StderrHandler(logging.Handler):
     """Warnings of the library as plain lines; sys.stderr is looked up late, because a bar replaces it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        write_stderr(f"realqa: {printable(record.getMessage())}\n")
+        write_stderr(f"realqa: {escaped(record.getMessage())}\n")
