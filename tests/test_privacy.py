@@ -59,7 +59,7 @@ RUNS = {
     "eval": ["eval", "predictions.jsonl", "--bootstrap", "10"],
     "version": ["--version"],
 }
-IGNORED = re.compile(r"^$|^/dev/(null|tty|shm/)|\.pyc(\.\d+)?$|__pycache__|^/proc/")
+IGNORED = re.compile(r"^$|^/dev/(null|tty|shm/)|\.pyc(\.\d+)?$|__pycache__|^/proc/|/torchinductor_\w+$")
 
 
 @pytest.fixture

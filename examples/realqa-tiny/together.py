@@ -99,7 +99,7 @@ class Batch:
     values: npt.NDArray[np.float32] | None = None
 
 
-class DataSpec:
+class Lessons:
     """Conversations of `realqa build-cot`, in batches of one format and of about one size."""
 
     def __init__(self, files: list[Path], folder: Path, model: Any) -> None:
@@ -137,7 +137,7 @@ class DataSpec:
 class Batches:
     """All that is learnt from."""
 
-    def __init__(self, windows: Windows, lessons: DataSpec, photos: list[Path], settings: Settings) -> None:
+    def __init__(self, windows: Windows, lessons: Lessons, photos: list[Path], settings: Settings) -> None:
         """photos: for ladders."""
         self._windows, self._lessons, self._settings = windows, lessons, settings
         self._ladders = {
@@ -207,7 +207,7 @@ class Sight:
 class Learner:
     """Losses of batches, with gradients."""
 
-    def __init__(self, model: Any, tokenizer: Any, lessons: DataSpec, settings: Settings) -> None:
+    def __init__(self, model: Any, tokenizer: Any, lessons: Lessons, settings: Settings) -> None:
         self._model, self._lessons, self._settings = model, lessons, settings
         self._of_images, self._of_videos = Conversation(tokenizer), Conversation(tokenizer, "video")
         self._sight = Sight(model.model.visual)
@@ -247,7 +247,7 @@ def finish(
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".visual." not in name or ".merger." in name)
     records = read_records(data, "train")
-    told = DataSpec(lessons, trained, model)
+    told = Lessons(lessons, trained, model)
     batches = Batches(Windows(records, fit_ranks(records)), told, photos, settings)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     train(fuse_operations(model), tokenizer, told, batches, settings, checkpoint)
@@ -262,7 +262,7 @@ def finish(
 
 
 def train(
-    model: Any, tokenizer: Any, lessons: DataSpec, batches: Batches, settings: Settings, checkpoint: Path
+    model: Any, tokenizer: Any, lessons: Lessons, batches: Batches, settings: Settings, checkpoint: Path
 ) -> dict[str, float]:
     """Trains in place; returns steps and minutes. Goes on from its last checkpoint."""
     learner = Learner(model, tokenizer, lessons, settings)

@@ -92,7 +92,9 @@ def commands() -> dict[str, set[str]]:
     for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
         for each in getattr(command, "commands", {"": command}).values():
             module = each.callback.__module__.rpartition(".")[2]
-            found.setdefault(module, set()).update(option for p in each.params for option in p.opts)
+            found.setdefault(module, set()).update(
+                option for p in each.params for option in (*p.opts, *p.secondary_opts)
+            )
     return found
 
 

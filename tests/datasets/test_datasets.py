@@ -459,7 +459,7 @@ def test_matlab_files_that_do_not_go_together_are_refused(tmp_path: Path) -> Non
     assert "AllMOS_release.mat[10]: MOS: 200 is outside 0-100" in refusal("livec", tmp_path)
     file = tmp_path / "Data" / "AllMOS_release.mat"
     savemat(file, {"AllMOS_release": np.array([[np.array([1.0, 2.0]), 3]], dtype=object)})
-    assert "no list of single values" in refusal("livec", tmp_path)
+    assert "is not a list of single values" in refusal("livec", tmp_path)
     file.write_bytes(b"no matrix")
     assert f"{file}: cannot be read as a MATLAB file" in refusal("livec", tmp_path)
     file.unlink()

@@ -129,7 +129,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_it_cannot_do_is_told_in_one_line() -> None:
-    with pytest.raises(UnsupportedModel, match="--dtype: is not for the backend openvino; use --backend hf"):
+    with pytest.raises(UnsupportedModel, match="--dtype: not supported by the backend openvino; use --backend hf"):
         load(dtype="float16")
 
 

@@ -221,7 +221,7 @@ def test_a_server_that_can_be_held_to_a_form_is(parameter: str, photo_file: Path
     assert label["attributes"]["composition"] == {"score": 1}
     assert label["annotator"] == {"model": "tiny"}
     assert "confidence" not in label
-    assert "unparsed" not in label
+    assert label["unparsed"] is None
     assert (cot["score"], cot["score_direct"], cot["attributes"]) == (1.0, 1.0, label["attributes"])
 
 
