@@ -234,12 +234,14 @@ def error_line(
     """The JSON-ready record of an item that failed.
 
     content: digest of the file, where it could be read.
-    instead_of: the class of the record that a success would have given; its required fields are null here.
+    instead_of: the class of the record that a success would have given; its required fields, and the lists that
+    every result has, are null here.
     optional: its other fields that the successes of this run have.
     """
     fields = instead_of.model_fields
     present = {*instead_of.nullable, *optional} - {"error"}
-    line: dict[str, Any] = {key: None for key, info in fields.items() if info.is_required() or key in present}
+    present |= {key for key, info in fields.items() if info.is_required() or info.default_factory is not None}
+    line: dict[str, Any] = {key: None for key in fields if key in present}
     if content is not None:
         line["content"] = content
     passed = _passed(subject, {*fields, "content", "error"})

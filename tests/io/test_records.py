@@ -184,9 +184,10 @@ def test_a_failed_item_keeps_its_place_and_its_fields() -> None:
 def test_an_error_record_has_the_fields_of_a_result_without_values() -> None:
     photo = Photo("a.mp4", {"score": 3.9, "mos": 3, "error": "old", "content": "old"}, "video")
     line = error_line(photo, MediaError("broken"), content=CONTENT, instead_of=ScoreRecord)
-    result = ScoreRecord.of(Photo("b.mp4", {"mos": 3}, "video"), **OWN).to_line()
+    result = ScoreRecord.of(Photo("b.mp4", {"mos": 3}, "video"), **OWN, flags=[]).to_line()
     assert set(line) == {*result, "input.score", "input.content"}
     assert {key for key in result if line[key] is not None} == {"video", "mos", "content", "error"}
+    assert line["flags"] is None
     assert (line["content"], line["input.score"], line["input.content"]) == (CONTENT, 3.9, "old")
 
 
@@ -194,6 +195,7 @@ def test_an_error_record_has_the_fields_of_a_result_without_values() -> None:
 def test_an_error_record_of_every_class_has_its_required_fields_as_null(kind: type[ScoreRecord]) -> None:
     line = error_line(Photo(), MediaError("broken"), instead_of=kind, optional=("distribution",))
     required = {name for name, info in kind.model_fields.items() if info.is_required()}
+    required |= {"flags"} & set(kind.model_fields)  # every result has them
     assert set(line) == {"image", *required, *kind.nullable} | {"distribution"} & set(kind.model_fields)
     assert [key for key, value in line.items() if value is not None] == ["image", "error"]
 

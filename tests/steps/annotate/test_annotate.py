@@ -470,7 +470,7 @@ class TestCost:
         (["--to", "label-studio", "x.json"], "not a file of labels; give a .jsonl file"),
         (["--server", "http://h/v1", "--model", "m", "--image-format", "gif"], "--image-format: unknown format 'gif'"),
         (["--from", "openai-batch", "/nowhere.jsonl"], "/nowhere.jsonl: cannot be read"),
-        (["--overwrite", "--server", "http://h/v1", "--model", "m"], "--overwrite: concerns an output file"),
+        (["--overwrite", "--server", "http://h/v1", "--model", "m"], "--overwrite: applies to an output file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_one_line(realqa_here: Realqa, few: Path, arguments: list[str], words: str) -> None:
