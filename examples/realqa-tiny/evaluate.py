@@ -123,7 +123,7 @@ def known_attributes(found: Path, truth: Path) -> dict[str, dict[str, float]]:
     pairs = [
         (line["attributes"], known[Path(line["image"]).name]["attributes"])
         for line in map(json.loads, found.read_text().splitlines())
-        if "error" not in line
+        if line.get("error") is None
     ]
     table = {}
     for key, attribute in ATTRIBUTES.items():

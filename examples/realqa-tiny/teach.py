@@ -47,7 +47,7 @@ SELF_LABELLED, MIDDLING, SCORED_WINDOWS = 1_300, 800, 5_500
 # The start's vision part holds what the attributes need (a linear probe of its means finds them); trained on,
 # it forgets quality before the language part has learnt to read it.
 TRAIN = ["--tuning", "full", "--freeze-vision", "--number-loss", "--accumulate", "1", "--group-by-length"]
-TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16"]
+TRAIN += ["--min-pixels", "12544", "--dtype", "bfloat16", "--weight-decay", "0.05", "--adam-beta2", "0.98"]
 STAGES = {
     "stage-1": "--batch-size 16 --epochs 1.5 --learning-rate 1e-3 --warmup 0.05 --number-weight 0.1",
     "stage-1-more": "--batch-size 8 --epochs 3.25 --learning-rate 1e-3 --warmup 0.03 --number-weight 0.1",
@@ -108,7 +108,7 @@ def judge_scenes(model: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any
     """Of the scenes of unseen photos: how the attributes fare, and (SRCC, PLCC) of both ways to score."""
     known, found = work / "held" / "labels.jsonl", work / "held-scores.jsonl"
     _realqa("score", known, "--model", model, "--method", "cot", "--batch-size", 8, "-o", found)
-    lines = [line for line in _read_lines(found) if "error" not in line]
+    lines = [line for line in _read_lines(found) if line.get("error") is None]
     truth = [line["mos"] for line in lines]
     ways = {"direct": "score_direct", "by the chain of thought": "score"}
     scores = {way: correlations([line[field] for line in lines], truth) for way, field in ways.items()}

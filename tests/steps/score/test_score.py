@@ -69,8 +69,16 @@ def test_a_record_holds_the_contracts_fields_in_its_order(scorer: Scorer) -> Non
     ScoreRecord.model_validate(json.loads(json.dumps(record)))
 
 
-@pytest.mark.parametrize("name", ["bee", "brushes", "dandelion", "dogs", "mountain"])
-@pytest.mark.parametrize("kind", ["blur", "jpeg", "noise"])
+LADDERS = [
+    (kind, name) for kind in ("blur", "jpeg", "noise") for name in ("bee", "brushes", "dandelion", "dogs", "mountain")
+]
+RISES = pytest.mark.xfail(strict=True, reason="the lightest damage raises the score of realqa-tiny by about 0.1")
+KNOWN_RISES = [("jpeg", "brushes"), ("noise", "dandelion"), ("noise", "dogs")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [pytest.param(*each, marks=RISES if each in KNOWN_RISES else ()) for each in LADDERS]
+)
 def test_the_score_falls_as_the_photo_gets_worse(scorer: Scorer, name: str, kind: str, tmp_path: Path) -> None:
     photo = Image.open(PHOTOS / f"{name}.jpg").convert("RGB")
     made = {
@@ -79,9 +87,7 @@ def test_the_score_falls_as_the_photo_gets_worse(scorer: Scorer, name: str, kind
         "noise": lambda: [noisy(photo, sigma) for sigma in (0, 10, 25, 50)],
     }[kind]()
     found = scores(scorer, made)
-    assert found[1:] == sorted(found[1:], reverse=True)
-    # The lightest damage of three of these photos (JPEG 50, noise of sigma 10) raises the score by about 0.1.
-    assert found[1] - found[0] < 0.15
+    assert found == sorted(found, reverse=True)
     assert found[0] - found[-1] > 0.5
 
 
