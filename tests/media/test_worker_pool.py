@@ -89,9 +89,10 @@ def test_a_webp_of_a_few_bytes_that_needs_gigabytes_is_refused_by_its_header() -
 def test_a_decoder_that_needs_too_much_memory_is_stopped(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     Image.new("RGBA", (8_000, 4_000)).save(path, compression="tiff_deflate")
-    assert open_photo(path).size == (8_000, 4_000)
+    stop_workers()  # a worker that has decoded a large photo may keep its memory, and needs no more for this one
     assert refusal(path.read_bytes(), DecodeOptions(memory=0)) == "too-large"
     assert works()
+    assert open_photo(path).size == (8_000, 4_000)
 
 
 @pytest.mark.parametrize("count", [40_000_000, 2**32 - 1])
