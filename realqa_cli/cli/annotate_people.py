@@ -11,6 +11,7 @@ from realqa_cli.cli.reporter import Reporter
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import dump_line
 from realqa_cli.io.labels import STDIN, read_label_rows
+from realqa_cli.io.tables import SUFFIXES
 from realqa_cli.steps.annotate import label_studio
 from realqa_cli.steps.annotate.agreement import agreement
 
@@ -60,8 +61,8 @@ def _read_records(sources: Any) -> Iterator[dict[str, Any]]:
     if not sources:
         raise UsageError("no labels are given", remedy="name .jsonl files of realqa annotate or self-label")
     for source in sources:
-        if source != STDIN and not source.lower().endswith(".jsonl"):
-            remedy = "give a .jsonl file of realqa annotate or self-label"
+        if source != STDIN and not source.lower().endswith(SUFFIXES):
+            remedy = "give a file of realqa annotate or self-label"
             raise UsageError("not a file of labels", where=source, remedy=remedy)
         for row in read_label_rows(source):
             if row.error is not None:

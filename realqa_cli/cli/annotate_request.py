@@ -12,6 +12,7 @@ from realqa_cli.cli.output import OutputOptions, RecordWriter
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.cli.run_step import open_sources
 from realqa_cli.errors import UsageError
+from realqa_cli.io.export import records_file
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.run_files import read_runs
 from realqa_cli.io.sources import Item
@@ -132,13 +133,16 @@ class AnnotateRequest:
 
 def _labels_in(output: Path | None, settings: AnnotateSettings, model: str) -> set[tuple[str, str]]:
     """Name and content of every label in the output that was made with these settings."""
-    if output is None or not output.is_file():
+    if output is None:
+        return set()
+    records = next(filter(Path.is_file, (records_file(output), output)), None)
+    if records is None:
         return set()
     same = settings.manifest_settings(model)
     runs = {run for run, manifest in read_runs(output).items() if manifest.get("settings") == same}
     return {
         (str(record.get("image")), str(record.get("content")))
-        for _, record in read_lines(output)
+        for _, record in read_lines(records)
         if isinstance(record, dict) and record.get("error") is None and record.get("run") in runs
     }
 

@@ -148,13 +148,16 @@ Columns = Annotated[
     str | None, option(DATA, "--columns", metavar="KEY=COLUMN,...", parser=parse_columns, help=_COLUMNS)
 ]
 
-SCORES = records_kind("scores", "score")
-LABELS = records_kind("labels", "attributes")
+SCORES = records_kind("scores", "score", exports=True)
+LABELS = records_kind("labels", "attributes", exports=True)
 CONVERSATIONS = records_kind("conversations", "messages")
-COMPOSITES = records_kind("labels with a composite", "composite")
+COMPOSITES = records_kind("labels with a composite", "composite", exports=True)
 TRANSCRIPTS = records_kind("transcripts", "trial", "run")
 
-_OUTPUT = "Append the records to this file (.jsonl) and continue where an earlier run stopped."
+_OUTPUT = (
+    "Append the records to this file (.jsonl) and continue where an earlier run stopped. A .jsonl.gz, .csv or .parquet"
+    " file is written at the end, from FILE.records.jsonl."
+)
 _output = option(OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)
 ScoresOutput = Annotated[Path | None, OutputFile("--output", SCORES), _output]
 LabelsOutput = Annotated[Path | None, OutputFile("--output", LABELS), _output]

@@ -19,6 +19,7 @@ from realqa_cli.cli.option_values import dataset_selection
 from realqa_cli.cli.reporter import ProgressBar, Reporter
 from realqa_cli.datasets import DatasetSelection
 from realqa_cli.io.appender import Appender, Key
+from realqa_cli.io.export import Derived, ExportFile, is_export, records_file
 from realqa_cli.io.jsonl import dump_line, read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_runs, write_runs
@@ -66,11 +67,17 @@ class OutputOptions:
             dataset=dataset_selection(context) if "dataset" in params else None,
         )
 
-    def appender(self, key: Key) -> Appender | None:
-        """The output file, to be entered; None for stdout. `key` says which records are the same work."""
+    def appender(self, key: Key, derived: Derived | None = None) -> Appender | None:
+        """The output file, to be entered; None for stdout. `key` says which records are the same work.
+
+        derived: fields that need all records, for outputs that are written at the end of the run.
+        """
         if self.output is None:
             return None
-        return Appender(self.output, resume=self.resume, overwrite=self.overwrite, key=key)
+        how: dict[str, Any] = {"resume": self.resume, "overwrite": self.overwrite, "key": key}
+        return (
+            ExportFile(self.output, **how, derived=derived) if is_export(self.output) else Appender(self.output, **how)
+        )
 
 
 class Sink(Protocol):
@@ -274,7 +281,8 @@ class RecordWriter:
     def _records_in_file(self) -> Iterator[dict[str, Any]]:
         """The results in the file that were made with the settings of this run, now or earlier."""
         assert self.options.output is not None
-        for _, record in read_lines(self.options.output):
+        records = records_file(self.options.output)
+        for _, record in read_lines(records if records.exists() else self.options.output):
             if isinstance(record, dict) and record.get("error") is None and record.get("run") in self._runs:
                 yield record
 

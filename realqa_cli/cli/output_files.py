@@ -18,7 +18,8 @@ from typing import Any, get_args
 import typer
 
 from realqa_cli.errors import UsageError
-from realqa_cli.io import plots
+from realqa_cli.io import export, plots
+from realqa_cli.io.jsonl import is_json_lines
 
 PAGE_CREATOR = '<meta name="generator" content="realqa">'
 """The line in the head of HTML reports, by which `is_page` recognises them."""
@@ -52,9 +53,13 @@ class OutputFile:
     kind: OutputKind | Mapping[str, OutputKind]
 
 
-def records_kind(noun: str, *fields: str, continues: bool = True) -> OutputKind:
-    """JSON Lines whose records have all of the `fields`, or an error in place of them."""
-    return OutputKind(noun, (".jsonl", ".ndjson"), lambda path: _has_fields(path, fields), continues)
+def records_kind(noun: str, *fields: str, continues: bool = True, exports: bool = False) -> OutputKind:
+    """JSON Lines whose records have all of the `fields`, or an error in place of them.
+
+    exports: whether the command also writes the formats of `io.export`.
+    """
+    suffixes = (".jsonl", ".ndjson", *(export.EXPORTS if exports else ()))
+    return OutputKind(noun, suffixes, lambda path: _has_fields(path, fields), continues)
 
 
 def is_page(path: Path) -> bool:
@@ -107,7 +112,8 @@ def check_output_files(context: typer.Context) -> None:
         if path.exists() and _is_item(path, inputs):
             what = f"{path} is one of the photos or videos of this run"
             raise UsageError(what, where=flag, remedy="choose another file")
-        _check_existing(flag, kind, path, overwrite=bool(params.get("overwrite")), can="overwrite" in params)
+        for file in {path, export.records_file(path)} if export.is_export(path) else {path}:
+            _check_existing(flag, kind, file, overwrite=bool(params.get("overwrite")), can="overwrite" in params)
 
 
 def _given(context: typer.Context, declared: Mapping[str, OutputFile]) -> Iterator[tuple[str, OutputKind, Path]]:
@@ -147,8 +153,9 @@ def _check_name(flag: str, kind: OutputKind, path: Path) -> None:
         raise UsageError("needs the name of a file", where=flag, remedy=remedy)
     if path.is_dir():
         raise UsageError(f"{path} is a folder", where=flag, remedy="name a file in it")
-    if path.suffix.lower() not in kind.suffixes:
-        ends = " or ".join(kind.suffixes)
+    if not path.name.lower().endswith(kind.suffixes) or path.name.lower() in kind.suffixes:
+        *others, last = kind.suffixes
+        ends = f"{', '.join(others)} or {last}" if others else last
         raise UsageError(f"{path} does not have the suffix of {kind.noun}", where=flag, remedy=f"end it in {ends}")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", where=flag, remedy="create it first")
@@ -175,7 +182,7 @@ def _is_item(path: Path, inputs: Sequence[Path]) -> bool:
         if source.is_dir():
             if medium and Path(os.path.realpath(source)) in real.parents and not is_plot(path):
                 return True
-        elif source.suffix.lower() in (".jsonl", ".ndjson") and _is_listed(path, source):
+        elif is_json_lines(source) and _is_listed(path, source):
             return True
     return False
 
@@ -195,9 +202,11 @@ def _is_listed(path: Path, source: Path) -> bool:
 
 
 def _has_fields(path: Path, fields: Sequence[str]) -> bool:
-    """Whether the first records of a JSON Lines file are of the kind with these fields."""
+    """Whether the first records of a file are of the kind with these fields."""
     from realqa_cli.io.jsonl import read_lines
 
+    if not is_json_lines(path):
+        return export.has_fields(path, fields)
     for _, record in islice(read_lines(path), 20):
         if not isinstance(record, dict):
             return _is_torn(path)

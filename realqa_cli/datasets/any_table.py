@@ -41,11 +41,11 @@ def read_table_dataset(place: Path, columns: Mapping[str, str]) -> Dataset:
 def _table_in(place: Path) -> Path:
     """The file itself, or the one table in a folder. Raises `UsageError`."""
     if place.is_file():
-        if place.suffix.lower() not in SUFFIXES:
+        if not place.name.lower().endswith(SUFFIXES):
             what = f"not a table by its suffix; realqa reads {' '.join(SUFFIXES)}"
             raise UsageError(what, where=str(place), remedy="convert it")
         return place
-    tables = sorted(file for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
+    tables = sorted(file for file in place.iterdir() if file.name.lower().endswith(SUFFIXES))
     if len(tables) != 1:
         known = ", ".join(file.name for file in tables) or "none"
         what = f"expected one table here, found {len(tables)} ({known}); looked for {' '.join(SUFFIXES)}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realqa_cli.errors import UsageError
+from realqa_cli.io.flat import is_flat, nested
 from realqa_cli.io.numbers import is_missing, read_range
 from realqa_cli.io.tables import SUBJECTS, Table, TableRow, plain_name
 
@@ -43,6 +44,13 @@ class ColumnMap:
             if key not in asked and (found := next((each for each in names if each in present), None)):
                 self.names[key] = table.column(found)
         self.subject = "video" if "video" in self.names else "image"
+        self._ours = is_flat(table.columns) and not asked
+
+    def record(self, row: TableRow) -> dict[str, Any]:
+        """The row as a record; that of a table that realqa wrote as it was before. Raises `UsageError`."""
+        if self._ours:
+            return nested(row.cells, text=row.is_text)
+        return {self.subject: self.subject_of(row), **self.fields(row)}
 
     def subject_of(self, row: TableRow) -> str:
         """The name of the image or video that a row is about. Raises `UsageError`."""

@@ -2,7 +2,7 @@ r"""JSON Lines files: read, serialise, replace atomically. `appender` adds durab
 
 Reading yields a record or a `RecordError` for every line, with its number; no line is dropped silently. Files
 in UTF-8 (with or without BOM) and UTF-16 are read. NaN and infinities, which JSON does not have but many
-programs write, are read as null, with one warning per file.
+programs write, are read as null, with one warning per file. Files whose name ends in ``.gz`` are decompressed.
 
 Writing produces valid UTF-8 whatever the records hold. File names that are not UTF-8 (Python represents them
 with lone surrogates) are written as JSON escapes, ``\udc80`` to ``\udcff`` for the bytes 80 to ff: pure ASCII,
@@ -12,23 +12,28 @@ This module does not know what the records mean.
 """
 
 import codecs
+import gzip
 import json
 import logging
 import math
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import jsonlines
 
 from realqa_cli.errors import OutputError, RecordError, UsageError
 
 log = logging.getLogger("realqa")
+
+SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+"""Ends of the names of JSON Lines files, in lower case."""
 
 # Lone surrogates are not valid UTF-8; the other characters are, but many programs treat them as line ends.
 _ESCAPED = re.compile("[\ud800-\udfff\u2028\u2029\x85]")
@@ -50,6 +55,11 @@ def read_lines(
         return
     name = name or str(getattr(source, "name", "<stream>"))
     yield from records_of(text_lines(source), name)
+
+
+def is_json_lines(name: str | Path) -> bool:
+    """Whether a file is JSON Lines by its name."""
+    return str(name).lower().endswith(SUFFIXES)
 
 
 def records_of(lines: Iterable[bytes | str], name: str) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
@@ -110,24 +120,34 @@ def text_lines(stream: IO[bytes] | IO[str]) -> Iterator[bytes | str]:
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[IO[bytes]]:
-    """The open file. Raises `UsageError` where it cannot be opened."""
+    """The open file, decompressed where its name ends in ``.gz``.
+
+    Raises `UsageError` where it cannot be opened, and at a damaged place of a compressed file.
+    """
     try:
         stream = path.open("rb")
     except (OSError, ValueError) as error:
         what = f"cannot be read ({getattr(error, 'strerror', None) or error})"
         raise UsageError(what, where=str(path), remedy="check the path") from error
     with stream:
-        yield stream
+        yield cast(IO[bytes], _Decompressed(stream, path)) if path.name.lower().endswith(".gz") else stream
 
 
 def write_atomic(path: Path, text: str) -> None:
     """Replace a file as a whole: a crash leaves the old text or the new one. Raises `OutputError`."""
+    with replacing(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content replaces the file when the block ends without an error. Raises `OutputError`."""
     path = Path(os.path.realpath(path))  # through a symbolic link, not over it
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     with writing(path), ExitStack() as cleanup:
         cleanup.callback(temporary.unlink, missing_ok=True)
         with temporary.open("xb") as stream:
-            stream.write(text.encode("utf-8"))
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -151,6 +171,22 @@ def sync_folder(folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY)
         opened.callback(os.close, descriptor)
         os.fsync(descriptor)
+
+
+class _Decompressed(gzip.GzipFile):
+    """A gzip file whose damage is a `UsageError`; an early end would otherwise look like the end of the file."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        super().__init__(fileobj=stream, mode="rb")
+        self._path = path
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """The next line."""
+        try:
+            return super().readline(-1 if size is None else size)
+        except (OSError, EOFError, zlib.error) as error:
+            what = f"cannot be decompressed ({error})"
+            raise UsageError(what, where=str(self._path), remedy="make or download it again") from error
 
 
 class _Counted:

@@ -19,10 +19,9 @@ from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.locate import comparable, file_name, locate, shortened
 from realqa_cli.io.numbers import with_numbers
-from realqa_cli.io.tables import Table
+from realqa_cli.io.tables import TABLES, Table
 
 STDIN = "-"
-TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
 
 _EXAMPLES = 2  # names of each side that `LabelIndex.explain` shows
 
@@ -70,11 +69,11 @@ class LabelRow:
 
 
 def read_label_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[LabelRow]:
-    """The rows of a table (.csv, .tsv, .xlsx), of a JSON Lines file of any name, or of ``-``, standard input.
+    """The rows of a table (.csv, .tsv, .xlsx, .parquet), of a JSON Lines file of any name, or of ``-``, standard input.
 
     Raises `UsageError` for a file that cannot be read, has no column for the image, or holds no row.
     """
-    if source.lower().endswith(TABLE_SUFFIXES):
+    if source.lower().endswith(TABLES):
         yield from _table_rows(source)
         return
     number = 0  # after the loop: there was no line
@@ -95,7 +94,7 @@ def _table_rows(source: str) -> Iterator[LabelRow]:
     columns = ColumnMap(table, {}, needs_mos=False, remedy="rename one column to image")
     folder = os.path.dirname(source)
     for row in table.rows():
-        yield _row({columns.subject: columns.subject_of(row), **columns.fields(row)}, folder, row.where)
+        yield _row(columns.record(row), folder, row.where)
 
 
 def _row(record: dict[str, Any], folder: str, where: str) -> LabelRow:

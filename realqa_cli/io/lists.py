@@ -12,13 +12,11 @@ from typing import Any
 
 from realqa_cli.errors import RecordError, UsageError, one_line
 from realqa_cli.io.columns import ColumnMap
-from realqa_cli.io.jsonl import finite_or_none, open_binary, records_of, text_lines
+from realqa_cli.io.jsonl import finite_or_none, is_json_lines, open_binary, records_of, text_lines
 from realqa_cli.io.separated import read_text
-from realqa_cli.io.tables import Table
+from realqa_cli.io.tables import TABLES, Table
 from realqa_cli.media.kinds import kind_of_file, suffix_of
 
-JSON_LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv", ".xlsx")
 PATH_LISTS = (".txt", ".lst", ".list")
 
 NumberedRecord = tuple[int, dict[str, Any] | RecordError]
@@ -27,7 +25,7 @@ NumberedRecord = tuple[int, dict[str, Any] | RecordError]
 def is_list(path: str) -> bool:
     """Whether a source is a list by its suffix or its first byte, and not a photo or video by its content."""
     suffix = suffix_of(path)
-    if suffix in JSON_LINES:
+    if is_json_lines(path):
         return True
     if not os.path.isfile(path) or kind_of_file(path) is not None:
         return False
@@ -40,7 +38,7 @@ def read_whole_list(path: str) -> list[NumberedRecord] | None:
     Raises `UsageError`.
     """
     suffix = suffix_of(path)
-    if suffix in JSON_LINES:
+    if is_json_lines(path):
         return None
     if suffix in TABLES:
         return _table(Path(path))
@@ -120,5 +118,4 @@ def _record(item: object, where: str) -> dict[str, Any] | RecordError:
 def _table(file: Path) -> list[NumberedRecord]:
     table = Table.open(file)
     columns = ColumnMap(table, {}, needs_mos=False)
-    rows = [(row, columns.subject_of(row), columns.fields(row)) for row in table.rows()]
-    return [(int(row.where.rpartition(":")[2]), {columns.subject: name, **fields}) for row, name, fields in rows]
+    return [(int(row.where.rpartition(":")[2]), columns.record(row)) for row in table.rows()]

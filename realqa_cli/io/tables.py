@@ -1,4 +1,4 @@
-"""Tables, row by row, with the place of each row: CSV, TSV, Excel and JSON Lines.
+"""Tables, row by row, with the place of each row: CSV, TSV, Excel, Parquet and JSON Lines.
 
 This is the one reader of tables: for data sets, labels and scores alike. A missing column, a row with too many
 or too few cells, or a cell that should be a number and is not, is a `UsageError` that names file and line; no
@@ -17,12 +17,15 @@ from typing import Any
 from zipfile import BadZipFile
 
 from realqa_cli.errors import RecordError, UsageError, one_line
+from realqa_cli.io import jsonl
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.numbers import read_number
+from realqa_cli.io.parquet import read_parquet
 from realqa_cli.io.separated import read_separated
 
-SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl", ".ndjson")
-_JSON_LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".xlsx", ".parquet")
+SUFFIXES = (*TABLES, *jsonl.SUFFIXES)
+"""Ends of the names of the files that are read here, in lower case."""
 
 SUBJECTS = ("image", "image_name", "image_path", "path", "file", "file_name", "filename", "name", "video")
 """Usual names of the column that names a row's image or video, in order of preference."""
@@ -36,10 +39,11 @@ _Numbered = tuple[int, Sequence[Any]]  # a row's line, from 1, and its cells
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row: `cells` by column, and the place, ``file:line``."""
+    """One row: `cells` by column, and the place, ``file:line``. `is_text`: all cells are text, as in CSV."""
 
     where: str
     cells: Mapping[str, Any]
+    is_text: bool = False
 
     def text(self, column: str) -> str:
         """A cell that must not be empty. Raises `UsageError`."""
@@ -75,7 +79,7 @@ class Table:
     @classmethod
     def open(cls, file: Path) -> "Table":
         """Raises `UsageError` for a table that cannot be read or is empty."""
-        if file.suffix.lower() in _JSON_LINES:
+        if jsonl.is_json_lines(file):
             records = _records(file)
             first = next(records)
             return cls(file, tuple(first[1]), chain([first], records))
@@ -101,9 +105,10 @@ class Table:
         Raises `UsageError` for a missing column, a row that does not fit, and a table without rows.
         """
         renamed = {self.column(name): name for name in needed}
-        number = 0
+        number, text = 0, self.file.suffix.lower() in (".csv", ".tsv")
         for number, cells in self._numbered:
-            yield TableRow(f"{self.file}:{number}", {renamed.get(name, name): cell for name, cell in cells.items()})
+            named = {renamed.get(name, name): cell for name, cell in cells.items()}
+            yield TableRow(f"{self.file}:{number}", named, text)
         if number == 0:
             raise UsageError("the table has no rows", where=str(self.file), remedy="check that it is the right one")
 
@@ -145,7 +150,13 @@ def _header(cells: Sequence[Any], file: Path) -> tuple[str, ...]:
 
 def _lines(file: Path) -> Iterator[_Numbered]:
     """All rows that are not blank, the header first."""
-    lines = _sheet(file) if file.suffix.lower() == ".xlsx" else read_separated(file, SUBJECTS)
+    match file.suffix.lower():
+        case ".xlsx":
+            lines = _sheet(file)
+        case ".parquet":
+            lines = read_parquet(file)
+        case _:
+            lines = read_separated(file, SUBJECTS)
     return ((number, cells) for number, cells in lines if any(cell not in (None, "") for cell in cells))
 
 
