@@ -112,6 +112,8 @@ def annotate(
     output: o.LabelsOutput = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
+    progress: o.ProgressOption = None,
+    metrics_file: o.MetricsFile = None,
     quiet: o.Quiet = False,
 ) -> int:
     """Label photos with the ten attributes by a model behind a server; no reply is paid for twice."""

@@ -13,6 +13,7 @@ import typer
 from realqa_cli.datasets import COLUMNS, DatasetSelection
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
+from realqa_cli.io.shards import Shard
 
 if TYPE_CHECKING:
     from realqa_cli.backends.server.settings import ServerSettings
@@ -87,6 +88,14 @@ def parse_scale(text: str) -> Scale:
     """Read a scale such as `1-5` or `0-10`, low before high."""
     try:
         return Scale.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def parse_shard(text: str) -> Shard:
+    """Read a shard such as `3/8`."""
+    try:
+        return Shard.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

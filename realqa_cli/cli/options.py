@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from realqa_cli.cli.option_values import parse_columns, parse_scale
-from realqa_cli.cli.output_files import PAGE, PLOT, OutputFile, records_kind
+from realqa_cli.cli.option_values import parse_columns, parse_scale, parse_shard
+from realqa_cli.cli.output_files import METRICS, PAGE, PLOT, OutputFile, records_kind
 from realqa_cli.datasets import DATASETS
+from realqa_cli.io.shards import Shard
 
 MODEL, SCORING, SERVER, DATA, OUTPUT = "Model", "Scoring", "Server", "Data sets", "Input and output"
 
@@ -32,6 +33,7 @@ _SOURCES = (
     " field, or - for such records on stdin."
 )
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)]
+OptionalSources = Annotated[list[str] | None, typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print only errors to stderr.")]
 
 _MODEL = "A bundled model, a model folder, a short name (qwen2-vl-2b, ...) or a hub id."
@@ -174,6 +176,18 @@ _TOP = "Print only the N best, best first."
 Top = Annotated[int | None, option(OUTPUT, "--top", metavar="N", min=1, help=_TOP)]
 _LIMIT = "Process at most N items."
 Limit = Annotated[int | None, option(OUTPUT, "--limit", metavar="N", min=1, help=_LIMIT)]
+_FILES_FROM = "Also take the photos and videos that FILE names, one path a line; - for stdin."
+FilesFrom = Annotated[str | None, option(OUTPUT, "--files-from", metavar="FILE", help=_FILES_FROM)]
+_SHARD = "Take only part I of N, from 1: the items whose names hash to it."
+ShardOption = Annotated[Shard | None, option(OUTPUT, "--shard", metavar="I/N", parser=parse_shard, help=_SHARD)]
+_PROGRESS = "auto (a bar, or a line every 30 s if stderr is not a terminal), json (such lines as JSON) or off."
+ProgressOption = Annotated[str | None, option(OUTPUT, "--progress", metavar="MODE", help=_PROGRESS, default="auto")]
+_METRICS = "Keep the run's counts and rate in this file, in the text format of Prometheus."
+MetricsFile = Annotated[
+    Path | None,
+    OutputFile("--metrics-file", METRICS),
+    option(OUTPUT, "--metrics-file", metavar="FILE.prom", help=_METRICS),
+]
 _REPORT = "Also write an HTML page with the photos and their scores."
 ReportOption = Annotated[
     Path | None, OutputFile("--report", PAGE), option(OUTPUT, "--report", metavar="FILE.html", help=_REPORT)

@@ -23,6 +23,7 @@ from realqa_cli.io.export import Derived, ExportFile, is_export, records_file
 from realqa_cli.io.jsonl import dump_line, read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_runs, write_runs
+from realqa_cli.io.shards import Shard
 
 if TYPE_CHECKING:
     from realqa_cli.cli.views.report import Report
@@ -49,6 +50,8 @@ class OutputOptions:
     report: Path | None = None
     sources: Sequence[str] = ()
     dataset: DatasetSelection | None = None
+    files_from: str | None = None
+    shard: Shard | None = None
 
     @classmethod
     def of(cls, context: typer.Context) -> Self:
@@ -65,6 +68,8 @@ class OutputOptions:
             report=params.get("report"),
             sources=params.get("sources") or (),
             dataset=dataset_selection(context) if "dataset" in params else None,
+            files_from=params.get("files_from"),
+            shard=params.get("shard"),
         )
 
     def appender(self, key: Key, derived: Derived | None = None) -> Appender | None:
@@ -230,7 +235,7 @@ class RecordWriter:
         if self._file is None or not any(self._file.take((name, content, run)) for run in self._runs):
             return False
         self.done_before += 1
-        self.bar.advance(failed=self.failed)
+        self.bar.advance(failed=self.failed, done_before=True)
         return True
 
     def take(self, records: Iterable[Record]) -> None:

@@ -73,6 +73,7 @@ def is_plot(path: Path) -> bool:
 
 
 PLOT = OutputKind("a plot", plots.SUFFIXES, is_plot)
+METRICS = OutputKind("a metrics file", (".prom",), lambda path: b"# HELP realqa_" in _ends_of(path))
 PAGE = OutputKind("a report", (".html", ".htm"), is_page)
 
 

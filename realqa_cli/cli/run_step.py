@@ -42,14 +42,18 @@ def run_step(
 
 def open_sources(options: OutputOptions, reporter: Reporter, limit: int | None) -> tuple[Iterator[Item], int | None]:
     """The items of the sources, and their number where it is known. Raises `UsageError`."""
+    items: Iterable[Item]
+    total: int | None
     if options.dataset is None:
-        sources = Sources(options.sources)
+        sources = Sources(options.sources, files_from=options.files_from)
         if (skipped := sources.skipped.summary()) is not None:
             reporter.summary.append(skipped)
-        total = sources.count()
-        return islice(sources.items(), limit), total if limit is None or total is None else min(total, limit)
-    dataset = options.dataset.open(options.sources)
-    items = dataset_items(dataset, limit=limit)
-    for line in dataset.notes_on(limit):
-        reporter.say(line)
-    return items, min(len(dataset), limit or len(dataset))
+        items, total = sources.items(), sources.count()
+    else:
+        dataset = options.dataset.open(options.sources)
+        items, total = dataset_items(dataset, limit=None if options.shard else limit), len(dataset)
+        for line in dataset.notes_on(limit):
+            reporter.say(line)
+    if options.shard is not None:
+        items, total = options.shard.select(items), options.shard.share_of(total)
+    return islice(items, limit), total if limit is None or total is None else min(total, limit)

@@ -27,7 +27,7 @@ find . -name '*.jpg' | jq -R '{image: .}' -c | realqa score - | jq .score
 
 def score(
     context: typer.Context,
-    sources: o.Sources,
+    sources: o.OptionalSources = None,
     model: o.Model = None,
     adapter: o.Adapter = None,
     revision: o.Revision = None,
@@ -64,6 +64,8 @@ def score(
     split: o.Split = None,
     subset: o.Subset = None,
     columns: o.Columns = None,
+    files_from: o.FilesFrom = None,
+    shard: o.ShardOption = None,
     limit: o.Limit = None,
     output: o.ScoresOutput = None,
     no_resume: o.NoResume = False,
@@ -72,6 +74,8 @@ def score(
     table: o.TableOption = False,
     top: o.Top = None,
     report: o.ReportOption = None,
+    progress: o.ProgressOption = None,
+    metrics_file: o.MetricsFile = None,
     quiet: o.Quiet = False,
 ) -> int:
     """Score photos and videos: the expected score, its uncertainty, and with --distribution all others."""

@@ -23,7 +23,7 @@ realqa self-label photos/ | jq .attributes.image_clarity
 
 def self_label(
     context: typer.Context,
-    sources: o.Sources,
+    sources: o.OptionalSources = None,
     model: o.Model = None,
     adapter: o.Adapter = None,
     revision: o.Revision = None,
@@ -51,10 +51,14 @@ def self_label(
     split: o.Split = None,
     subset: o.Subset = None,
     columns: o.Columns = None,
+    files_from: o.FilesFrom = None,
+    shard: o.ShardOption = None,
     limit: o.Limit = None,
     output: o.LabelsOutput = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
+    progress: o.ProgressOption = None,
+    metrics_file: o.MetricsFile = None,
     quiet: o.Quiet = False,
 ) -> int:
     """Label photos and videos with the ten attributes, each with the model's confidence."""

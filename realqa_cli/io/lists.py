@@ -78,6 +78,13 @@ def records_on_stdin(lines: Iterable[bytes | str]) -> Iterator[NumberedRecord]:
             )
 
 
+def paths_of(lines: Iterable[bytes | str]) -> Iterator[NumberedRecord]:
+    """A record for each line that is not empty: the line is a path, whatever it looks like."""
+    for number, line in enumerate(lines, 1):
+        if name := _name(line):
+            yield number, {"image": name}
+
+
 def _is_json(line: bytes | str) -> bool:
     name = _name(line).lstrip("\ufeff \t")
     return name[:1] in ("{", "[") and not os.path.lexists(name)

@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from realqa_cli.errors import ItemError, MediaError, RecordError, UsageError
 from realqa_cli.io.folders import NamedPath, SkippedFiles, walk_folder
 from realqa_cli.io.jsonl import open_binary, read_lines, text_lines
-from realqa_cli.io.lists import NumberedRecord, is_list, read_whole_list, records_on_stdin
+from realqa_cli.io.lists import NumberedRecord, is_list, paths_of, read_whole_list, records_on_stdin
 from realqa_cli.io.locate import check_name, is_there, locate, shortened
 from realqa_cli.io.numbers import with_numbers
 from realqa_cli.media.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_suffix, kind_of_file
@@ -51,16 +51,20 @@ class Item:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What one source stands for: `files`, or records: of `name`, read already or from its lines."""
+    """What one source stands for: `files`, or records: of `name`, read already or from its lines.
+
+    paths: each line is a path as it is, relative to the current folder.
+    """
 
     name: str
     files: Sequence[NamedPath] = ()
     records: Sequence[NumberedRecord] | None = None
     lines: bool = False
+    paths: bool = False
 
     @property
     def folder(self) -> str:
-        return "" if self.name == STDIN else os.path.dirname(self.name)
+        return "" if self.name == STDIN or self.paths else os.path.dirname(self.name)
 
 
 class Sources:
@@ -69,15 +73,23 @@ class Sources:
     skipped: counts of the files in folders that were not taken.
     """
 
-    def __init__(self, sources: Sequence[str], *, stdin: IO[str] | None = None) -> None:
-        """Raises `UsageError` for no sources, two ``-``, a folder without photos or videos, or an unreadable list."""
-        if not sources:
+    def __init__(self, sources: Sequence[str], *, files_from: str | None = None, stdin: IO[str] | None = None) -> None:
+        """`files_from` names a file with one path a line, or is ``-``; its items come last.
+
+        Raises `UsageError` for no sources, two ``-``, a folder without photos or videos, or an unreadable list.
+        """
+        if not sources and files_from is None:
             raise UsageError("no sources are given", remedy="name photos, folders or .jsonl files, or - for stdin")
-        if list(sources).count(STDIN) > 1:
+        if [*sources, files_from].count(STDIN) > 1:
             raise UsageError("standard input is given twice", where=STDIN, remedy="give - once")
         self.skipped = SkippedFiles()
         self._stdin = stdin
         self._plans = [_plan(source, self.skipped) for source in sources]
+        if files_from is not None:
+            if files_from != STDIN:
+                with open_binary(Path(files_from)):
+                    pass
+            self._plans.append(_Plan(files_from, lines=files_from != STDIN, paths=True))
 
     def items(self) -> Iterator[Item]:
         """All items; lists are read while the items are consumed. Raises `UsageError` where there is no item."""
@@ -105,9 +117,18 @@ class Sources:
         return total
 
     def _records(self, plan: _Plan, name: str) -> Iterator[NumberedRecord]:
+        if plan.paths:
+            return self._paths(plan)
         if plan.name == STDIN:
             return records_on_stdin(text_lines(self._stdin or sys.stdin))
         return read_lines(Path(plan.name), name=name) if plan.lines else iter(plan.records or ())
+
+    def _paths(self, plan: _Plan) -> Iterator[NumberedRecord]:
+        if plan.name == STDIN:
+            yield from paths_of(text_lines(self._stdin or sys.stdin))
+            return
+        with open_binary(Path(plan.name)) as stream:
+            yield from paths_of(text_lines(stream))
 
 
 def read_sources(sources: Sequence[str], *, stdin: IO[str] | None = None, limit: int | None = None) -> Iterator[Item]:

@@ -564,3 +564,28 @@ def test_the_count_is_the_number_of_items() -> None:
     assert count_sources(given) == len(read(*given)) == 7
     assert count_sources(given, limit=3) == 3
     assert count_sources([*given, "-"]) is None
+
+
+def test_files_from_reads_a_path_a_line_whatever_it_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["a.jpg", '{"image": "b.jpg"}', " spaced .jpg", "list.jsonl"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0")
+    listed = tmp_path / "sub" / "names.txt"
+    listed.parent.mkdir()
+    listed.write_text("a.jpg\n\n" + "\n".join(names[1:]) + "\nmissing.jpg")
+    sources = Sources(["a.jpg"], files_from=str(listed))
+    assert [item.name for item in sources.items()] == ["a.jpg", *names, "missing.jpg"]
+    assert sources.count() == 6
+    assert [item.error is not None for item in Sources([], files_from=str(listed)).items()] == [False] * 4 + [True]
+
+
+def test_files_from_takes_standard_input_once(tmp_path: Path) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"\xff\xd8\xff\xe0")
+    (item,) = Sources([], files_from="-", stdin=io.StringIO(f"{photo}\n")).items()
+    assert item.name == str(photo)
+    with pytest.raises(UsageError, match="given twice"):
+        Sources(["-"], files_from="-")
+    with pytest.raises(UsageError, match=r"none\.txt"):
+        Sources([], files_from=str(tmp_path / "none.txt"))
