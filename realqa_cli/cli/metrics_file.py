@@ -2,13 +2,29 @@
 
 import time
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from realqa_cli.cli.progress import RunCounts
+
+class Counts(Protocol):
+    """See `progress.RunCounts`."""
+
+    total: int | None
+    done: int
+    failed: int
+    done_before: int
+
+    def rate(self) -> float:
+        """Items per second."""
+        ...
+
+    def seconds_left(self) -> float | None:
+        """Estimated; None where it is unknown."""
+        ...
 
 
-def write_metrics(file: Path, counts: RunCounts, *, finished: bool) -> None:
+def write_metrics(file: Path, counts: Counts, *, finished: bool) -> None:
     """Replace the file atomically. Raises OSError."""
     registry = CollectorRegistry()
 
