@@ -1,7 +1,10 @@
 """The scripts of the paper's tables: they explain themselves, their published rows are the paper's, and they run."""
 
+import contextlib
 import importlib
+import io
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +15,8 @@ from typing import Any
 import pytest
 from process import ROOT, environment
 
+import realqa_cli.cli
+
 PAPER = ROOT / "examples" / "paper"
 SCRIPTS = sorted(path for pattern in ("*table_*.py", "figure_*.py", "cot.py") for path in PAPER.glob(pattern))
 NUMBER = r"[-+]?\d+\.\d+"
@@ -19,13 +24,18 @@ TEXT = ROOT.parent / "shared" / "paper" / "paper.txt"
 
 
 @pytest.fixture(params=SCRIPTS, ids=lambda path: path.stem)
-def script(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """A script as a module; what it brings along is forgotten again."""
+def script(request: pytest.FixtureRequest, paper: None) -> ModuleType:
+    """A script as a module."""
+    return importlib.import_module(request.param.stem)
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The scripts can be imported; they and their helpers are forgotten again, since their names are common ones."""
     monkeypatch.syspath_prepend(PAPER)
-    before = set(sys.modules)
-    yield importlib.import_module(request.param.stem)
-    for name in set(sys.modules) - before:
-        if not name.startswith(("realqa_cli", "numpy", "scipy", "PIL")):
+    yield
+    for name, module in [*sys.modules.items()]:
+        if str(getattr(module, "__file__", None) or "").startswith(str(ROOT / "examples")):
             del sys.modules[name]
 
 
@@ -73,8 +83,17 @@ def test_published_numbers_stand_in_the_paper(script: ModuleType) -> None:
                 assert any(known.issuperset(form) for form in forms), (row.name, cell)
 
 
-SMALL = ("--tiny", "--scenes", "6", "--bootstrap", "20", "--train-options", "--max-steps 2")
+SMALL = (
+    "--scenes", "6", "--bootstrap", "20",
+    "--train-options", "--max-steps 2 --batch-size 2 --min-pixels 3136 --max-pixels 12544",
+)  # fmt: skip
 """Too few images and steps for figures that mean anything: that everything runs is what is tested."""
+
+OWN_OPTIONS = {
+    "table_2_granularity": (*SMALL, "--max-steps", "2"),
+    "table_3_sorting": ("--trials", "2"),
+    "table_9_video": (*SMALL, "--frames", "2"),
+}
 
 READINGS = {
     "app_table_2_realqa": 2,
@@ -93,24 +112,74 @@ READINGS = {
 """Measured rows of the first table of each script."""
 
 
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all scripts: with two steps for every model, those of the same conversations are the same."""
+    return tmp_path_factory.mktemp("paper-runs")
+
+
+@pytest.fixture
+def _one_process(paper: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of a script run in this process, which has loaded torch already."""
+
+    def run(arguments: list[str], accepted: tuple[int, ...] = (0,)) -> str:
+        printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+        with contextlib.redirect_stdout(printed):
+            if arguments[0] == "-m":
+                code = realqa_cli.cli.main(arguments[2:])
+            else:
+                monkeypatch.setattr(sys, "argv", arguments)
+                runpy.run_path(arguments[0], run_name="__main__")
+                code = 0
+        assert code in accepted, arguments
+        return printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(importlib.import_module("tables"), "run", run)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("script_file", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_runs_small_and_prints_its_table(script_file: Path, tmp_path: Path) -> None:
-    own = {"table_3_sorting": ("--tiny", "--trials", "2"), "table_2_granularity": (*SMALL, "--max-steps", "2")}
-    small = own.get(script_file.stem, SMALL)
-    ran = subprocess.run(
-        [sys.executable, str(script_file), *small, "--work", str(tmp_path)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+@pytest.mark.usefixtures("_one_process")
+def test_a_script_runs_small_and_prints_its_table(
+    script: ModuleType, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = script.__name__
+    monkeypatch.setattr(sys, "argv", [name, "--tiny", *OWN_OPTIONS.get(name, SMALL), "--work", str(work)])
+    script.main()
+    out = capsys.readouterr().out
+    assert out.startswith("### ")
+    rows = measured_rows(out)
+    assert len(rows) == READINGS[name], out
+    assert {row.count("|") for row in rows} == {out.splitlines()[2].count("|")}
+
+
+def measured_rows(printed: str) -> list[str]:
+    """The rows of the first table that the paper did not publish."""
+    lines = printed.split("\n\n")[1].splitlines()
+    return [line for line in lines[2:] if "*published:*" not in line]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_one_process")
+def test_table_8_is_of_aesthetics(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = importlib.import_module("table_7_8_datasets")
+    monkeypatch.setattr(sys, "argv", ["table_8", "--tiny", *SMALL, "--table", "8", "--work", str(work)])
+    script.main()
+    out = capsys.readouterr().out
+    assert "### Tab. 8" in out
+    assert len(measured_rows(out)) == READINGS["table_7_8_datasets"]
+
+
+def test_a_script_runs_its_commands_as_processes_and_stops_at_an_error(tmp_path: Path) -> None:
+    command = [sys.executable, str(PAPER / "table_3_sorting.py"), "--tiny", "--trials", "1", "--work", str(tmp_path)]
+    ran = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
+    assert len(measured_rows(ran.stdout)) == 1
+    ran = subprocess.run([*command, "--model", "no-such-model"], env=environment(), capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "unknown model 'no-such-model'" in ran.stderr
     assert "Traceback" not in ran.stderr
-    assert ran.stdout.startswith("### ")
-    table = ran.stdout.split("\n\n")[1]
-    rows = [line for line in table.splitlines() if line.startswith("| ") and "*published:*" not in line]
-    assert len(rows) == 1 + READINGS[script_file.stem], ran.stdout
 
 
 def test_the_known_attributes_are_correlated_with_the_mos(tmp_path: Path) -> None:

@@ -60,8 +60,7 @@ def main() -> None:
     options.add_argument("--annotate-options", default="", help="more options for realqa annotate")
     given = options.parse_args()
     study, files = Study(given), data(given)
-    conversations = study.conversations("attributes", files.train, "--stage", "attributes")
-    trained = study.train("attributes", conversations)
+    trained = study.train("all", study.conversations("all", files.train, "--stage", "attributes"))
     bounds = ["--min-pixels", 12544, "--max-pixels", 50176] if study.tiny else []
     labelled = {
         f"{study.model}, as it comes": study.self_label("untrained", files.test, study.model, *bounds),

@@ -1,10 +1,11 @@
 """Tab. 2 of the paper: attributes one by one, by levels, all at once, or all three; and the order of levels.
 
-A model is trained on each kind of conversations and gets the questions of its training (`asking.py`); the last on all
-three, and gets one question for everything. SRCC and PLCC are averages over the nine attributes of Tab. 1.
+A model is trained on each kind of conversations and gets the questions of its training, which `realqa self-label` asks
+by itself; the last is trained on all three, and gets one question for everything. SRCC and PLCC are averages over the
+nine attributes of Tab. 1.
 
-The kinds have different numbers of conversations an image (nine, three, one). --max-steps gives every model
-the same number of steps; without it every model sees every image equally often.
+The kinds have different numbers of conversations an image (ten, three, one). --max-steps gives every model the same
+number of steps; without it every model sees every image equally often.
 
     python examples/paper/table_2_granularity.py --tiny
     python examples/paper/table_2_granularity.py --train realqa-train.jsonl --test realqa-test.jsonl \\
@@ -13,11 +14,7 @@ the same number of steps; without it every model sees every image equally often.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-from tables import Figure, Row, Study, Table, parser, say
+from tables import Figure, Row, Study, Table, parser
 from tiny import add_data, data
 
 TABLE = Table(
@@ -59,7 +56,7 @@ def main() -> None:
         kind = ["--stage", "attributes", "--granularity", granularity, "--order", order]
         conversations = study.conversations(name, files.train, *kind)
         model = study.train(name, conversations, *limit)
-        labels = ask(study.images(files.test), model, granularity.split(",")[-1], order)
+        labels = study.self_label(name, files.test, model)
         figures = study.measure(labels, "--attributes", "--labels", files.test)
         rows.append(Row(title, [figures[f"{metric.lower()} of average"] for metric in COLUMNS]))
         single[title] = figures
@@ -67,25 +64,6 @@ def main() -> None:
     table = Table(TABLE.number, TABLE.title, COLUMNS, published)
     print(table.markdown(rows, note=f"Measured from {study.model}, 95 % intervals. {AVERAGE}"))
     print(each(single))
-
-
-def ask(images: Path, model: Path, granularity: str, order: str) -> Path:
-    """The model's answers to the questions that it was trained on."""
-    output = model.with_name(f"{model.name}.attributes.jsonl")
-    if not output.exists():
-        say(f"asking {model} by {granularity}")
-        command = [
-            sys.executable,
-            str(Path(__file__).with_name("asking.py")),
-            str(images),
-            "--model",
-            str(model),
-        ]
-        done = subprocess.run([*command, "--granularity", granularity, "--order", order], stdout=subprocess.PIPE)
-        if done.returncode:
-            sys.exit(done.returncode)
-        output.write_bytes(done.stdout)
-    return output
 
 
 def each(figures: dict[str, dict[str, Figure]]) -> str:

@@ -122,6 +122,8 @@ class Study:
             return output
         start = ["train", conversations, "--model", model or self.model, "--output", output, "--resume"]
         realqa(*start, *self.training, *options)
+        if not (output / "realqa.json").exists():
+            sys.exit(f"{output}: the training did not end")
         (output / "train.done").touch()
         return output
 
@@ -182,10 +184,15 @@ def realqa(*arguments: object) -> list[dict[str, Any]]:
         sys.exit("realqa is not installed: pip install .")
     command = [str(argument) for argument in arguments]
     say("realqa " + shlex.join(command))
-    done = subprocess.run([sys.executable, "-m", "realqa_cli", *command], stdout=subprocess.PIPE, text=True)
-    if done.returncode not in (0, 1):
+    return [json.loads(line) for line in run(["-m", "realqa_cli", *command], accepted=(0, 1)).splitlines()]
+
+
+def run(arguments: Sequence[str], accepted: Sequence[int] = (0,)) -> str:
+    """What `python ARGUMENTS` prints; an exit code that is not accepted ends the script with it."""
+    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+    if done.returncode not in accepted:
         sys.exit(done.returncode)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return done.stdout
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -1,11 +1,14 @@
 """The regular form of attributes of one model: the slots that it was trained to fill, and their values."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from realqa_cli.decoding.slots import FilledSlot
 from realqa_cli.domain import prompts
+from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, Attribute
+from realqa_cli.domain.parsing import MIX_TOPIC
 from realqa_cli.errors import UsageError
 from realqa_cli.models.realqa_json import ScorerConfig
 
@@ -31,6 +34,47 @@ def form_of(config: ScorerConfig | None, *, reasons: bool) -> tuple[str, ...]:
             remedy="leave it out or use another model",
         )
     return tuple(key for key in trained if reasons or not prompts.SLOTS[key].free)
+
+
+@dataclass(frozen=True)
+class AttributeQuestion:
+    """A question about attributes.  keys: the slots of its answer.  numbered: whether their labels have numbers."""
+
+    text: str
+    keys: tuple[str, ...]
+    numbered: bool = True
+
+    @property
+    def form(self) -> list[str | prompts.Slot]:
+        """The answer's fixed texts and slots."""
+        return prompts.regular_form(self.keys, numbered=self.numbered)
+
+
+def questions_of(config: ScorerConfig | None, form: Sequence[str]) -> list[AttributeQuestion]:
+    """The questions that fill the slots of `form`, as the model met them in training: one about all attributes, or
+    one for each level or attribute. Without this information it is `MIX_QUESTION`."""
+    known = (config.questions if config is not None else None) or {}
+    by_level = [(level, False) for level in LEVELS if level in known]
+    by_attribute = [(key, True) for key in ATTRIBUTES if key in known]
+    topics = [] if MIX_TOPIC in known else max(by_level, by_attribute, key=lambda part: _covered(part, form))
+    found = []
+    for topic, single in topics:
+        keys = tuple(key for key in form if topic in (_attribute(key).key, _attribute(key).level))
+        if keys:
+            found.append(AttributeQuestion(known[topic], keys, numbered=not single))
+    if {key for one in found for key in one.keys} == {*form}:
+        return found
+    return [AttributeQuestion(known.get(MIX_TOPIC, prompts.MIX_QUESTION), tuple(form))]
+
+
+def _covered(topics: Sequence[tuple[str, bool]], form: Sequence[str]) -> int:
+    """The number of slots that questions about the topics fill."""
+    names = {topic for topic, _ in topics}
+    return sum(_attribute(key).key in names or _attribute(key).level in names for key in form)
+
+
+def _attribute(key: str) -> Attribute:
+    return prompts.SLOTS[key].attribute
 
 
 def attributes_of(slots: Mapping[str, FilledSlot]) -> dict[str, Any]:

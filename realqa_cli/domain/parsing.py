@@ -5,10 +5,10 @@ number is read where the paper's texts have it (Sec. 3.3), and a class as it is 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from realqa_cli.domain.attributes import ATTRIBUTES
+from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS
 from realqa_cli.domain.prompts import SLOTS
 
 _NUMBER = r"(-?\d+(?:\.\d+|,\d{1,2}(?!\d))?)(?!\d|[.,]\d|\s*[-–]\s*\d)"  # "3-4" and "3,987" do not match
@@ -120,6 +120,27 @@ def read_attributes(text: object) -> dict[str, Any]:
         else:
             found.setdefault(key, {})[part] = int(value) if part == "score" and value.isdecimal() else value
     return found
+
+
+MIX_TOPIC = "mix"
+"""The topic of an answer about attributes of several levels."""
+
+
+def topic_of(attributes: Iterable[str]) -> str | None:
+    """What a stage-1 answer with these attributes is about: an attribute, a level, or "mix"; None without attributes.
+
+    "high", "middle" and "low" are the levels.
+    """
+    keys = [*attributes]
+    levels = {ATTRIBUTES[key].level for key in keys}
+    if len(keys) < 2:
+        return keys[0] if keys else None
+    return levels.pop() if len(levels) == 1 else MIX_TOPIC
+
+
+def granularity_of(topic: str | None) -> str:
+    """The granularity (paper Sec. 3.3) of a topic: "levels", "mix", or else "attributes"."""
+    return "levels" if topic in LEVELS else MIX_TOPIC if topic == MIX_TOPIC else "attributes"
 
 
 def _known_class(key: str, value: str) -> str:

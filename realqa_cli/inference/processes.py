@@ -1,7 +1,7 @@
-"""One process for each GPU of this machine: `score` and `self-label` use all of them without an option.
+"""One process for each GPU of this machine: `score`, `self-label` and `ncm` use all of them without an option.
 
-Each process loads its own record source and opens the photos itself. The calling process reads the items, sends
-them out in batches and yields the records in order, as with Ray.
+Each process loads its own model and opens the photos itself. The calling process reads the items, sends them out in
+batches and yields the results in order, as with Ray.
 """
 
 import logging
@@ -21,16 +21,23 @@ from typing import Any, TypeVar
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.inputs import IsDone
 from realqa_cli.inference.model_handle import InferenceSettings
+from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.inference.ray import Load, RecordSource, distribute
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item
 
 Settings = TypeVar("Settings", bound=InferenceSettings)
+AnySettings = TypeVar("AnySettings", bound=ModelSettings)
+
+Result = TypeVar("Result")
+
+CALLS_PER_PROCESS = 2
+"""One that runs, and one that waits for it in the process."""
 
 WORKERS_VARIABLE = "REALQA_WORKERS"
 """Environment variable with the number of processes; 1 turns the automatic choice off."""
 
-_source: RecordSource | None = None  # in a worker: its loaded model
+_model: Any = None  # in a worker: what it loaded
 
 
 def open_source(settings: Settings, load: Callable[[Settings], RecordSource]) -> RecordSource:
@@ -38,12 +45,17 @@ def open_source(settings: Settings, load: Callable[[Settings], RecordSource]) ->
     devices = worker_devices(settings)
     if len(devices) < 2:
         return load(settings)
-    logging.getLogger("realqa").warning("using %d processes: %s", len(devices), ", ".join(devices))
-    loads = [partial(load, replace(settings, device=device)) for device in devices]
+    loads = [partial(load, each) for each in settings_by_device(settings, devices)]
     return ProcessEngine(loads, batch_size=settings.batch_size)
 
 
-def worker_devices(settings: InferenceSettings) -> list[str]:
+def settings_by_device(settings: AnySettings, devices: Sequence[str]) -> list[AnySettings]:
+    """The settings of each process; logs how many there are."""
+    logging.getLogger("realqa").warning("using %d processes: %s", len(devices), ", ".join(devices))
+    return [replace(settings, device=device) for device in devices]
+
+
+def worker_devices(settings: ModelSettings) -> list[str]:
     """The device of each process; at most one device means that this process runs the model.
 
     All visible GPUs, unless the options name a device or a server, or the model runs on the CPU by `onnx`.
@@ -54,7 +66,8 @@ def worker_devices(settings: InferenceSettings) -> list[str]:
             f"is {text!r}, not a number of processes", where=WORKERS_VARIABLE, remedy="set it to 1 or more"
         )
     gpus = _visible_gpus()
-    if settings.server is not None or settings.device not in ("auto", "cpu", "cuda"):
+    served = isinstance(settings, InferenceSettings) and settings.server is not None
+    if served or settings.device not in ("auto", "cpu", "cuda"):
         return []
     if text and (settings.device == "cpu" or not gpus):
         return ["cpu"] * int(text)
@@ -72,7 +85,7 @@ def _visible_gpus() -> list[str]:
     return [each for each in chosen.split(",") if each.strip() and each.strip() != "-1"]
 
 
-def _runs_on_cpu(settings: InferenceSettings) -> bool:
+def _runs_on_cpu(settings: ModelSettings) -> bool:
     """Whether the backend is one that runs small models on the CPU."""
     if settings.backend != "auto":
         return settings.backend != "hf"
@@ -90,47 +103,66 @@ def _runs_on_cpu(settings: InferenceSettings) -> bool:
     return True
 
 
-class ProcessEngine:
-    """Implements `RecordSource` with one process for each element of `loads`."""
+class ModelProcesses:
+    """Processes with a loaded model each, that share the calls. Threads may call at the same time."""
 
-    def __init__(self, loads: Sequence[Load], *, batch_size: int) -> None:
+    def __init__(self, loads: Sequence[Callable[[], Any]]) -> None:
         """Loads the models at the same time. Raises the error of a process that cannot load its model."""
-        self.batch_size = batch_size
         spawn = get_context("spawn")  # CUDA does not survive a fork
         self._workers = [
             ProcessPoolExecutor(1, spawn, initializer=_start, initargs=(index == 0,)) for index in range(len(loads))
         ]
         try:
             loading = [worker.submit(_load, load) for worker, load in zip(self._workers, loads, strict=True)]
-            manifests = [_result(future) for future in loading]
+            for future in loading:
+                _result(future)
         except BaseException:
             self.close()
             raise
-        self.manifest: Manifest = manifests[0]
+        self._free: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+        for worker in self._workers * CALLS_PER_PROCESS:
+            self._free.put(worker)
+
+    @property
+    def at_once(self) -> int:
+        """The number of calls that are worth making at the same time."""
+        return CALLS_PER_PROCESS * len(self._workers)
+
+    def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """`function(model, *arguments)` in the next free process. Raises ModelError if the process dies."""
+        worker = self._free.get()
+        try:
+            result: Result = _result(worker.submit(_call, function, *arguments))
+            return result
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """Ends the processes after their current call."""
+        for worker in self._workers:
+            worker.shutdown(wait=False, cancel_futures=True)
+
+
+class ProcessEngine:
+    """Implements `RecordSource` with one process for each element of `loads`."""
+
+    def __init__(self, loads: Sequence[Load], *, batch_size: int) -> None:
+        """Loads the models. Raises the error of a process that cannot load its model."""
+        self.batch_size = batch_size
+        self._processes = ModelProcesses(loads)
+        self.manifest: Manifest = self._processes.call(_manifest)
 
     def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
         """See `RecordSource.records`. Raises ModelError if a process dies."""
-        free: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
-        for worker in self._workers * 2:  # the next batch waits in the process
-            free.put(worker)
-
-        def work(batch: Sequence[Item]) -> list[dict[str, Any]]:
-            worker = free.get()
-            try:
-                records: list[dict[str, Any]] = _result(worker.submit(_records, batch))
-                return records
-            finally:
-                free.put(worker)
-
+        work = partial(self._processes.call, _records)
         try:
-            yield from distribute(items, done, work, batch_size=self.batch_size, at_once=2 * len(self._workers))
+            yield from distribute(items, done, work, batch_size=self.batch_size, at_once=self._processes.at_once)
         finally:
             self.close()
 
     def close(self) -> None:
         """Ends the processes after their current batch."""
-        for worker in self._workers:
-            worker.shutdown(wait=False, cancel_futures=True)
+        self._processes.close()
 
 
 def _start(first: bool) -> None:
@@ -139,15 +171,21 @@ def _start(first: bool) -> None:
     logging.basicConfig(format="realqa: %(message)s", level=logging.WARNING if first else logging.ERROR)
 
 
-def _load(load: Load) -> Manifest:
-    global _source
-    _source = load()
-    return _source.manifest
+def _load(load: Callable[[], Any]) -> None:
+    global _model
+    _model = load()
 
 
-def _records(items: Sequence[Item]) -> list[dict[str, Any]]:
-    assert _source is not None, "loaded before"
-    return list(_source.records(items))
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(_model, *arguments)
+
+
+def _manifest(source: RecordSource) -> Manifest:
+    return source.manifest
+
+
+def _records(source: RecordSource, items: Sequence[Item]) -> list[dict[str, Any]]:
+    return list(source.records(items))
 
 
 def _result(future: Any) -> Any:

@@ -34,6 +34,8 @@ class ScorerConfig(BaseModel):
     base_model: the base of an adapter (a name, hub id or folder); None for full weights.
     level_bounds: of a model that answers in levels, the smallest and largest score of its training set, on `scale`.
     form: the slots (`prompts.SLOTS`) of the regular-form answers in training, in order.
+    questions: the questions about attributes in training, by what they ask about: an attribute, a level ("high",
+    "middle", "low"), or all attributes ("mix").
     formats: the formats of the conversations in training, such as "direct", "cot", "cot-regular" and "mix".
     attributes: the measured agreement of attributes, by key.
     """
@@ -51,6 +53,7 @@ class ScorerConfig(BaseModel):
     form: tuple[str, ...] | None = None
     level_bounds: Scale | None = None
     formats: tuple[str, ...] | None = None
+    questions: dict[str, str] | None = None
     attributes: dict[str, AttributeAgreement] | None = None
 
     def unreliable(self, attributes: Iterable[str]) -> list[str]:

@@ -6,14 +6,16 @@ They are inferred once before training, checked against every answer, and writte
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import numerals
+from realqa_cli.domain.parsing import MIX_TOPIC, read_attributes, topic_of
 from realqa_cli.domain.scales import PAPER_SCALE, Scale
 from realqa_cli.domain.score_target import numeral_of
 from realqa_cli.errors import UsageError
+from realqa_cli.inference.teacher_forcing.attribute_questions import attribute_questions, slots_described
 from realqa_cli.inference.teacher_forcing.conversations import COT_FORMATS, SCORE_FORMATS, Conversation
 from realqa_cli.models.realqa_json import ScorerConfig
 
@@ -26,13 +28,14 @@ _Value = TypeVar("_Value", bound=Hashable)
 class DataSpec:
     """scale, digits: of the scores.  form: slot keys of the regular form, or None.
 
-    formats: number of conversations by format.
+    formats: number of conversations by format.  questions: about attributes, by topic (`parsing.topic_of`).
     """
 
     scale: Scale
     digits: int
     form: tuple[str, ...] | None
     formats: dict[str, int]
+    questions: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_cot(self) -> bool:
@@ -75,7 +78,9 @@ def infer_data_spec(
         if not (scale or stated):
             _check_label(conversation, chosen, digits)
     _report_difference(base, chosen, digits)
-    return DataSpec(chosen, digits, _form(conversations) or config.form, count_formats(conversations))
+    form = _form(conversations) or slots_described(conversations) or config.form
+    questions = attribute_questions(conversations) or config.questions or {}
+    return DataSpec(chosen, digits, form, count_formats(conversations), questions)
 
 
 def count_formats(conversations: Sequence[Conversation]) -> dict[str, int]:
@@ -151,10 +156,17 @@ def _format(conversation: Conversation) -> str:
 
 def _form(conversations: Sequence[Conversation]) -> tuple[str, ...] | None:
     """The most frequent regular form of the chains of thought, or else of the whole descriptions."""
-    for name in ("cot-regular", "mix"):
-        answers = [c.turns[-1][1] for c in conversations if c.format == name]
+    for name in ("cot-regular", MIX_TOPIC):
+        answers = [c.turns[-1][1] for c in conversations if _kind(c) == name]
         forms = Counter(tuple(prompts.read_form(answer)[0]) for answer in answers)
         forms.pop((), None)
         if forms:
             return forms.most_common(1)[0][0]
     return None
+
+
+def _kind(conversation: Conversation) -> str | None:
+    """The format, or for a conversation of other origin the topic of its answer."""
+    if conversation.format is not None or conversation.stated is not None:
+        return conversation.format
+    return topic_of(read_attributes(conversation.turns[-1][1]))

@@ -21,6 +21,12 @@ class AnswerMeasures:
     loss: float = 0.0
     tokens: int = 0
 
+    def add(self, more: "AnswerMeasures") -> None:
+        """Adds the measures of further answers."""
+        self.values += more.values
+        self.loss += more.loss
+        self.tokens += more.tokens
+
 
 @torch.inference_mode()
 def measure_answers(
@@ -40,9 +46,8 @@ def measure_answers(
         loss = float(logits.token_losses(on_device["labels"]).sum())
         if loss != loss:
             raise ModelError("the model gave no probabilities (NaN)", remedy="try --dtype float32")
-        measures.values += logits.ncm_values(batch["spans"])
-        measures.loss += loss
-        measures.tokens += int((batch["labels"] != IGNORED).sum())
+        tokens = int((batch["labels"] != IGNORED).sum())
+        measures.add(AnswerMeasures(logits.ncm_values(batch["spans"]), loss, tokens))
         for _ in part:
             advance()
     return measures

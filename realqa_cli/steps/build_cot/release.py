@@ -1,16 +1,13 @@
 """Stage 1 from the release of RealQA: its own conversations about attributes, unchanged but for the paths."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from realqa_cli.datasets.release_files import ReleaseConversation
-from realqa_cli.domain.attributes import ATTRIBUTES
-from realqa_cli.domain.parsing import labelled_score, read_attributes
+from realqa_cli.domain.parsing import granularity_of, labelled_score, read_attributes, topic_of
 from realqa_cli.errors import ItemError
 from realqa_cli.io import sharegpt
 from realqa_cli.steps.build_cot.build_cot import Builder
 from realqa_cli.steps.build_cot.drafts import Draft
-from realqa_cli.steps.build_cot.settings import GRANULARITIES
 
 
 def release_drafts(builder: Builder, conversations: Iterable[ReleaseConversation]) -> Iterator[Draft]:
@@ -24,7 +21,8 @@ def release_drafts(builder: Builder, conversations: Iterable[ReleaseConversation
         if any(labelled_score(answer) is not None for answer in sharegpt.answers(conversation.record)):
             builder.counts["of scores"] += 1
             continue
-        granularity = granularity_of(conversation.record)
+        keys = {key for answer in sharegpt.answers(conversation.record) for key in read_attributes(answer)}
+        granularity = granularity_of(topic_of(keys))
         if granularity not in builder.settings.granularity:
             builder.counts["other granularity"] += 1
             continue
@@ -43,12 +41,3 @@ def release_drafts(builder: Builder, conversations: Iterable[ReleaseConversation
                 "format": granularity,
             }
         )
-
-
-def granularity_of(record: Mapping[str, Any]) -> str:
-    """One of `GRANULARITIES`, by the attributes that the answers state; "attributes" where none can be read."""
-    keys = {key for answer in sharegpt.answers(record) for key in read_attributes(answer)}
-    levels = {ATTRIBUTES[key].level for key in keys}
-    if len(keys) < 2:
-        return GRANULARITIES[0]
-    return GRANULARITIES[1] if len(levels) == 1 else GRANULARITIES[2]

@@ -5,21 +5,25 @@ numerical continuity metric of the direct answers (defined in decoding/continuit
 answers. run_log.py summarises the log of a training run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.model import HFBackend
+from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.decoding.continuity import mean_ncm
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.inference.model_settings import ModelSettings
+from realqa_cli.inference.processes import ModelProcesses, settings_by_device, worker_devices
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.inference.teacher_forcing.data_spec import infer_data_spec
-from realqa_cli.inference.teacher_forcing.measuring import measure_answers
+from realqa_cli.inference.teacher_forcing.measuring import AnswerMeasures, measure_answers
 from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu
 from realqa_cli.models import ModelSource
+from realqa_cli.models.realqa_json import ScorerConfig
 
 
 @dataclass(frozen=True)
@@ -46,20 +50,17 @@ def measure_ncm(
         raise UsageError(
             "no conversation has a direct answer", remedy="build them with realqa build-cot --formats direct"
         )
-    source = _find_source(settings)
-    spec = infer_data_spec(conversations, source.config, None, settings.digits)
-    config = source.config
-    low = settings.min_pixels or (config.min_pixels if config else None)
-    high = settings.max_pixels or (config.max_pixels if config else None)
-    backend = settings.load(source, min_pixels=low, max_pixels=high, needs={"logits"})
-    assert isinstance(backend, HFBackend), "the only backend with this capability"
-    collator = Collator(
-        processor_on_cpu(source, LoadOptions(min_pixels=low, max_pixels=high), backend.model),
-        digits=spec.digits,
-        max_length=settings.max_length,
-        takes_mask=backend.takes_mask(),
-    )
-    measures = measure_answers(backend.model, collator, conversations, settings.batch_size, advance)
+    spec = infer_data_spec(conversations, _find_source(settings).config, None, settings.digits)
+    load = partial(AnswerMeter, digits=spec.digits)
+    batches = [
+        conversations[start : start + settings.batch_size]
+        for start in range(0, len(conversations), settings.batch_size)
+    ]
+    measures = AnswerMeasures()
+    for batch, part in zip(batches, _measured(batches, settings, load), strict=True):
+        measures.add(part)
+        for _ in batch:
+            advance()
     if not measures.values:
         raise ModelError(
             "the metric needs a custom attention mask for a tokenizer that merges digits, and this model's attention"
@@ -67,6 +68,45 @@ def measure_ncm(
             where=settings.model,
         )
     return {**mean_ncm(measures.values), "loss": measures.loss / measures.tokens, "n": len(measures.values)}
+
+
+class AnswerMeter:
+    """A loaded model that measures given answers. digits: M of the answers."""
+
+    def __init__(self, settings: NcmSettings, digits: int) -> None:
+        """Loads the model. Raises UsageError."""
+        source = _find_source(settings)
+        config = source.config or ScorerConfig()
+        low = settings.min_pixels or config.min_pixels
+        high = settings.max_pixels or config.max_pixels
+        backend = settings.load(source, min_pixels=low, max_pixels=high, needs={"logits"})
+        assert isinstance(backend, HFBackend), "the only backend with this capability"
+        self.model = backend.model
+        self.collator = Collator(
+            processor_on_cpu(source, LoadOptions(min_pixels=low, max_pixels=high), backend.model),
+            digits=digits,
+            max_length=settings.max_length,
+            takes_mask=backend.takes_mask(),
+        )
+
+    def measure(self, batch: Sequence[Conversation]) -> AnswerMeasures:
+        """The measures of one batch. Raises ModelError if the model gives NaN."""
+        return measure_answers(self.model, self.collator, batch, len(batch))
+
+
+def _measured(
+    batches: Sequence[Sequence[Conversation]], settings: NcmSettings, load: Callable[[NcmSettings], AnswerMeter]
+) -> Iterator[AnswerMeasures]:
+    """The measures of each batch, in order, by this process or by one for each visible GPU."""
+    devices = worker_devices(settings)
+    if len(devices) < 2:
+        yield from map(load(settings).measure, batches)
+        return
+    processes = ModelProcesses([partial(load, each) for each in settings_by_device(settings, devices)])
+    try:
+        yield from in_order(partial(processes.call, AnswerMeter.measure), batches, processes.at_once)
+    finally:
+        processes.close()
 
 
 def _find_source(settings: NcmSettings) -> ModelSource:

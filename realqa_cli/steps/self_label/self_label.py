@@ -12,7 +12,7 @@ from typing import Any
 
 from realqa_cli import __version__
 from realqa_cli.backends.base import Prompt
-from realqa_cli.decoding.attribute_form import attributes_of, confidence_of, form_of
+from realqa_cli.decoding.attribute_form import AttributeQuestion, attributes_of, confidence_of, form_of, questions_of
 from realqa_cli.decoding.freeform import generate_forms, missing_slots
 from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
@@ -62,6 +62,7 @@ class SelfLabeler:
         self._handle = settings.handle()
         self._config = config = self._handle.config or ScorerConfig()
         self.form = form_of(self._handle.config, reasons=settings.reasons)
+        self._questions = questions_of(self._handle.config, self.form)
         self._backend = self._handle.load(
             min_pixels=settings.min_pixels or config.min_pixels,
             max_pixels=settings.max_pixels or config.max_pixels,
@@ -75,7 +76,7 @@ class SelfLabeler:
         self.manifest = Manifest(
             "self-label",
             {
-                "prompt": {"question": prompts.MIX_QUESTION, "form": list(self.form)},
+                "prompt": {"question": _joined(self._questions), "form": list(self.form)},
                 "video": sampling.settings(),
                 **self._backend.settings(),
                 **decode_setting(settings),
@@ -116,7 +117,21 @@ class SelfLabeler:
         ).to_line()
 
     def _predict(self, visual_inputs: Sequence[VisualInput]) -> list[FilledForm]:
-        batch = [Prompt.about(each, prompts.MIX_QUESTION) for each in visual_inputs]
+        answers = [self._answers(visual_inputs, question) for question in self._questions]
+        return [
+            FilledForm(
+                "\n".join(one.text for one in parts), {k: slot for one in parts for k, slot in one.slots.items()}
+            )
+            for parts in zip(*answers, strict=True)
+        ]
+
+    def _answers(self, visual_inputs: Sequence[VisualInput], question: AttributeQuestion) -> list[FilledForm]:
+        batch = [Prompt.about(each, question.text) for each in visual_inputs]
         if self.decode == "greedy":
-            return generate_forms(self._backend, batch, self.form, one_of([prompts.REGULAR_END]))
-        return fill_form(self._backend.prefix_cache(), batch, prompts.regular_form(self.form), prompts.REGULAR_END)
+            return generate_forms(self._backend, batch, question.keys, one_of([prompts.REGULAR_END]))
+        return fill_form(self._backend.prefix_cache(), batch, question.form, prompts.REGULAR_END)
+
+
+def _joined(questions: Sequence[AttributeQuestion]) -> str | list[str]:
+    """The text of a single question, or of each."""
+    return questions[0].text if len(questions) == 1 else [question.text for question in questions]

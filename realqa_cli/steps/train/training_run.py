@@ -60,6 +60,7 @@ def _config_fields(files: Sequence[Path], run: TrainingRun) -> dict[str, Any]:
         "trained_on": trained_on,
         "form": list(spec.form) if spec.form else None,
         "formats": sorted(spec.formats),
+        "questions": spec.questions or None,
     }
 
 

@@ -176,6 +176,20 @@ def test_the_step_measures_a_model_on_conversations(data: Path, tmp_path: Path) 
     assert found["loss"] > 0
 
 
+def test_two_processes_give_the_numbers_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read = conversations.read_conversations([write_direct(tmp_path / "data", 5)])
+    settings = NcmSettings(model=str(write(tmp_path / "model")), batch_size=2)
+    alone = measure_ncm(read, settings)
+    advanced: list[int] = []
+    monkeypatch.setenv("REALQA_WORKERS", "2")
+    caplog.set_level("WARNING", "realqa")
+    assert measure_ncm(read, settings, advance=lambda: advanced.append(1)) == pytest.approx(alone, rel=1e-6)
+    assert "using 2 processes: cpu, cpu" in caplog.text
+    assert len(advanced) == 5
+
+
 def test_conversations_without_direct_answers_are_refused(data: Path, tmp_path: Path) -> None:
     lines = [json.loads(text) for text in data.read_text().splitlines()]
     for one in lines:
