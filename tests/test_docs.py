@@ -1,11 +1,15 @@
 """The documentation: generated pages are up to date, and they name every field that the commands write."""
 
+import argparse
+import itertools
 import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,25 +84,64 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Pat
     assert "<math" in (tmp_path / "site" / "method" / "index.html").read_text(encoding="utf-8")
 
 
-def options_of(words: list[str]) -> set[str]:
-    """The options of the command that a command line begins with."""
-    command: Any = typer.main.get_command(app)
-    for word in words:
-        if word not in getattr(command, "commands", {}):
-            break
-        command = command.commands[word]
-    return {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+def shell_blocks(page: Path) -> list[str]:
+    """The lines of the blocks of commands on a page, each command on one line."""
+    blocks = re.findall(r"```(?:sh|text|)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+
+
+def words_of(call: str) -> list[str]:
+    """The words of a command up to a pipe, a redirection or a comment."""
+    lexer = shlex.shlex(call, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return [*itertools.takewhile(lambda word: not set(word) <= set("|&;<>()"), lexer)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_in_the_documents_have_only_options_that_exist(page: Path) -> None:
+def test_commands_in_the_documents_can_be_parsed(page: Path) -> None:
+    """Also those that `accelerate launch` and `torchrun` start."""
     if "experiments" in page.parts:
         return  # they quote what was run at that date
-    for block in re.findall(r"```(?:sh|text)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            for call in re.findall(r"(?:^|[|$;] *)realqa ([^|#;]*)", line):
-                used = set(re.findall(r"(?<!\S)--?[a-zA-Z][\w-]*", call))
-                assert used <= options_of(call.split()), line
+    commands: Any = typer.main.get_command(app)
+    for line in shell_blocks(page):
+        for call in re.findall(r"(?:^|[|$;(] *|-m )realqa(?:_cli)? (.*)", line):
+            name, *arguments = words_of(call)
+            if name.startswith("-"):
+                continue  # an option of the program itself
+            with suppress(SystemExit):  # --help
+                commands.commands[name].make_context(name, arguments)
+
+
+class Parsed(Exception):
+    """A script has parsed its command line."""
+
+
+PAPER_README = ROOT / "examples" / "paper" / "README.md"
+SCRIPT_CALLS = re.findall(r"(?:examples/paper/|`)(\w+\.py) (--[^`\n]*)", PAPER_README.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("script", "options"), SCRIPT_CALLS)
+def test_commands_of_the_paper_scripts_can_be_parsed(
+    script: str, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_only(self: argparse.ArgumentParser) -> None:
+        parse(self)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    monkeypatch.setattr(sys, "argv", [script, *shlex.split(options)])
+    monkeypatch.syspath_prepend(PAPER_README.parent)
+    with pytest.raises(Parsed):
+        runpy.run_path(str(PAPER_README.parent / script), run_name="__main__")
+
+
+def test_the_table_of_the_paper_scripts_has_a_command_for_each_table() -> None:
+    assert len(SCRIPT_CALLS) > 10
+    assert {script for script, _ in SCRIPT_CALLS} >= {
+        path.name for path in PAPER_README.parent.glob("table_*.py") if path.name != "table_1_attributes.py"
+    }
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -103,6 +103,7 @@ class Study:
         self.model: str = options.model or (TINY_MODEL if self.tiny else REAL_MODEL)
         self.training = shlex.split(TINY_TRAINING if self.tiny else REAL_TRAINING)
         self.training += shlex.split(options.train_options or "")
+        self.launcher = shlex.split(options.launch or "")
         self.scoring = shlex.split(options.score_options or "")
         self.measuring = ["--bootstrap", str(options.bootstrap)]
         if options.groups:
@@ -121,7 +122,7 @@ class Study:
             say(f"{output}: trained already")
             return output
         start = ["train", conversations, "--model", model or self.model, "--output", output, "--resume"]
-        realqa(*start, *self.training, *options)
+        realqa(*start, *self.training, *options, launcher=self.launcher)
         if not (output / "realqa.json").exists():
             sys.exit(f"{output}: the training did not end")
         (output / "train.done").touch()
@@ -175,22 +176,24 @@ def _name(line: Line) -> str:
     return f"{line['metric']} of {line['attribute']}" if "attribute" in line else str(line["metric"])
 
 
-def realqa(*arguments: object) -> list[dict[str, Any]]:
-    """`realqa ARGUMENTS` in a process of its own; the JSON lines that it printed.
+def realqa(*arguments: object, launcher: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """`realqa ARGUMENTS` in a process of its own, or in those that `launcher` starts; the JSON lines that it printed.
 
     Exit code 1 (some items failed, reported on stderr) is accepted; other codes end the script.
     """
     if find_spec("realqa_cli") is None:
         sys.exit("realqa is not installed: pip install .")
     command = [str(argument) for argument in arguments]
-    say("realqa " + shlex.join(command))
-    return [json.loads(line) for line in run(["-m", "realqa_cli", *command], accepted=(0, 1)).splitlines()]
+    say(shlex.join([*launcher, "-m", "realqa_cli", *command]) if launcher else "realqa " + shlex.join(command))
+    return [json.loads(line) for line in run(command, launcher).splitlines()]
 
 
-def run(arguments: Sequence[str], accepted: Sequence[int] = (0,)) -> str:
-    """What `python ARGUMENTS` prints; an exit code that is not accepted ends the script with it."""
-    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
-    if done.returncode not in accepted:
+def run(command: Sequence[str], launcher: Sequence[str] = ()) -> str:
+    """What `realqa COMMAND` prints."""
+    done = subprocess.run(
+        [*(launcher or [sys.executable]), "-m", "realqa_cli", *command], stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode not in (0, 1):
         sys.exit(done.returncode)
     return done.stdout
 
@@ -206,6 +209,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--score-options", metavar="TEXT", help="more options for realqa score and self-label")
     made.add_argument("--groups", metavar="FIELD", help="resample groups of this field for the intervals")
     made.add_argument("--bootstrap", type=int, default=1000, help="resamples of the intervals")
+    made.add_argument("--launch", metavar="TEXT", help='start of every training, such as "torchrun --nproc-per-node 8"')
     made.add_argument("--train-options", metavar="TEXT", help="more options for realqa train")
     return made
 

@@ -121,9 +121,9 @@ class TrainSettings:
         for name in ("eval_steps", "keep"):
             if getattr(self, name) not in (None, "last") and not self.validation:
                 raise UsageError("needs validation data", where=_option(name), remedy="add --validation FILE")
-        if self.validation and (self.fsdp or self.deepspeed):
-            remedy = "train without it, and run realqa score and realqa eval on the result"
-            raise UsageError("is not supported for sharded models", where="--validation", remedy=remedy)
+        if self.validation and self.deepspeed:
+            remedy = "use --fsdp, or train without it and run realqa score and realqa eval on the result"
+            raise UsageError("is not supported with DeepSpeed", where="--validation", remedy=remedy)
         if self.fsdp and self.deepspeed:
             raise UsageError("--fsdp and --deepspeed are mutually exclusive", remedy="leave one of them out")
         if self.accumulate and self.effective_batch_size:

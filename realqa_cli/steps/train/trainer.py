@@ -69,6 +69,9 @@ class ScoreTrainer(Trainer):
         self._validator, self._eval_steps, self._keep_best = validator, eval_steps or 0, keep_best
         if validator is not None:
             self.add_callback(_LogAtValidation(self._eval_steps))
+        if validator is not None and self.is_deepspeed_enabled:  # by accelerate launch, which no option states
+            remedy = "use FSDP2, or train without it and run realqa score and realqa eval on the result"
+            raise UsageError("is not supported with DeepSpeed", where="--validation", remedy=remedy)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         # compute_loss divides by the number of labels in the whole accumulated batch.
@@ -137,7 +140,9 @@ class ScoreTrainer(Trainer):
         """The figures of the validation data, if it is due; keeps the weights if they are the best so far."""
         if self._validator is None or not _due(self.state, self._eval_steps):
             return {}
-        figures = self._validator.measure(self.accelerator.process_index, self.accelerator.num_processes)
+        figures = self._validator.measure(
+            self.accelerator.process_index, self.accelerator.num_processes, sharded=self.is_fsdp_enabled
+        )
         if self._keep_best:
             best = self._folder.best_figures()
             self.accelerator.wait_for_everyone()  # all processes have read it before the main one replaces it

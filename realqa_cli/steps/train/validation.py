@@ -3,6 +3,7 @@
 The photos are scored as `realqa score --decode exact` does it. Processes of a distributed run share them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,17 +84,27 @@ class Validator:
     spec: DataSpec
     collator: Collator | None = None
 
-    def measure(self, process: int = 0, processes: int = 1) -> dict[str, float | int | None]:
-        """`srcc`, `plcc`, `ncm`, `ncm_star`, `ncm_star_release` and `n`. Called by all processes together."""
-        own = self.conversations[process::processes]
+    def measure(self, process: int = 0, processes: int = 1, *, sharded: bool = False) -> dict[str, float | int | None]:
+        """`srcc`, `plcc`, `ncm`, `ncm_star`, `ncm_star_release` and `n`. Called by all processes together.
+
+        sharded: whether the weights are distributed (FSDP2). Every forward pass then gathers weights from all
+        processes, so all of them make the same number of passes of the same kind.
+        """
+        own = list(self.conversations[process::processes])
+        filling = 0
+        if sharded and len({one.turns[:-1] for one in self.conversations}) > 1:
+            own, processes = list(self.conversations), 1  # different questions may need different passes
+        elif sharded:
+            filling = math.ceil(len(self.conversations) / processes) - len(own)
+            own += [self.conversations[0]] * filling
         training = self.model.training
         self.model.eval()
         try:
             with torch.inference_mode():
-                pairs = self._pairs(own)
-                values = self._ncm_values(own)
+                pairs, values = self._pairs(own), self._ncm_values(own)
         finally:
             self.model.train(training)
+        pairs, values = pairs[: len(own) - filling], values[: max(0, len(values) - filling)]
         if processes > 1:
             from accelerate.utils import gather_object
 
@@ -111,6 +122,7 @@ class Validator:
         pairs: list[tuple[float, float]] = []
         for start in range(0, len(conversations), _BATCH_SIZE):
             part = conversations[start : start + _BATCH_SIZE]
+            _gather_weights(self.model)
             scores_B = self._scores(part)
             labels_B = [label_on_scale(one, one.numeral or "", self.spec.scale) for one in part]
             pairs += zip(map(float, scores_B), labels_B, strict=True)
@@ -138,9 +150,22 @@ class Validator:
         return shares_B_V @ values_V
 
     def _ncm_values(self, conversations: Sequence[Conversation]) -> list[Any]:
-        if self.collator is None:
-            return []
-        return measure_answers(self.backend.model, self.collator, conversations, _BATCH_SIZE).values
+        values: list[Any] = []
+        for start in range(0, len(conversations) if self.collator else 0, _BATCH_SIZE):
+            part = conversations[start : start + _BATCH_SIZE]
+            _gather_weights(self.model)
+            assert self.collator is not None
+            values += measure_answers(self.backend.model, self.collator, part, _BATCH_SIZE).values
+        return values
+
+
+def _gather_weights(model: Any) -> None:
+    """Gathers those weights of a model sharded by FSDP2 that its blocks do not gather themselves.
+
+    Scoring calls parts of the model, such as the vision tower, and FSDP2 does it for calls of the whole only.
+    """
+    if hasattr(model, "unshard"):
+        model.unshard()
 
 
 def _to(value: Any, device: Any) -> Any:

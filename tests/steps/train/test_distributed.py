@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_conversations import write_direct
+from made_conversations import write_direct, write_lines
 from process import ROOT, environment
 from safetensors.numpy import load_file
 from small_models import write
@@ -64,19 +64,38 @@ def curve(folder: Path) -> list[float]:
     return [line["loss"] for line in log_of(folder)]
 
 
+def assert_same_validation(folder: Path, expected: Path) -> None:
+    """The figures of the validation photos, whose scores agree to about 1e-3."""
+    found, wanted = ([line for line in log_of(one) if "validation_n" in line] for one in (folder, expected))
+    assert [line["step"] for line in found] == [line["step"] for line in wanted] == [4, 8]
+    for line, other in zip(found, wanted, strict=True):
+        assert line["validation_n"] == other["validation_n"] == 5
+        for name in ("plcc", "ncm", "ncm_star"):
+            assert line[f"validation_{name}"] == pytest.approx(other[f"validation_{name}"], rel=1e-2, abs=1e-3)
+
+
 @pytest.fixture(scope="module")
-def one(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def validation(data: Path) -> list[str]:
+    """The options for validation on five photos, which two processes cannot share evenly."""
+    records = [{"image": f"{i}.png", "mos": 1 + 3.9 * i / 12, "mos_range": [1, 5]} for i in range(0, 13, 3)]
+    return ["--validation", str(write_lines(data.parent / "dev.jsonl", records)), "--eval-steps", "4", "--keep", "last"]
+
+
+@pytest.fixture(scope="module")
+def one(base: Path, data: Path, validation: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run in one process."""
     output = tmp_path_factory.mktemp("runs") / "one"
-    run([], arguments(base, data, output))
+    run([], arguments(base, data, output, *validation))
     assert len(curve(output)) == 8
     return output
 
 
 def test_accelerate_launch_gives_the_loss_curve_of_one_process(
-    base: Path, data: Path, one: Path, tmp_path: Path
+    base: Path, data: Path, validation: list[str], one: Path, tmp_path: Path
 ) -> None:
-    err = run([*ACCELERATE, "--multi_gpu", "--num_processes", "2"], arguments(base, data, tmp_path / "two"))
+    launcher = [*ACCELERATE, "--multi_gpu", "--num_processes", "2"]
+    err = run(launcher, arguments(base, data, tmp_path / "two", *validation))
+    assert_same_validation(tmp_path / "two", one)
     assert curve(tmp_path / "two") == pytest.approx(curve(one), rel=1e-5)
     for line, expected in zip(log_of(tmp_path / "two"), log_of(one), strict=True):
         assert line["ncm"] == pytest.approx(expected["ncm"], rel=1e-4)
@@ -88,11 +107,13 @@ def test_accelerate_launch_gives_the_loss_curve_of_one_process(
 
 
 def test_torchrun_shards_by_fsdp_and_gives_the_loss_curve_of_one_process(
-    base: Path, data: Path, one: Path, tmp_path: Path
+    base: Path, data: Path, validation: list[str], one: Path, tmp_path: Path
 ) -> None:
     config = json.loads((CONFIGS / "fsdp2.json").read_text()) | {"activation_checkpointing": False}
     (tmp_path / "fsdp2.json").write_text(json.dumps(config))
-    err = run(TORCHRUN, arguments(base, data, tmp_path / "two", "--fsdp", str(tmp_path / "fsdp2.json")))
+    more = ("--fsdp", str(tmp_path / "fsdp2.json"), *validation)
+    err = run(TORCHRUN, arguments(base, data, tmp_path / "two", *more))
+    assert_same_validation(tmp_path / "two", one)
     assert curve(tmp_path / "two") == pytest.approx(curve(one), rel=1e-4)
     trained, expected = weights(tmp_path / "two"), weights(one)
     assert trained.keys() == expected.keys()
@@ -206,7 +227,7 @@ class TestConfigurations:
         with pytest.raises(UsageError, match=message):
             read_accelerate_config(tmp_path / name, "--fsdp")
 
-    @pytest.mark.parametrize("more", [{"fsdp": "a", "deepspeed": "b"}, {"fsdp": "a", "validation": "c"}])
+    @pytest.mark.parametrize("more", [{"fsdp": "a", "deepspeed": "b"}, {"deepspeed": "a", "validation": "c"}])
     def test_contradictions_are_refused(self, more: dict[str, Any]) -> None:
-        with pytest.raises(UsageError, match=r"mutually exclusive|not supported for sharded models"):
+        with pytest.raises(UsageError, match=r"mutually exclusive|not supported with DeepSpeed"):
             TrainSettings(device="cpu", **more).check()
