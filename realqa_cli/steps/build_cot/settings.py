@@ -54,4 +54,5 @@ class BuildSettings:
         try:
             numerals.numerals(self.digits, *(self.scale or PAPER_SCALE))
         except ValueError as error:
-            raise UsageError(str(error), where="--scale" if self.scale else "--digits") from error
+            where, remedy = ("--scale", "use a scale within 0-10") if self.scale else ("--digits", "use 1 to 3")
+            raise UsageError(str(error), where=where, remedy=remedy) from error
