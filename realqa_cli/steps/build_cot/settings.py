@@ -54,5 +54,9 @@ class BuildSettings:
         try:
             numerals.numerals(self.digits, *(self.scale or PAPER_SCALE))
         except ValueError as error:
-            where, remedy = ("--scale", "use a scale within 0-10") if self.scale else ("--digits", "use 1 to 3")
+            where, remedy = (
+                ("--scale", "use another scale within 0-10, or more digits")
+                if self.scale
+                else ("--digits", "use 1 to 3")
+            )
             raise UsageError(str(error), where=where, remedy=remedy) from error
