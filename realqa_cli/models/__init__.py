@@ -35,17 +35,26 @@ NEEDS_SERVER = {
 """The paper's models that do not run in this process, and why. The others (Qwen2-VL, LLaVA) run as they are, at any
 revision, since transformers has their architectures."""
 
-_VLLM = ("internvl2", "minicpm-v2.5")  # vLLM has these architectures itself
+_NOT_IN_VLLM = ("mplug-owl2",)
 
 
 def serving_steps(name: str, command: str) -> str:
-    """What to do, step by step, to use a model of `NEEDS_SERVER`: serve it, then run `command` on the server."""
+    """What to do, step by step, to use one of the paper's models behind a server; `command` then uses it."""
     hub_id, use = SHORT_NAMES[name], f"{command} --server http://localhost:8000/v1"
-    if name in _VLLM:
-        steps = f"1) pip install vllm, on a machine with a GPU; 2) vllm serve {hub_id} --trust-remote-code; 3) {use}"
-        return f"{steps}. Or try its code here by --trust-remote-code --revision COMMIT"
-    serve = "serve it by its authors' code (github.com/X-PLUG/mPLUG-Owl) behind an OpenAI-compatible endpoint"
-    return f"1) {serve}; 2) {use}"
+    if name in _NOT_IN_VLLM:
+        serve = "serve it by its authors' code (github.com/X-PLUG/mPLUG-Owl) behind an OpenAI-compatible endpoint"
+        return f"1) {serve}; 2) {use}"
+    code = " --trust-remote-code" if name in NEEDS_SERVER else ""
+    steps = f"1) pip install vllm, on a machine with a GPU; 2) vllm serve {hub_id}{code}; 3) {use}"
+    return f"{steps}. Or try its code here by --trust-remote-code --revision COMMIT" if code else steps
+
+
+def fetching_steps(name: str, command: str) -> str:
+    """What to do, step by step, to use one of the paper's models whose files this machine cannot download."""
+    hub_id = SHORT_NAMES[name]
+    folder = hub_id.rpartition("/")[2]
+    fetch = f"1) hf download {hub_id} --local-dir {folder}, where there is a connection; 2) {command} --model {folder}"
+    return f"{fetch}. Or by a server: {serving_steps(name, f'{command} --model {name}')}"
 
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -36,7 +36,7 @@ def check_model(model: ModelSettings) -> None:
     if model.model in models.NEEDS_SERVER and not model.trust_remote_code:
         steps = models.serving_steps(model.model, f"realqa sort-probe --model {model.model}")
         raise ModelError(models.NEEDS_SERVER[model.model], where=model.model, remedy=steps)
-    config = models.config_of(model.model, model.revision)
+    config = _config_of(model)
     if not config or model_kind(config):
         return
     architecture = f"transformers has no architecture {config.get('model_type')!r}"
@@ -46,6 +46,17 @@ def check_model(model: ModelSettings) -> None:
     if not model.trust_remote_code:
         remedy = f"add --trust-remote-code --revision COMMIT to run its own code, or {way_out(model.model)}"
         raise ModelError(architecture, where=model.model, remedy=remedy)
+
+
+def _config_of(model: ModelSettings) -> Mapping[str, Any]:
+    """The config.json of the model. Raises ModelError, for the paper's models with steps that get them."""
+    try:
+        return models.config_of(model.model, model.revision)
+    except ModelError as error:
+        if model.model not in models.SHORT_NAMES:
+            raise
+        steps = models.fetching_steps(model.model, "realqa sort-probe")
+        raise ModelError(error.what, where=model.model, remedy=steps) from error
 
 
 def open_local(model: ModelSettings) -> TextModel:

@@ -452,17 +452,32 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         ProbeSettings(numbers=1).check()
 
 
-@pytest.mark.parametrize("name", ["internvl2", "minicpm-v2.5", "mplug-owl2"])
+@pytest.mark.parametrize("name", ["internvl2", "minicpm-v2.5"])
 def test_a_model_of_the_paper_that_needs_a_server_says_what_to_do_step_by_step(name: str, sort: Sort) -> None:
-    ran = sort("--model", "qwen2-vl-7b", "--model", name) if name == "mplug-owl2" else sort("--model", name)
+    ran = sort("--model", name)
     assert (ran.code, ran.out, len(ran.said)) == (2, "", 1)
-    if name == "mplug-owl2":
-        return  # offline, the first model is what cannot be fetched
-    assert (
-        f"2) vllm serve {models.SHORT_NAMES[name]} --trust-remote-code; 3) realqa sort-probe --model {name}"
-        in ran.said[0]
-    )
-    assert "--server http://localhost:8000/v1" in ran.said[0]
+    steps = f"2) vllm serve {models.SHORT_NAMES[name]} --trust-remote-code; 3) realqa sort-probe --model {name}"
+    assert f"{steps} --server http://localhost:8000/v1" in ran.said[0]
+
+
+@pytest.mark.parametrize("name", ["qwen2-vl-2b", "qwen2-vl-7b", "llava-1.5"])
+def test_a_model_that_cannot_be_downloaded_says_what_to_do_step_by_step(
+    name: str, sort: Sort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_connection(*arguments: object, **more: object) -> None:
+        raise ModelError("cannot be downloaded from the hub", where="owner/name", remedy="check the connection")
+
+    monkeypatch.setattr(models, "config_of", no_connection)
+    ran = sort("--model", name)
+    assert (ran.code, ran.out, len(ran.said)) == (2, "", 1)
+    hub_id = models.SHORT_NAMES[name]
+    folder = hub_id.rpartition("/")[2]
+    for step in (
+        f"1) hf download {hub_id} --local-dir {folder}",
+        f"2) realqa sort-probe --model {folder}.",
+        f"2) vllm serve {hub_id}; 3) realqa sort-probe --model {name} --server http://localhost:8000/v1",
+    ):
+        assert step in ran.said[0]
 
 
 def test_the_steps_for_a_model_without_code_name_its_authors() -> None:
