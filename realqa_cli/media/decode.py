@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Literal
 
-from PIL import AvifImagePlugin, Image, ImageOps, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
+from PIL import AvifImagePlugin, ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
 from realqa_cli.errors import MediaError
 from realqa_cli.media.color import RgbConverter
@@ -20,11 +20,13 @@ from realqa_cli.media.resize import check_ratio
 
 log = logging.getLogger("realqa")
 
-ErrorType = Literal["missing", "empty", "unreadable", "unsupported", "broken", "too-large", "too-slow", "video"]
+ErrorType = Literal[
+    "missing", "empty", "unreadable", "unsupported", "broken", "too-large", "too-slow", "video", "array"
+]
 """missing: no such file; empty: 0 bytes; unreadable: the system refuses it (permission, a folder, a device);
 unsupported: neither a photo nor a video, a refused format, or a strip (resize.py); broken: it cannot be decoded;
 too-large: beyond the limits on pixels, bytes or memory; too-slow: beyond the limit on time; video: a video where
-a photo is expected."""
+a photo is expected; array: an array of unknown layout or range."""
 
 _DECODERS = re.compile(r"(PIL|pillow_heif)\b")
 # What damaged EXIF raises. A photo with damaged metadata is still a photo, as in every viewer.
@@ -79,8 +81,7 @@ def decoded(data: bytes, image_format: str, name: str | None, options: DecodeOpt
                 share = min(1.0, sqrt(options.draft_pixels / (image.width * image.height)))
                 image.draft(None, (ceil(image.width * share), ceil(image.height * share)))
             image.load()
-            with suppress(*_EXIF_ERRORS):  # TIFF and HEIF come upright from their decoders, with the tag reset
-                ImageOps.exif_transpose(image, in_place=True)
+            turn_upright(image)
             yield RgbConverter(image, name, color_management=options.color_management)
     except MediaError:
         raise
@@ -92,6 +93,19 @@ def decoded(data: bytes, image_format: str, name: str | None, options: DecodeOpt
         reason = str(error) if "<_io." not in str(error) else "Pillow does not know its header"
         what = f"this {image_format} file is truncated, corrupt or of an unusual kind ({reason})"
         raise MediaError(what, type="broken", where=name, remedy="replace it by an intact copy") from error
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Turns an image in place by the orientation in its EXIF data; damaged EXIF data is ignored."""
+    with suppress(*_EXIF_ERRORS):  # TIFF and HEIF come upright from their decoders, with the tag reset
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether `turn_upright` would change the image."""
+    with suppress(*_EXIF_ERRORS):
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    return False
 
 
 def mute_decoder_warnings() -> None:

@@ -53,7 +53,7 @@ class CotMethod:
 
     def _exact_fields(self, answer: FilledForm, final: ScoreDistribution, direct: ScoreDistribution) -> Prediction:
         text = answer.text + prompts.REGULAR_JOINT + prompts.final_sentence(final.mode_text)
-        fields = distribution_fields(final, text, distribution=self.context.distribution)
+        fields = distribution_fields(final, text)
         return fields | self._form_fields(answer) | {"score_direct": direct.mean}
 
     def _form_fields(self, answer: FilledForm) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class DirectMethod:
 
     def _exact(self, scores: ScoreDistribution, visual_input: VisualInput) -> Prediction:
         text = prompts.direct_answer(scores.mode_text, subject_of(visual_input))
-        return distribution_fields(scores, text, distribution=self.context.distribution)
+        return distribution_fields(scores, text)
 
     def stated(self, text: str) -> Prediction:
         """The fields for the score that a generated answer states, or an error if there is none on the scale."""

@@ -39,6 +39,6 @@ class LevelsMethod:
 
     def _fields(self, scores: ScoreDistribution, subject: prompts.Subject) -> Prediction:
         text = prompts.level_answer(scores.mode_text, subject)
-        fields = distribution_fields(scores, text, distribution=self.context.distribution)
+        fields = distribution_fields(scores, text)
         probs = dict(zip(scores.texts, scores.probs.tolist(), strict=True))
         return fields | {"levels": {word: probs[word] for word in levels.WORDS}}

@@ -26,14 +26,12 @@ class MethodContext:
     """Context passed to a scoring method.
 
     config: the content of `realqa.json`.  decode: "exact", "topk" or "greedy".
-    distribution: whether records contain the complete distribution.
     """
 
     backend: Backend
     readout: Readout
     config: ScorerConfig | None
     decode: str
-    distribution: bool
 
 
 class Method(Protocol):
@@ -70,14 +68,14 @@ def make_method(name: str, context: MethodContext) -> Method:
     return cast(Method, getattr(import_module(module), cls)(context))
 
 
-def distribution_fields(scores: ScoreDistribution, text: str, *, distribution: bool) -> dict[str, Any]:
-    """The fields of a record for a distribution; `text` is the answer with its most likely value."""
-    fields: dict[str, Any] = {
+def distribution_fields(scores: ScoreDistribution, text: str) -> dict[str, Any]:
+    """The fields of a record, with the distribution itself; `text` is the answer with its most likely value."""
+    return {
         "score": scores.mean,
         "mode": scores.mode,
         "std": scores.std,
         "interval": scores.interval(),
         "mass": scores.mass,
         "text": text,
+        "distribution": scores,
     }
-    return fields | ({"distribution": scores.pairs()} if distribution else {})

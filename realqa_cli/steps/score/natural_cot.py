@@ -55,7 +55,7 @@ class NaturalCotMethod:
 
     def _exact_fields(self, prompt: Prompt, final: ScoreDistribution, direct: ScoreDistribution) -> Prediction:
         text = prompt.prefix.removesuffix(prompts.FINAL_PREFIX) + prompts.final_sentence(final.mode_text)
-        fields = distribution_fields(final, text, distribution=self.context.distribution)
+        fields = distribution_fields(final, text)
         return fields | _form_fields() | {"score_direct": direct.mean}
 
     def _greedy(self, visual_inputs: Sequence[VisualInput], batch: Sequence[Prompt]) -> list[Prediction]:

@@ -4,29 +4,38 @@ method.py defines how a score is read from the model, videos.py how videos are s
 items, runs them through the model in batches, and makes their records.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from realqa_cli import __version__
 from realqa_cli.backends.base import Capability
+from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_item, identify_items
+from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_items
+from realqa_cli.inference.keyword_settings import settings_from
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.pipeline import run_batches
 from realqa_cli.inference.processes import open_source
+from realqa_cli.inference.python_inputs import PhotoSource, is_single, length_of, python_items
 from realqa_cli.inference.ray import RayEngine, RecordSource
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
 from realqa_cli.io.sources import Item
-from realqa_cli.media.files import content_id
-from realqa_cli.media.kinds import kind_by_suffix, kind_of_file
 from realqa_cli.media.video import Clip, VisualInput
 from realqa_cli.steps.score.method import METHODS, MethodContext, Prediction, make_method
+from realqa_cli.steps.score.results import (
+    Comparison,
+    Progress,
+    ScoreResult,
+    ScoreResults,
+    report_progress,
+    thumbnail_of,
+)
 from realqa_cli.steps.score.videos import VideoScorer
 
 if TYPE_CHECKING:
@@ -37,6 +46,8 @@ DECODES = ("exact", "greedy")
 FORMS = ("regular", "natural")
 ENGINES = ("local", "ray")
 """Where models run: on this machine, or on a Ray cluster (inference/ray.py)."""
+DECIDED = 0.75
+"""P(A > B) from which `Scorer.compare` calls a comparison decided."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +80,16 @@ class ScoreSettings(InferenceSettings):
 class Scorer:
     """A loaded model that turns photos into score records.
 
-    `Scorer("realqa-tiny").score(["a.jpg", image])` gives the records that the command prints.
+    `Scorer("realqa-tiny").score("a.jpg")` gives the record that the command prints, and
+    `Scorer().score(["a.jpg", image])` a list of such records.
     """
 
-    def __init__(self, model: str = ScoreSettings.model, **settings: Any) -> None:
-        """Loads the model; `settings` are fields of `ScoreSettings`. Raises UsageError."""
-        self.settings = ScoreSettings(model=model, **settings)
+    def __init__(self, model: "str | os.PathLike[str]" = ScoreSettings.model, **settings: Any) -> None:
+        """Loads the model; `settings` are fields of `ScoreSettings`.
+
+        Raises UsageError for an unknown setting or an unusable value, ModelError if the model cannot be loaded.
+        """
+        self.settings = settings_from(ScoreSettings, {"model": os.fspath(model), **settings})
         _check(self.settings)
         self._handle = self.settings.handle()
         self.readout: Readout = resolve(self._handle.config, self.settings)
@@ -88,7 +103,6 @@ class Scorer:
             self.readout,
             self._handle.config,
             self._backend.decode_mode(self.settings.decode),
-            self.settings.distribution,
         )
         self._method = make_method(self.readout.method, context)
         self._videos = VideoScorer(
@@ -112,12 +126,63 @@ class Scorer:
         """Loads the model of complete settings."""
         return cls(**vars(settings))
 
-    def score(self, sources: Sequence["str | Path | Image"]) -> list[dict[str, Any]]:
-        """One record for each photo or video, given by path or as a Pillow image, in order.
+    def __repr__(self) -> str:
+        model = self.settings.model if self.settings.server is None else self.settings.server.url
+        backend = self._backend.settings().get("backend", type(self._backend).__name__)
+        details = f"method={self.readout.method!r}, scale={self.readout.scale}, backend={backend!r}"
+        return f"Scorer({model!r}, {details}, run={self.manifest.run!r})"
 
-        An item that cannot be scored gets a record with `error`; nothing is raised for it.
+    @overload
+    def score(self, sources: "Image | bytes | bytearray", *, progress: Progress = False) -> ScoreResult: ...
+    @overload
+    def score(  # type: ignore[overload-overlap]  # a string is also an iterable of strings
+        self, sources: "str | os.PathLike[str]", *, progress: Progress = False
+    ) -> Any: ...
+    @overload
+    def score(self, sources: Iterable[PhotoSource], *, progress: Progress = False) -> ScoreResults: ...
+    @overload
+    def score(self, sources: Any, *, progress: Progress = False) -> Any: ...
+    def score(self, sources: Any, *, progress: Progress = False) -> Any:
+        """The record of one photo or video, or the records of several, in order.
+
+        sources: a path, a Pillow image, a NumPy array, a torch tensor, the bytes of a file or a file opened in
+        binary mode gives one record, a `ScoreResult`. A list or iterator of these, a folder, or a list file
+        (.jsonl, .csv, ...) gives `ScoreResults`. `media.arrays` says which arrays are accepted.
+        progress: whether to show a progress bar, or a function that gets (done, total or None).
+
+        An item that cannot be scored gets a record with `error`; nothing is raised for it. Raises UsageError for a
+        value that cannot be a photo, and for a folder without photos.
         """
-        return list(self._run(_item_of(index, source, self._opening) for index, source in enumerate(sources)))
+        results = ScoreResults(self.iter_score(sources, progress=progress))
+        return results[0] if is_single(sources) else results
+
+    def iter_score(self, sources: Any, *, progress: Progress = False) -> Iterator[ScoreResult]:
+        """Yields the records of `score` one by one, as soon as their batch is finished."""
+        items = python_items(sources, self._opening)
+        total = length_of(sources) if progress else None
+        return report_progress(self._results(items), total, progress)
+
+    def compare(self, a: PhotoSource, b: PhotoSource, *, level: float = DECIDED) -> Comparison:
+        """Which of two photos is better: P(A > B) from their exact distributions.
+
+        level: probability from which the comparison is decided, 0.5 to 1. Raises ItemError for a photo that
+        cannot be scored, UsageError if the method or the decoding gives no distribution.
+        """
+        if not 0.5 < level <= 1:
+            raise UsageError(f"must be over 0.5 and at most 1, not {level}", where="level")
+        found = list(self._scored(python_items([a, b], self._opening)))
+        if len(found) != 2:
+            raise UsageError(f"needs two photos, not {len(found)}", where="compare", remedy="give two single photos")
+        for _, prediction in found:
+            if isinstance(prediction, ItemError):
+                raise prediction
+        distributions = [prediction.get("distribution") for _, prediction in found]  # type: ignore[union-attr]
+        first, second = distributions
+        if first is None or second is None:
+            remedy = "use method direct, cot or levels, decode exact, and photos"
+            raise UsageError("this scorer gives no distributions", where="compare", remedy=remedy)
+        records = [self._result(item, self._record(item, prediction)) for item, prediction in found]  # type: ignore[arg-type]
+        return Comparison(first.prob_greater(second), level, *records)
 
     def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
         """Yields one JSON-ready record for each item, in order, as soon as its batch is finished.
@@ -127,26 +192,44 @@ class Scorer:
         return self._run(identify_items(items, done, self._opening))
 
     def _run(self, items: Iterable[OpenedItem]) -> Iterator[dict[str, Any]]:
-        plan = self._backend.thread_plan()
-        for item, prediction in run_batches(items, self.settings.batch_size, self._predict, plan):
-            try:
-                if isinstance(prediction, ItemError):
-                    raise prediction
-                yield self._record(item, prediction)
-            except ItemError as error:
-                record = self._method.record
-                yield error_line(
-                    item.item, error, content=item.content, instead_of=record, optional=self._optional_fields()
-                )
+        return (self._line(item, prediction) for item, prediction in self._scored(items))
+
+    def _results(self, items: Iterable[OpenedItem]) -> Iterator[ScoreResult]:
+        return (self._result(item, self._line(item, prediction)) for item, prediction in self._scored(items))
+
+    def _scored(self, items: Iterable[OpenedItem]) -> Iterator[tuple[OpenedItem, Prediction]]:
+        return run_batches(items, self.settings.batch_size, self._predict, self._backend.thread_plan())
+
+    def _result(self, item: OpenedItem, line: Mapping[str, Any]) -> ScoreResult:
+        result = ScoreResult(line)
+        if item.item.path is None and item.image is not None and not isinstance(item.image, Clip):
+            result.thumbnail = thumbnail_of(item.image)
+        return result
+
+    def _line(self, item: OpenedItem, prediction: Prediction) -> dict[str, Any]:
+        """The record of a result or of an error."""
+        try:
+            if isinstance(prediction, ItemError):
+                raise prediction
+            return self._record(item, prediction)
+        except ItemError as error:
+            record = self._method.record
+            return error_line(
+                item.item, error, content=item.content, instead_of=record, optional=self._optional_fields()
+            )
 
     def _predict(self, visual_inputs: Sequence[VisualInput]) -> Sequence[Prediction]:
         has_video = any(isinstance(each, Clip) for each in visual_inputs)
         return (self._videos if has_video else self._method).predict(visual_inputs)
 
-    def _record(self, item: OpenedItem, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def _record(self, item: OpenedItem, prediction: Mapping[str, Any]) -> dict[str, Any]:
+        fields = {**dict.fromkeys(self._optional_fields()), **prediction}
+        distribution: ScoreDistribution | None = fields.pop("distribution", None)
+        if self.settings.distribution:
+            fields["distribution"] = None if distribution is None else distribution.pairs()
         return self._method.record.of(
             item.item,
-            **{**dict.fromkeys(self._optional_fields()), **fields},
+            **fields,
             scale=self.readout.scale,
             method=self.readout.method,
             decode=self._method.decode,
@@ -208,14 +291,3 @@ def _check(settings: ScoreSettings) -> None:
                 where=option,
                 remedy=f"use one of: {', '.join(filter(None, known))}",
             )
-
-
-def _item_of(index: int, source: "str | Path | Image", opening: OpenOptions) -> OpenedItem:
-    if isinstance(source, str | Path):
-        return identify_item(
-            Item(index, str(source), Path(source), kind=kind_of_file(str(source)) or kind_by_suffix(str(source))),
-            opening,
-        )
-    image = source.convert("RGB")
-    content = content_id(f"{image.size}".encode() + image.tobytes())
-    return OpenedItem(Item(index, f"image-{index}", None), content, load=lambda: opening.flagged(image))
