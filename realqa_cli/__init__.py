@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from realqa_cli.domain.numerals import ScoreDistribution
     from realqa_cli.errors import ItemError, ModelError, RealqaError, UsageError
+    from realqa_cli.steps.score.results import Comparison, ScoreResult, ScoreResults
     from realqa_cli.steps.score.score import Scorer, ScoreSettings
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "Comparison",
     "ItemError",
     "ModelError",
     "RealqaError",
     "ScoreDistribution",
+    "ScoreResult",
+    "ScoreResults",
     "ScoreSettings",
     "Scorer",
     "UsageError",
@@ -26,10 +30,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "steps.score.results",
     "ItemError": "errors",
     "ModelError": "errors",
     "RealqaError": "errors",
     "ScoreDistribution": "domain.numerals",
+    "ScoreResult": "steps.score.results",
+    "ScoreResults": "steps.score.results",
     "ScoreSettings": "steps.score.score",
     "Scorer": "steps.score.score",
     "UsageError": "errors",

@@ -8,10 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realqa_cli.errors import MediaError, escaped
+from realqa_cli.errors import MediaError, UsageError, escaped
+from realqa_cli.io.flat import flat
 from realqa_cli.io.locate import shortened
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from PIL.Image import Image
 
 Progress = bool | Callable[[int, int | None], object]
@@ -55,6 +57,18 @@ class ScoreResults(list[ScoreResult]):
     def _repr_html_(self) -> str:
         more = f"<p>... and {len(self) - SHOWN} more</p>" if len(self) > SHOWN else ""
         return _table(self[:SHOWN]) + more
+
+    def to_pandas(self) -> "DataFrame":
+        """A data frame with a row for each record and the columns of `realqa score -o FILE.csv` (`io.flat`).
+
+        Raises UsageError if pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            remedy = "install it: pip install 'realqa[pandas]'"
+            raise UsageError("needs pandas, which is not installed", where="to_pandas", remedy=remedy) from error
+        return DataFrame([flat(record) for record in self])
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,7 +155,9 @@ def _row(record: ScoreResult, label: str) -> str:
 def _outcome(record: Mapping[str, Any]) -> str:
     """The score with its standard deviation and scale, or the error."""
     if record.get("error") is not None:
-        return f"{record['error']['type']}: {shortened(escaped(record['error']['message']))}"
+        name = str(record.get("image") or record.get("video"))
+        message = shortened(escaped(record["error"]["message"].removeprefix(f"{name}: ")))
+        return f"error {record['error']['type']}: {message}"
     low, high = record["scale"]
     spread = "" if record["std"] is None else f" ± {record['std']:.2f}"
     flags = f" ({', '.join(record['flags'])})" if record["flags"] else ""

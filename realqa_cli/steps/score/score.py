@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from realqa_cli import __version__
 from realqa_cli.backends.base import Capability
-from realqa_cli.domain.numerals import ScoreDistribution
+from realqa_cli.domain.numerals import DECIDED, ScoreDistribution
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_items
 from realqa_cli.inference.keyword_settings import settings_from
@@ -46,8 +46,6 @@ DECODES = ("exact", "greedy")
 FORMS = ("regular", "natural")
 ENGINES = ("local", "ray")
 """Where models run: on this machine, or on a Ray cluster (inference/ray.py)."""
-DECIDED = 0.75
-"""P(A > B) from which `Scorer.compare` calls a comparison decided."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ class Scorer:
         if first is None or second is None:
             remedy = "use method direct, cot or levels, decode exact, and photos"
             raise UsageError("this scorer gives no distributions", where="compare", remedy=remedy)
-        records = [self._result(item, self._record(item, prediction)) for item, prediction in found]  # type: ignore[arg-type]
+        records = [self._result(item, self._line(item, prediction)) for item, prediction in found]
         return Comparison(first.prob_greater(second), level, *records)
 
     def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
