@@ -25,6 +25,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     r.LabelRecord,
     s.CompositeRecord,
     r.ErrorField,
+    s.DoctorRecord,
     s.MetricRecord,
     s.NcmRecord,
     s.NcmLogRecord,

@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from realqa_cli import __version__
-from realqa_cli.cli import annotate, build_cot, composite, eval, ncm, score, self_label, sort_probe, split, train
+from realqa_cli.cli import (
+    annotate,
+    build_cot,
+    composite,
+    doctor,
+    eval,
+    ncm,
+    score,
+    self_label,
+    sort_probe,
+    split,
+    train,
+)
 from realqa_cli.cli.command import Command, Group
 from realqa_cli.cli.options import Quiet
 from realqa_cli.errors import UsageError
@@ -34,6 +46,7 @@ app = typer.Typer(
 )
 for panel, name, module, function in (
     (USE, "score", score, score.score),
+    (USE, "doctor", doctor, doctor.doctor),
     (LABEL, "self-label", self_label, self_label.self_label),
     (LABEL, "annotate", annotate, annotate.annotate),
     (TRAIN, "build-cot", build_cot, build_cot.build_cot),

@@ -18,6 +18,7 @@ import typer
 from realqa_cli.cli.option_values import dataset_selection
 from realqa_cli.cli.reporter import ProgressBar, Reporter
 from realqa_cli.datasets import DatasetSelection
+from realqa_cli.domain.scales import LEAST_MASS
 from realqa_cli.io.appender import Appender, Key
 from realqa_cli.io.export import Derived, ExportFile, is_export, records_file
 from realqa_cli.io.jsonl import dump_line, read_lines, write_atomic
@@ -148,10 +149,6 @@ class Discard:
 
     def close(self) -> None:
         """Nothing was held back."""
-
-
-LEAST_MASS = 0.5
-"""A mean of `mass` below this means that the model does not answer with scores."""
 
 
 @dataclass

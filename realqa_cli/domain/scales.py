@@ -91,6 +91,10 @@ class Scale(NamedTuple):
         return self.at(Scale(*other).share(value))
 
 
+LEAST_MASS = 0.5
+"""A mean of `mass`, the probability of all scores on the scale, below this means that the model does not answer with
+scores."""
+
 NARROWEST = 3.0
 """Width from which on a range of labels serves as the model's scale."""
 

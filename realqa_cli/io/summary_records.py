@@ -3,7 +3,7 @@
 Like the classes in `records`, these are the source of the reference page, and a test holds the commands to them.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,6 +27,21 @@ class SummaryRecord(BaseModel):
     """Base of the records that are not about one item."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DoctorRecord(SummaryRecord):
+    """Output of `realqa doctor`: the result of one check."""
+
+    check: str
+    """Name of the check. Present: always."""
+    status: Literal["ok", "warning", "failed", "skipped"]
+    """`failed` means that scores would be wrong without notice, or that a run would fail. Present: always."""
+    message: str
+    """What was found; one line. Present: always."""
+    remedy: str | None
+    """What to do about it. Present: always; null where nothing is to be done."""
+    values: dict[str, Any]
+    """The figures of the check. Present: always; may be empty."""
 
 
 class MetricRecord(SummaryRecord):

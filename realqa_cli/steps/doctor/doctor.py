@@ -1,0 +1,14 @@
+"""The step `realqa doctor`: one finding for each check of the installation, then of the model."""
+
+from collections.abc import Iterator
+
+from realqa_cli.steps.doctor.findings import Finding
+from realqa_cli.steps.doctor.installation import check_installation
+from realqa_cli.steps.doctor.model_checks import check_model
+from realqa_cli.steps.doctor.scoring import DoctorSettings
+
+
+def examine(settings: DoctorSettings) -> Iterator[Finding]:
+    """Yields each finding as soon as its check is finished."""
+    yield from check_installation()
+    yield from check_model(settings)
