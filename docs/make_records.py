@@ -25,6 +25,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     r.LabelRecord,
     s.CompositeRecord,
     r.ErrorField,
+    s.CalibrationRecord,
     s.DoctorRecord,
     s.MetricRecord,
     s.NcmRecord,

@@ -13,6 +13,7 @@ from realqa_cli import __version__
 from realqa_cli.cli import (
     annotate,
     build_cot,
+    calibrate,
     composite,
     doctor,
     eval,
@@ -57,6 +58,7 @@ for panel, name, module, function in (
     (RESEARCH, "sort-probe", sort_probe, sort_probe.sort_probe),
 ):
     app.command(name, cls=Command, epilog=module.EXAMPLES, rich_help_panel=panel)(function)
+app.add_typer(calibrate.app, name="calibrate", rich_help_panel=USE)
 app.add_typer(composite.app, name="composite", rich_help_panel=RESEARCH)
 
 

@@ -96,6 +96,8 @@ _SCALE = "Scale of the scores of a model without realqa.json, for example 1-5."
 ScaleOption = Annotated[str | None, option(SCORING, "--scale", metavar="LO-HI", parser=parse_scale, help=_SCALE)]
 _DIGITS = "Digits of the scores of a model without realqa.json."
 DigitsOption = Annotated[int | None, option(SCORING, "--digits", metavar="N", min=1, max=3, help=_DIGITS)]
+_CALIBRATION = "Add calibrated scores, by a file that `realqa calibrate fit` wrote."
+CalibrationOption = Annotated[Path | None, option(SCORING, "--calibration", metavar="FILE", help=_CALIBRATION)]
 _DISTRIBUTION = "Add the probability of every score to the records."
 Distribution = Annotated[bool, flag(SCORING, "--distribution", help=_DISTRIBUTION)]
 
@@ -154,6 +156,7 @@ SCORES = records_kind("scores", "score", exports=True)
 LABELS = records_kind("labels", "attributes", exports=True)
 CONVERSATIONS = records_kind("conversations", "messages")
 COMPOSITES = records_kind("labels with a composite", "composite", exports=True)
+CALIBRATED = records_kind("calibrated scores", "calibrated", exports=True)
 TRANSCRIPTS = records_kind("transcripts", "trial", "run")
 
 _OUTPUT = (
@@ -163,6 +166,7 @@ _OUTPUT = (
 _output = option(OUTPUT, "--output", "-o", metavar="FILE", help=_OUTPUT)
 ScoresOutput = Annotated[Path | None, OutputFile("--output", SCORES), _output]
 LabelsOutput = Annotated[Path | None, OutputFile("--output", LABELS), _output]
+CalibratedOutput = Annotated[Path | None, OutputFile("--output", CALIBRATED), _output]
 CompositesOutput = Annotated[Path | None, OutputFile("--output", COMPOSITES), _output]
 _NO_RESUME = "Start over instead of continuing; refuses a file that is not empty."
 NoResume = Annotated[bool, flag(OUTPUT, "--no-resume", help=_NO_RESUME)]

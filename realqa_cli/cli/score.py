@@ -1,11 +1,19 @@
 """CLI for `realqa score`: photos and videos in, score records out."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
 
 from realqa_cli.cli import options as o
 from realqa_cli.cli.option_values import settings_with_server
 from realqa_cli.cli.output import Clear, OutputOptions, Sink
 from realqa_cli.cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from realqa_cli.inference.ray import RecordSource
 
 EXAMPLES = """[b]Examples[/b]
 
@@ -57,6 +65,7 @@ def score(
     scale: o.ScaleOption = None,
     digits: o.DigitsOption = None,
     distribution: o.Distribution = False,
+    calibration: o.CalibrationOption = None,
     frames: o.Frames = None,
     fps: o.Fps = None,
     per_frame: o.PerFrame = False,
@@ -84,7 +93,21 @@ def score(
 
     settings = settings_with_server(context, ScoreSettings)
     options, reporter = OutputOptions.of(context), Reporter.of(context)
-    return run_step(lambda: open_scorer(settings), options, reporter, limit=limit, table=_table)
+    load = partial(open_scorer, settings)
+    if calibration is not None:
+        load = _calibrated(calibration, load, reporter)
+    return run_step(load, options, reporter, limit=limit, table=_table)
+
+
+def _calibrated(file: Path, load: "Callable[[], RecordSource]", reporter: Reporter) -> "partial[RecordSource]":
+    """Loads the step, whose records get calibrated scores. The file is read before the model is loaded."""
+    from realqa_cli.cli.calibrate import report_warnings
+    from realqa_cli.steps.calibrate.calibrate import CalibratedSource
+    from realqa_cli.steps.calibrate.calibration_file import read_calibration
+
+    calibration = read_calibration(file)
+    say = partial(report_warnings, score_range=calibration.score_range, reporter=reporter)
+    return partial(lambda: CalibratedSource(load(), calibration, say))
 
 
 def _table(clear: Clear) -> Sink:

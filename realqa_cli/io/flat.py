@@ -2,7 +2,7 @@
 
 | field of a record | columns |
 |---|---|
-| `interval`, `scale`, `mos_range`, `composite_range` | `interval_low`, `interval_high`, ... |
+| `interval`, `scale`, `mos_range` and the other pairs of `PAIRS` | `interval_low`, `interval_high`, ... |
 | `error` | `error_type`, `error_message` |
 | `attributes` | one by attribute key: the class, or the rating; `composition_reason`; `subject`, `background` |
 | `confidence`, `levels`, `screen`, `annotator` | `confidence_image_clarity`, `levels_good`, ... |
@@ -22,9 +22,9 @@ from realqa_cli.domain.attributes import ATTRIBUTES
 
 Cell = str | float | int | bool | list[float] | None
 
-PAIRS = ("interval", "scale", "mos_range", "composite_range")
+PAIRS = ("interval", "scale", "mos_range", "composite_range", "calibrated_interval", "calibrated_range")
 GROUPS = ("confidence", "levels", "screen", "annotator")
-WORDS = ("flags", "unparsed", "unreliable", "changed", "composite_imputed")
+WORDS = ("flags", "unparsed", "unreliable", "changed", "composite_imputed", "calibration_warnings")
 DISTRIBUTION = ("distribution_values", "distribution_probabilities")
 ERROR_COLUMN = "error_type"
 """A column by which a table of ours is recognised."""

@@ -146,6 +146,19 @@ class ScoreRecord(Record):
     frames: list[dict[str, Any]] | None = None
     """Scored frames of a video: `time` in seconds, and `score` or `error`. Present: with `--per-frame`; null for
     photos."""
+    calibrated: float | None = None
+    """Expected label by a calibration. Unit: points of `calibrated_range`. Present: with `--calibration`, and after
+    `realqa calibrate apply`; null in an error record."""
+    calibrated_interval: Pair | None = None
+    """Where the label lies with the probability that the calibration was fitted for. Unit and presence: as
+    `calibrated`."""
+    calibrated_range: Pair | None = None
+    """Lowest and highest label. Present: as `calibrated`."""
+    calibration: str | None = None
+    """Id of the calibration, 16 hex digits. Present: as `calibrated`."""
+    calibration_warnings: list[Literal["other_model", "other_scale", "out_of_range"]] | None = None
+    """Why the calibration may not hold: it was fitted to another model or other settings, to another scale, or to no
+    score as low or as high as this one. Present: as `calibrated`; mostly empty."""
     error: ErrorField | None = None
     """Why there is no score. Present: always; null for a result, and in an error record all other fields are null."""
 

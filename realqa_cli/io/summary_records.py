@@ -29,6 +29,41 @@ class SummaryRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+class CalibrationRecord(SummaryRecord):
+    """Output of `realqa calibrate fit`: what the calibration is, and its figures on held-out labels."""
+
+    calibration: str
+    """Id of the calibration, 16 hex digits. Present: always."""
+    curve: Literal["isotonic", "logistic"]
+    """Kind of the curve from scores to labels. Present: always."""
+    target: str
+    """Field of the labels. Present: always."""
+    n: int
+    """Labelled photos. Unit: photos. Present: always."""
+    coverage: float
+    """Requested probability that the label of a new photo lies in its interval. Unit: 0 to 1. Present: always."""
+    half_width: float
+    """Half of the width of the intervals, before they are cut at the range. Unit: points of the labels. Present:
+    always."""
+    range: Pair
+    """Lowest and highest label. Unit: points of the labels. Present: always."""
+    score_range: Pair
+    """Lowest and highest score that was fitted. Unit: points of the scores. Present: always."""
+    srcc: float | None
+    """Spearman's correlation of scores and labels. Present: always; null where it is not defined."""
+    rmse_before: float
+    """RMSE of the scores, stretched from their scale to the range of the labels. Unit: points of the labels. Present:
+    always."""
+    rmse: float
+    """RMSE of calibrated scores on held-out labels. Unit: points of the labels. Present: always."""
+    rmse_by_curve: dict[str, float]
+    """`rmse` of each kind of curve that was tried. Unit: points of the labels. Present: always."""
+    measured_coverage: float
+    """Share of held-out labels that lie in their interval. Unit: 0 to 1. Present: always."""
+    measured_width: float
+    """Mean width of these intervals. Unit: points of the labels. Present: always."""
+
+
 class DoctorRecord(SummaryRecord):
     """Output of `realqa doctor`: the result of one check."""
 
