@@ -93,13 +93,13 @@ def score(
 
     settings = settings_with_server(context, ScoreSettings)
     options, reporter = OutputOptions.of(context), Reporter.of(context)
-    load = partial(open_scorer, settings)
+    load: Callable[[], RecordSource] = partial(open_scorer, settings)
     if calibration is not None:
         load = _calibrated(calibration, load, reporter)
     return run_step(load, options, reporter, limit=limit, table=_table)
 
 
-def _calibrated(file: Path, load: "Callable[[], RecordSource]", reporter: Reporter) -> "partial[RecordSource]":
+def _calibrated(file: Path, load: "Callable[[], RecordSource]", reporter: Reporter) -> "Callable[[], RecordSource]":
     """Loads the step, whose records get calibrated scores. The file is read before the model is loaded."""
     from realqa_cli.cli.calibrate import report_warnings
     from realqa_cli.steps.calibrate.calibrate import CalibratedSource
@@ -107,7 +107,7 @@ def _calibrated(file: Path, load: "Callable[[], RecordSource]", reporter: Report
 
     calibration = read_calibration(file)
     say = partial(report_warnings, score_range=calibration.score_range, reporter=reporter)
-    return partial(lambda: CalibratedSource(load(), calibration, say))
+    return lambda: CalibratedSource(load(), calibration, say)
 
 
 def _table(clear: Clear) -> Sink:

@@ -199,7 +199,8 @@ class CalibratedSource:
         warnings: Counter[str] = Counter()
         for record in self._source.records(items, done=done):
             if record.get("error") is not None:
-                yield {**record, **dict.fromkeys(OWN_FIELDS)} | {"error": record["error"]}
+                kept = {key: value for key, value in record.items() if key != "error"}
+                yield {**kept, **dict.fromkeys(OWN_FIELDS), "error": record["error"]}
                 continue
             name = str(record.get("image") or record.get("video"))
             fields = calibrated_fields(record, self.calibration, same_model=self.same_model, where=name)

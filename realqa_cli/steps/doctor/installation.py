@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from PIL import Image
@@ -62,7 +63,7 @@ def check_devices() -> Finding:
     """Processor cores, memory and GPUs; a GPU of this machine that torch cannot use is a warning."""
     import torch
 
-    values = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": []}
+    values: dict[str, Any] = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": []}
     memory = _memory_gb()
     text = f"{values['cores']} cores" + (f", {memory:.0f} GB of memory" if memory else "")
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
@@ -103,11 +104,12 @@ def check_folders() -> Iterator[Finding]:
 def check_folder(check: str, folder: Path, use: str) -> Finding:
     """Whether the folder, or the nearest one above that exists, can be written, and its free space."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    values = {"path": str(folder), "free_gb": shutil.disk_usage(existing).free / 1e9}
-    text = f"{folder}: {values['free_gb']:.1f} GB free, for {use}"
+    free = shutil.disk_usage(existing).free / 1e9
+    values = {"path": str(folder), "free_gb": free}
+    text = f"{folder}: {free:.1f} GB free, for {use}"
     if not os.access(existing, os.W_OK):
         return Finding(check, "warning", f"{text}; it cannot be written", "change its permissions", values)
-    if values["free_gb"] < LEAST_FREE_GB:
+    if free < LEAST_FREE_GB:
         return Finding(check, "warning", text, "free some space", values)
     return Finding(check, "ok", text, values=values)
 

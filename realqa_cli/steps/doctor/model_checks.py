@@ -163,9 +163,9 @@ def check_devices(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
         pair = [model.on(device=device, backend="hf") for device in ("cpu", gpu)]
     except (ModelError, RuntimeError, MemoryError) as error:
         return Finding("cpu and gpu", "skipped", f"the model cannot be loaded on both: {one_line(error)}")
-    scores = [each.scores(photos) for each in pair]
+    ours, theirs = (each.scores(photos) for each in pair)
     exact = all(each.is_float32 for each in pair)
-    return _compared("cpu and gpu", f"on the CPU and on {gpu}", *scores, model.readout.scale, exact)
+    return _compared("cpu and gpu", f"on the CPU and on {gpu}", ours, theirs, model.readout.scale, exact)
 
 
 def check_graphs(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
@@ -174,8 +174,8 @@ def check_graphs(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
         torch_model = model.on(device="cpu", backend="hf")
     except UnsupportedModel as error:
         return Finding("onnx and hf", "skipped", one_line(error))
-    scores = [each.scores(photos) for each in (model, torch_model)]
-    return _compared("onnx and hf", "by the backends onnx and hf", *scores, model.readout.scale, True)
+    ours, theirs = (each.scores(photos) for each in (model, torch_model))
+    return _compared("onnx and hf", "by the backends onnx and hf", ours, theirs, model.readout.scale, True)
 
 
 def _compared(

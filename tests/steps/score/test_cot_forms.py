@@ -44,7 +44,7 @@ def predict(text: str, config: ScorerConfig | None, *, photos: int = 1, **option
     settings = ScoreSettings(method="cot", digits=2, scale=(1.0, 5.0), **options)
     readout = resolve(config, settings)
     backend = Scripted(text)
-    method = make_method("cot", MethodContext(backend, readout, config, settings.decode, distribution=False))
+    method = make_method("cot", MethodContext(backend, readout, config, settings.decode))
     return method.predict([PHOTO] * photos), backend
 
 
