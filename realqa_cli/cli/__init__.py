@@ -1,7 +1,7 @@
-"""The command line: the only part that knows terminals and exit codes. `main` is its one way out.
+"""The command line: the only part that knows terminals and exit codes. `main` is the single exit point.
 
 Exit codes: 0 all done, 1 some items failed, 2 wrong usage or configuration, 130 interrupted.
-Everything here starts without torch; a verb's door imports what it needs when it is called.
+Everything here starts without torch; a command imports what it needs when it is called.
 """
 
 import os
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from realqa_cli.cli.reporter import write_stderr
+from realqa_cli.cli.streams import replace_closed_streams
 from realqa_cli.errors import UsageError, escaped
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -18,6 +20,7 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Whatever goes wrong leaves here as one line on stderr."""
+    replace_closed_streams()
     try:
         from realqa_cli.cli import app
 
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _leave(f"interrupted: {stop}" if stop.args else "interrupted", INTERRUPTED)
     except UsageError as error:
         return _leave(str(error), WRONG_USAGE)
-    except Exception as error:  # the last door: nothing may leave as a traceback
+    except Exception as error:  # nothing may leave as a traceback
         if os.environ.get("REALQA_DEBUG") == "1":
             raise
         if isinstance(error, OSError) and error.errno is not None:  # a full disk, a read-only folder
@@ -78,10 +81,8 @@ def _report_unraisable(error: "sys.UnraisableHookArgs") -> None:
 
 
 def _leave(message: str, code: int) -> int:
-    """One line on stderr, whatever the message holds, and nothing more on a stderr that is gone."""
-    with suppress(OSError):
-        sys.stderr.write(f"realqa: {escaped(' '.join(message.split()))}\n")
-        sys.stderr.flush()
+    """Write one line to stderr, whatever the message holds; a stderr that is closed or broken is ignored."""
+    write_stderr(f"realqa: {escaped(' '.join(message.split()))}\n")
     return code
 
 

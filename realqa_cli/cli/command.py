@@ -1,11 +1,13 @@
 """Commands and groups of commands: help that starts with everyday options, checks that all commands share."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from realqa_cli.cli.output_files import check_output_files
+from realqa_cli.cli.streams import ClosedStream
 from realqa_cli.errors import UsageError
 
 FEW = 20
@@ -27,6 +29,8 @@ class Command(TyperCommand):
         ctx.params.pop("help_all", None)
         if ctx.params.get("json") and ctx.params.get("table"):
             raise UsageError("--table and --json are mutually exclusive", remedy="choose one of the two")
+        if ctx.params.get("output", ...) is None and isinstance(sys.stdout, ClosedStream):
+            sys.stdout.write("")  # raises now, not after the first records, which may have been paid for
         check_output_files(ctx)
         return super().invoke(ctx)
 

@@ -12,6 +12,7 @@ import typer
 
 from realqa_cli.cli import options as o
 from realqa_cli.cli.option_values import dataset_selection, settings_of
+from realqa_cli.cli.output_files import OutputFile
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.errors import UsageError
 
@@ -30,6 +31,8 @@ realqa eval preds.jsonl --labels koniq/ --dataset koniq10k --split test
 
 realqa eval preds.jsonl --compare baseline.jsonl
 
+realqa eval preds.jsonl --export-release generated_predictions.jsonl
+
 realqa eval attrs.jsonl --attributes --labels truth.jsonl
 """
 
@@ -40,6 +43,8 @@ _METRIC = "srcc, plcc, krcc, rmse, accuracy (of attributes) or all; may be given
 _ATTRIBUTES = "Measure the nine attributes and their average, not the score."
 _LABELS = "JSON Lines or CSV with the truth; joined by path, then by unique file name."
 _COMPARE = "Other predictions: the paired difference on the images of both."
+_EXPORT = "Also write scores and MOS as the paper's generated_predictions.jsonl, which the authors' script reads."
+_RELEASE = o.records_kind("predictions in the form of the release", "predict", "label", continues=False)
 _PLOT = "Plot scores against MOS, with the fit and the images farthest from it"
 
 
@@ -85,6 +90,11 @@ def eval(
     ] = None,
     compare: Annotated[str | None, o.option(MEASURE, "--compare", metavar="FILE", help=_COMPARE)] = None,
     plot: Annotated[Path | None, o.PLOT_FILE, o.plot_option(MEASURE, _PLOT)] = None,
+    export_release: Annotated[
+        Path | None,
+        OutputFile("--export-release", _RELEASE),
+        o.option(MEASURE, "--export-release", metavar="FILE.jsonl", help=_EXPORT),
+    ] = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -95,7 +105,7 @@ def eval(
     talk = Reporter.of(context)
     settings = settings_of(context, EvalSettings)
     settings.check()
-    _check(predictions, labels, compare, plot, attributes)
+    _check(predictions, labels, compare, attributes, {"--plot": plot, "--export-release": export_release})
     from realqa_cli.datasets.labels import read_labels
 
     chosen = dataset_selection(context, of=labels, remedy="name it by --labels")
@@ -103,12 +113,14 @@ def eval(
     if attributes:
         lines = _attribute_lines(predictions, join, settings, talk)
     else:
-        lines = _score_lines(predictions, join, settings, compare, plot, talk)
+        lines = _score_lines(predictions, join, settings, compare, plot, export_release, talk)
     return _deliver(lines, json=json, talk=talk)
 
 
-def _check(predictions: str, labels: str | None, compare: str | None, plot: Path | None, attributes: bool) -> None:
-    for option, value in (("--compare", compare), ("--plot", plot)):
+def _check(
+    predictions: str, labels: str | None, compare: str | None, attributes: bool, files: Mapping[str, Path | None]
+) -> None:
+    for option, value in (("--compare", compare), *files.items()):
         if attributes and value is not None:
             raise UsageError("is for scores", where=option, remedy=f"leave out {option} or --attributes")
     for option, file in (("--labels", labels), ("--compare", compare)):
@@ -124,6 +136,7 @@ def _score_lines(
     settings: "EvalSettings",
     compare: str | None,
     plot: Path | None,
+    export: Path | None,
     talk: Reporter,
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli.steps.evaluate import evaluate
@@ -138,6 +151,13 @@ def _score_lines(
         other = read_predictions(_rows(compare, again), again)
         _tell(other, compare, talk, again)
         yield from evaluate.compare(sample, other, compare, settings)
+    if export is not None:
+        from realqa_cli.io.jsonl import dump_line, write_atomic
+        from realqa_cli.steps.evaluate.release_export import release_rows
+
+        write_atomic(export, "".join(dump_line(row) + "\n" for row in release_rows(sample)))
+        left_out = len(sample.predictions) - len(sample.pairs)
+        talk.say(f"{export}: {len(sample.pairs)} rows" + (f", {left_out} left out" if left_out else ""))
     if plot is not None:
         from realqa_cli.cli.views import scatter
 
@@ -188,17 +208,22 @@ def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Reporter) 
     """Prints every line and says what kept the run from being whole; the exit code."""
     from realqa_cli.cli.output import JsonLines
     from realqa_cli.cli.views.metrics import MetricTable
+    from realqa_cli.steps.evaluate.predictions import FEW
 
     sink = JsonLines(lambda: None) if json or not sys.stdout.isatty() else MetricTable()
-    rows, reasons = 0, []
+    rows, reasons, fewest = 0, [], FEW
     for line in lines:
         sink.write(line)
+        if line["n"] and ("attribute" in line or "compared_with" in line):
+            fewest = min(fewest, line["n"])
         rows = max(rows, line.get("unparsed", 0) + line.get("missing", 0))
         if line["value"] is None and "reason" in line:
             reasons.append(f"{line.get('attribute', '')} {line['metric']}".strip() + f": {line['reason']}")
     sink.close()
     for reason in reasons:
         talk.say(f"no {reason}")
+    if fewest < FEW:
+        talk.say(f"warning: {fewest} pairs are few; below {FEW} the metrics and intervals mean little")
     if rows:
         talk.say(f"not measured: {rows} answers, for want of a value or of its truth")
     return 1 if rows or reasons else 0
