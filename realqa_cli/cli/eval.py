@@ -12,7 +12,7 @@ import typer
 
 from realqa_cli.cli import options as o
 from realqa_cli.cli.option_values import dataset_selection, settings_of
-from realqa_cli.cli.output_files import OutputFile
+from realqa_cli.cli.output_files import OutputFile, records_kind
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.errors import UsageError
 
@@ -44,7 +44,7 @@ _ATTRIBUTES = "Measure the nine attributes and their average, not the score."
 _LABELS = "JSON Lines or CSV with the truth; joined by path, then by unique file name."
 _COMPARE = "Other predictions: the paired difference on the images of both."
 _EXPORT = "Also write scores and MOS as the paper's generated_predictions.jsonl, which the authors' script reads."
-_RELEASE = o.records_kind("predictions in the form of the release", "predict", "label", continues=False)
+_RELEASE = records_kind("predictions in the form of the release", "predict", "label", continues=False)
 _PLOT = "Plot scores against MOS, with the fit and the images farthest from it"
 
 

@@ -3,6 +3,7 @@
 - An embedded ICC profile is applied: colors are converted to sRGB (relative colorimetric). If the profile is that
   of sRGB, the stored numbers are kept. A profile that is damaged, or does not fit the image, is ignored with a
   warning. Without color management the stored numbers of RGB and grey images are kept.
+- Without a profile, the color space that the file states otherwise is converted (`color_spaces`).
 - CMYK is converted by its profile if it has one that works, Lab always.
 - Transparency is composited on white, as a browser shows it: the colors under it are arbitrary.
 - 16-bit grey keeps its tones (white is 65,535; 4,095 in a TIFF of 12 bits), where Pillow clips at 255.
@@ -20,6 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from realqa_cli.media.color_spaces import ColorSpace
 
 log = logging.getLogger("realqa")
 
@@ -47,9 +50,17 @@ class RgbConverter:
     `name` is used in the warning about a profile that is ignored.
     """
 
-    def __init__(self, image: Image.Image, name: str | None = None, *, color_management: bool = True) -> None:
-        """Raises ValueError without a finite sample."""
-        profile = image.info.get("icc_profile")
+    def __init__(
+        self,
+        image: Image.Image,
+        name: str | None = None,
+        *,
+        color_management: bool = True,
+        space: ColorSpace | None = None,
+    ) -> None:
+        """space: what the file states in place of a profile. Raises ValueError without a finite sample."""
+        profile = None if space is not None else image.info.get("icc_profile")
+        self.space = space
         if image.mode.startswith("I") or image.mode == "F":
             image = _to_eight_bits(image)
         self.image, self.transform = image, None
@@ -81,6 +92,8 @@ class RgbConverter:
         return rgb
 
     def _opaque(self, image: Image.Image) -> Image.Image:
+        if self.space is not None:
+            return Image.fromarray(self.space.to_srgb(np.asarray(image.convert("RGB"))))
         if self.transform is None:
             return image.convert("RGB")
         from PIL import ImageCms

@@ -15,6 +15,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageOps, PngImagePlugin, Tiff
 
 from realqa_cli.errors import MediaError
 from realqa_cli.media.color import RgbConverter
+from realqa_cli.media.color_spaces import ColorSpace, stated_space
 from realqa_cli.media.limits import MAX_PIXELS, check_area
 from realqa_cli.media.resize import check_ratio
 
@@ -82,7 +83,8 @@ def decoded(data: bytes, image_format: str, name: str | None, options: DecodeOpt
                 image.draft(None, (ceil(image.width * share), ceil(image.height * share)))
             image.load()
             turn_upright(image)
-            yield RgbConverter(image, name, color_management=options.color_management)
+            space = _space(image, data, image_format) if options.color_management else None
+            yield RgbConverter(image, name, color_management=options.color_management, space=space)
     except MediaError:
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
@@ -106,6 +108,15 @@ def is_turned(image: Image.Image) -> bool:
     with suppress(*_EXIF_ERRORS):
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     return False
+
+
+def _space(image: Image.Image, data: bytes, image_format: str) -> ColorSpace | None:
+    """The color space to convert from where no profile decides, or None."""
+    with suppress(*_EXIF_ERRORS):
+        space, wins = stated_space(image, data, image_format)
+        if wins or not image.info.get("icc_profile"):
+            return space if image.mode not in ("CMYK", "LAB") else None
+    return None
 
 
 def mute_decoder_warnings() -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from realqa_cli.errors import MediaError, RealqaError
+from realqa_cli.media.color_spaces import ColorSpace
 from realqa_cli.media.containers import check_tables, container_format, expected_size
 from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions, out_of_memory
 from realqa_cli.media.files import open_file
@@ -54,7 +55,9 @@ def open_video(
             with _open(file, size, name) as container:
                 stream = _video_stream(container, name)
                 stream.codec_context.thread_count = threads
-                yield _frame_reader(container, stream, name)
+                reader = _frame_reader(container, stream, name)
+                reader.color_management = options.color_management
+                yield reader
         except RealqaError:
             raise
         except MemoryError as error:
@@ -72,6 +75,7 @@ class FrameReader:
     times: of all frames, in seconds from the first.  seconds: the video's duration.
     decoded: how many frames were decoded so far.
     stamps: the times in units of the stream.  keys: the stamps of the keyframes.
+    color_management: whether HLG, PQ and wide-gamut frames are converted to sRGB (`color_spaces`).
     """
 
     container: "InputContainer"
@@ -82,6 +86,7 @@ class FrameReader:
     stamps: Sequence[int]
     keys: Sequence[int]
     decoded: int = 0
+    color_management: bool = True
     _decoding: "Iterator[VideoFrame] | None" = None
     _current: "VideoFrame | None" = None  # the last frame at or before the requested stamp
     _next: "VideoFrame | None" = None  # the frame after it, if it had to be decoded
@@ -103,7 +108,7 @@ class FrameReader:
         if frame is None or frame.is_corrupt:
             state = "missing" if frame is None else "damaged"
             raise _broken(f"the frame at {self.times[index]:.2f} s is {state}", self.name)
-        return _upright(frame, self.name)
+        return _upright(frame, self.name, color_management=self.color_management)
 
     def _seek(self, stamp: int) -> None:
         self.container.seek(stamp, stream=self.stream)
@@ -219,10 +224,12 @@ def _frame_reader(container: "InputContainer", stream: "VideoStream", name: str)
     return reader(container, stream, name, times, times[-1] + pace, stamps, sorted(keys))
 
 
-def _upright(frame: Any, name: str) -> Image.Image:
+def _upright(frame: Any, name: str, *, color_management: bool) -> Image.Image:
     """The frame as an RGB image, with the rotation and mirroring that the container states."""
     check_ratio(frame.width, frame.height, name)
-    image: Image.Image = frame.to_image()
+    space = ColorSpace.of_codes(int(frame.color_primaries), int(frame.color_trc)) if color_management else None
+    stored: Any = frame.to_image() if space is None else frame.to_ndarray(format="rgb48le")
+    image: Image.Image = stored if space is None else Image.fromarray(space.to_srgb(stored))
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image

@@ -3,9 +3,9 @@
 A single JSON list, the form of other releases, is read as well; its items are numbered as lines. Both common
 dialects are accepted: `messages` of `role` and `content`, and `conversations` of `from` and `value`.
 
-Image paths are relative to the file's folder or, if the file is not there, to the current folder. Photos are not
-opened here. Every defect of a line raises `UsageError` with file and line: training must never silently use only a
-part of the data.
+Image paths are relative to the file's folder or, if the file is not there, to the current folder. Reading
+does not open photos. Every defect of a line raises `UsageError` with file and line: training must never silently use
+only a part of the data.
 """
 
 import re
@@ -15,10 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 from realqa_cli.domain import prompts
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import RecordError, UsageError
 from realqa_cli.io import sharegpt
+from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
+from realqa_cli.media.photo import open_photo
 
 MARK = "<image>"
 COT_FORMATS = frozenset({"cot", "cot-regular"})
@@ -43,6 +47,7 @@ class Conversation:
     images: the photos in order.  where: "file:line".  format: of `build-cot --formats`.
     mos, mos_range: the label and its range, if the line has them.  scale: of the number in the answer.
     padding: whether it only fills up a batch, so that nothing of it is trained.
+    decode: how the photos are decoded.
     """
 
     turns: tuple[tuple[str, str], ...]
@@ -53,6 +58,11 @@ class Conversation:
     mos_range: Scale | None = None
     scale: Scale | None = None
     padding: bool = False
+    decode: DecodeOptions = DEFAULT_DECODING
+
+    def open_photos(self) -> list[Image]:
+        """The decoded photos, in order. Raises `MediaError`."""
+        return [open_photo(path, options=self.decode) for path in self.images]
 
     @cached_property
     def numeral(self) -> str | None:

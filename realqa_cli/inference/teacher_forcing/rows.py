@@ -15,7 +15,7 @@ from realqa_cli.backends.hf.processor import Processor, load_processor
 from realqa_cli.decoding.tree import PromptBatch
 from realqa_cli.errors import MediaError, UsageError
 from realqa_cli.inference.teacher_forcing.conversations import MARK, Conversation
-from realqa_cli.media.photo import open_photo, photo_area
+from realqa_cli.media.photo import photo_area
 from realqa_cli.models import ModelSource
 
 
@@ -110,6 +110,6 @@ def visual_tokens(processor: Processor, photos: Sequence[Path]) -> int:
 
 def _open(conversation: Conversation) -> list[Image]:
     try:
-        return [open_photo(path) for path in conversation.images]
+        return conversation.open_photos()
     except MediaError as error:
         raise UsageError(str(error), where=conversation.where) from error

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from realqa_cli.errors import MediaError, UsageError
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
+from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.media.photo import open_photo
 from realqa_cli.steps.train.objectives.objective import Objective
 from realqa_cli.steps.train.progress import TrainProgress
@@ -25,11 +26,11 @@ _MAX_PROCESSES = 8
 
 def check_photos(conversations: Sequence[Conversation], progress: TrainProgress) -> dict[str, str]:
     """Decode every photo once; return the error message of each that cannot be decoded, by path."""
-    paths = list(dict.fromkeys(path for conversation in conversations for path in conversation.images))
-    progress.stage("checking photos", len(paths))
+    photos = {path: conversation.decode for conversation in conversations for path in conversation.images}
+    progress.stage("checking photos", len(photos))
     bad = {}
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as threads:
-        for path, error in zip(paths, threads.map(_error_of, paths), strict=True):
+        for path, error in zip(photos, threads.map(_error_of, photos, photos.values()), strict=True):
             if error is not None:
                 bad[str(path)] = error
             progress.advance()
@@ -71,9 +72,9 @@ class _LengthChecker:
             return error
 
 
-def _error_of(path: Path) -> str | None:
+def _error_of(path: Path, options: DecodeOptions) -> str | None:
     try:
-        open_photo(path)
+        open_photo(path, options=options)
     except MediaError as error:
         return str(error)
     return None

@@ -14,6 +14,7 @@ import torch
 from realqa_cli import models
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
+from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.steps.train import tuning
 from realqa_cli.steps.train.objectives.objective import OBJECTIVES
 
@@ -56,7 +57,8 @@ class TrainSettings:
     effective_batch_size: conversations per step over all processes; accumulate follows from it.
     max_length: tokens per row.  number_weight: of the number-aware loss.
     eval_steps: steps between validations.  keep: which weights become the result.  strict: whether a photo that
-    cannot be decoded stops the run.  fsdp, deepspeed: paths of configurations.
+    cannot be decoded stops the run.  fsdp, deepspeed: paths of configurations.  color_management, decode_timeout,
+    decode_memory: see `DecodeOptions`.
     """
 
     model: str = models.BUNDLED[0]
@@ -98,6 +100,9 @@ class TrainSettings:
     keep: str | None = None
     report_to: str = "none"
     strict: bool = False
+    color_management: bool = True
+    decode_timeout: float = DEFAULT_DECODING.timeout
+    decode_memory: int = DEFAULT_DECODING.memory
     seed: int = 0
 
     def check(self) -> None:
@@ -168,6 +173,11 @@ class TrainSettings:
         if effective != wanted and not (self.accumulate or self.batch_size):
             log.warning("%d conversations per step instead of %d, for %d processes", effective, wanted, processes)
         return {"batch_size": batch_size, "accumulate": accumulate, "effective_batch_size": effective}
+
+    @property
+    def decoding(self) -> DecodeOptions:
+        """How photos are decoded."""
+        return DecodeOptions(None, self.color_management, self.decode_timeout, self.decode_memory)
 
     @property
     def on_cpu(self) -> bool:

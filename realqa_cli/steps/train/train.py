@@ -33,7 +33,10 @@ from realqa_cli.steps.train.validation import read_validation
 
 log = logging.getLogger("realqa")
 
-_NOT_COMPARED = {"device", "save_steps", "save_total_limit", "logging_steps", "report_to", "strict"}
+_NOT_COMPARED = {
+    "device", "save_steps", "save_total_limit", "logging_steps", "report_to", "strict",
+    "decode_timeout", "decode_memory",
+}  # fmt: skip
 """Settings that do not affect the weights: a run may be resumed with others."""
 
 
@@ -60,6 +63,7 @@ def train(
     processes = launched_processes()
     settings = settings.settle(spec, processes)
     validation = read_validation(Path(settings.validation), spec) if settings.validation else []
+    validation = [replace(conversation, decode=settings.decoding) for conversation in validation]
     arguments = training_arguments(settings, output)
     if arguments.world_size != processes:
         what = f"{processes} processes were announced by WORLD_SIZE, but {arguments.world_size} are connected"
@@ -140,7 +144,7 @@ def _read(files: Sequence[Path], settings: TrainSettings) -> list[Conversation]:
             len(all_conversations),
             settings.objective,
         )
-    return conversations
+    return [replace(conversation, decode=settings.decoding) for conversation in conversations]
 
 
 def _find_source(settings: TrainSettings) -> ModelSource:
@@ -156,6 +160,8 @@ def _find_source(settings: TrainSettings) -> ModelSource:
 
 def _manifest(files: Sequence[Path], settings: TrainSettings, source: ModelSource, processes: int) -> Manifest:
     compared = {name: value for name, value in asdict(settings).items() if name not in _NOT_COMPARED}
+    if settings.color_management:
+        del compared["color_management"]  # the default, which older runs do not state
     compared |= {
         "processes": processes,
         "data": {file.name: file_digest(file) for file in files},

@@ -24,7 +24,6 @@ from realqa_cli.inference.teacher_forcing.conversations import MARK, Conversatio
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
 from realqa_cli.inference.teacher_forcing.measuring import measure_answers
 from realqa_cli.io.labels import LabelRow, read_label_rows
-from realqa_cli.media.photo import open_photo
 from realqa_cli.steps.train.objectives.objective import Objective
 
 _BATCH_SIZE = 4
@@ -142,7 +141,7 @@ class Validator:
             texts, prefix, end = numerals(self.spec.digits, *scale), prompts.DIRECT_PREFIX, prompts.DIRECT_END
             values_V = np.array([float(text) for text in texts])
         batch_prompts = [
-            Prompt(one.turns[-2][1].replace(MARK, "").strip(), tuple(map(open_photo, one.images)), prefix)
+            Prompt(one.turns[-2][1].replace(MARK, "").strip(), tuple(one.open_photos()), prefix)
             for one in conversations
         ]
         logs_B_V = self.backend.log_probs(batch_prompts, texts, end)
