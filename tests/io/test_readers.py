@@ -3,8 +3,10 @@
 The hard case is a file whose first error record, and whose first flag, come after 30,000 records without any.
 """
 
+import importlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from PIL import Image
 from process import PHOTOS, ROOT
 
 from realqa_cli.cli import main
+from realqa_cli.io.export import records_file
 
 GOOD = 30_000
 SNIPPETS = {
@@ -65,6 +68,40 @@ def test_a_late_error_and_a_late_flag_are_read(library: str, folder: Path, monke
     assert list(rows[1]["flags"]) == ["blank"]
     assert rows[2]["error"]["type"] == "missing"
     assert "no such file" in rows[2]["error"]["message"]
+
+
+PARQUET: Mapping[str, Callable[[str, Path], Any]] = {
+    "pandas": lambda file, _: importlib.import_module("pandas").read_parquet(file),
+    "polars": lambda file, _: importlib.import_module("polars").read_parquet(file),
+    "duckdb": lambda file, _: importlib.import_module("duckdb").sql(f"FROM '{file}'"),
+    "datasets": lambda file, cache: importlib.import_module("datasets").load_dataset(
+        "parquet", data_files=file, split="train", cache_dir=str(cache)
+    ),
+}
+"""Default settings, by library."""
+
+
+@pytest.fixture(scope="module")
+def parquet(folder: Path) -> str:
+    """The same records in scores.parquet."""
+    pytest.importorskip("pyarrow")
+    output = folder / "scores.parquet"
+    for suffix in ("", ".run.json"):
+        shutil.copy(f"{folder / 'scores.jsonl'}{suffix}", f"{records_file(output)}{suffix}")
+    again = [str(folder / "missing.jpg"), "--backend", "echo", "-q", "-o", str(output)]
+    assert main(["score", *again]) == 1
+    return str(output)
+
+
+@pytest.mark.parametrize("library", PARQUET)
+@pytest.mark.filterwarnings("default")
+def test_parquet_needs_no_setting(library: str, parquet: str, folder: Path) -> None:
+    pytest.importorskip(library, reason="pip install --group readers")
+    table = PARQUET[library](parquet, folder / "cache")
+    assert ROW[library](table, 0)["error_type"] != "missing"
+    late = ROW[library](table, GOOD + 1)
+    assert late["error_type"] == "missing"
+    assert "no such file" in late["error_message"]
 
 
 def test_the_records_of_a_run_have_the_same_fields(folder: Path) -> None:
