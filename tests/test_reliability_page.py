@@ -9,8 +9,9 @@ PAGE = ROOT / "docs" / "reliability.md"
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    promises = [row for row in rows if not re.match(r"\|(-|\s*promise|\s*figure)", row)]
+    promised = PAGE.read_text(encoding="utf-8").partition("## Figures")[0]
+    rows = [line for line in promised.splitlines() if line.startswith("|")]
+    promises = [row for row in rows if not re.match(r"\|(-|\s*promise)", row)]
     assert len(promises) > 15
     defined = {
         node.name

@@ -272,6 +272,16 @@ def test_an_annotation_from_scratch_is_compared_with_the_label_that_travelled_al
     assert record["original"] == SAID
 
 
+def test_items_that_are_not_answers_cost_nothing(tmp_path: Path) -> None:
+    tasks = written(tmp_path, label(1))
+    annotate(tasks[0], exposure="overexposed")
+    relation = {"from_id": "a", "to_id": "b", "type": "relation", "direction": "right", "labels": []}
+    tasks[0]["annotations"][0]["result"] += [relation, {"type": "brush"}, {"id": "z", "from_name": None, "value": {}}]
+    (record,) = read(tasks, tmp_path)
+    assert record.get("error") is None
+    assert record["attributes"]["exposure"] == "overexposed"
+
+
 def test_an_export_of_hand_made_tasks_is_read_too_and_foreign_controls_are_kept(tmp_path: Path) -> None:
     tasks = written(tmp_path, label(1))
     del tasks[0]["data"]["realqa"]

@@ -1,7 +1,10 @@
 """The ledger: a reply is on disk before it is read, keyed by what it answers, and no two runs write it."""
 
+import errno
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from realqa_cli.errors import OutputError
+from realqa_cli.io.appender import Appender
 from realqa_cli.steps.annotate.ledger import Ledger, LedgerEntry, RequestSpec, read_offsets
 
 ASKED = RequestSpec("gpt-4o", "sha256:1", {"max_pixels": 100, "temperature": 0})
@@ -131,3 +135,53 @@ def test_looking_into_a_ledger_neither_creates_nor_locks_it(path: Path) -> None:
     with Ledger(path) as ledger:
         put(ledger, 0, "first")
         assert read_offsets(path) == {(KEY, 0): 0}
+
+
+def test_paid_replies_can_be_read_by_their_owner_only(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch(mode=0o644)
+    with Ledger(path) as ledger:
+        put(ledger, 0, "first")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_reply_on_a_full_disk_takes_the_space_that_was_reserved(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve = path.with_name(f".{path.name}.reserve")
+    append = Appender.append
+
+    def append_while_there_is_space(self: Appender, record: Mapping[str, Any], *, sync: bool = False) -> None:
+        if reserve.exists():
+            raise OutputError("cannot be written (No space left on device)", where=str(path))
+        append(self, record, sync=sync)
+
+    with Ledger(path) as ledger:
+        ledger.reserve_space(100_000)
+        assert reserve.stat().st_blocks * 512 >= 100_000
+        monkeypatch.setattr(Appender, "append", append_while_there_is_space)
+        put(ledger, 0, "paid")
+        assert (ledger.full is not None, ledger.lost) == (True, 0)
+        assert ledger.get(KEY, 0) == LedgerEntry(reply("paid"), 0.25)
+    assert not reserve.exists()
+
+
+def test_a_reply_that_cannot_be_written_is_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Appender, record: Mapping[str, Any], *, sync: bool = False) -> None:
+        raise OutputError("cannot be written (No space left on device)", where=str(path))
+
+    with Ledger(path) as ledger:
+        monkeypatch.setattr(Appender, "append", fail)
+        with pytest.raises(OutputError, match="No space left"):
+            put(ledger, 0, "lost")
+        assert ledger.lost == 1
+        monkeypatch.undo()
+
+
+def test_without_space_for_the_replies_nothing_is_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Ledger(path) as ledger:
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OutputError, match="No space left"):
+            ledger.reserve_space(100_000)
+    assert [file.name for file in path.parent.iterdir() if "reserve" in file.name] == []
