@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NoReturn, Self
@@ -22,17 +21,13 @@ import httpx2
 from realqa_cli.backends.server import replies as server_replies
 from realqa_cli.backends.server.replies import Reply, TransientFailure, UnsupportedParameter, short
 from realqa_cli.backends.server.settings import ServerSettings
+from realqa_cli.backends.server.transport import Transport
 from realqa_cli.errors import ItemError, ModelError, UsageError
 
 log = logging.getLogger("realqa")
 
-CONNECT_SECONDS = 10.0
-LARGEST_BODY = 16 * 2**20
 MODELS_RETRIES = 2  # some servers fail to list their models, and can do without
 NOTABLE_SECONDS = 10.0  # longer pauses are logged
-
-_ENCODINGS = {"identity", "gzip", "deflate"}  # others decompress to gigabytes in one step
-_BODY_HEADERS = {"content-encoding", "content-length", "transfer-encoding"}
 
 Attempt = Callable[[], AbstractContextManager[object]]
 """Makes the context of every attempt of a call: it may wait, count, or raise to give up the call."""
@@ -58,12 +53,7 @@ class ServerClient:
         settings.check()
         self.settings, self.address = settings, settings.address
         self._key = settings.key
-        self._http = httpx2.Client(
-            headers={"Accept-Encoding": "gzip", **({"Authorization": f"Bearer {self._key}"} if self._key else {})},
-            timeout=httpx2.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout)),
-            limits=httpx2.Limits(max_keepalive_connections=settings.concurrency),
-            verify=self.address.startswith("https:"),  # loading certificates is slow
-        )
+        self._transport = Transport(settings)
         self._lock = threading.Lock()
         self._resume_at = 0.0  # on the monotonic clock; all threads wait for it
         self._reached = False
@@ -75,7 +65,7 @@ class ServerClient:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._http.close()
+        self._transport.close()
 
     @cached_property
     def model(self) -> str:
@@ -158,57 +148,16 @@ class ServerClient:
             self._stop(what, "run again when it is back")
         raise ItemError(what, type="server", where=self.address)
 
-    def _exchange(self, method: str, path: str, body: Mapping[str, Any]) -> httpx2.Response:
-        """The response with its body. Raises TransientFailure if it is not complete after the time-out.
-
-        The time-outs of the HTTP client limit single reads only, so the exchange runs in a thread, which is
-        abandoned at the deadline.
-        """
-        result: Future[httpx2.Response] = Future()
-        deadline = time.monotonic() + self.settings.timeout
-
-        def run() -> None:
-            try:
-                result.set_result(self._receive(method, path, body, deadline))
-            except BaseException as error:  # noqa: BLE001  raised again by `result`
-                result.set_exception(error)
-
-        threading.Thread(target=run, daemon=True).start()
-        try:
-            return result.result(timeout=self.settings.timeout)
-        except TimeoutError as error:
-            raise self._time_out() from error
-
-    def _receive(self, method: str, path: str, body: Mapping[str, Any], deadline: float) -> httpx2.Response:
-        """Reads at most `LARGEST_BODY` bytes, decompressed, until the deadline."""
-        with self._http.stream(method, f"{self.address}/{path}", json=dict(body) or None) as response:
-            encoding = response.headers.get("content-encoding", "identity").lower()
-            if encoding not in _ENCODINGS:
-                raise TransientFailure(f"the body has the encoding {short(encoding)!r}", "encoding", lost=True)
-            parts, size = [], 0
-            for part in response.iter_bytes():
-                parts.append(part)
-                size += len(part)
-                if size > LARGEST_BODY:
-                    raise TransientFailure(f"the body exceeds {LARGEST_BODY // 2**20} MB", "too large", lost=True)
-                if time.monotonic() > deadline:
-                    raise self._time_out()
-        headers = {name: value for name, value in response.headers.items() if name not in _BODY_HEADERS}
-        return httpx2.Response(response.status_code, headers=headers, content=b"".join(parts))
-
-    def _time_out(self) -> TransientFailure:
-        return TransientFailure(f"no complete answer within {self.settings.timeout:g} seconds", "time-out", lost=True)
-
     def _once(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            response = self._exchange(method, path, body)
+            response = self._transport.exchange(method, path, body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             reason = f"cannot be reached ({short(str(error)) or type(error).__name__})"
             if not self._reached:
                 self._stop(reason, "start the server or check the address")
             raise TransientFailure(reason, "no connection", gone=True) from error
         except httpx2.TimeoutException as error:
-            raise self._time_out() from error
+            raise self._transport.time_out() from error
         except (httpx2.TransportError, httpx2.DecodingError) as error:  # resets and incomplete bodies
             reason = f"the connection broke ({short(str(error)) or type(error).__name__})"
             raise TransientFailure(reason, "broken off", lost=True) from error
@@ -259,7 +208,7 @@ class ServerClient:
     def _remedy(self, model: str) -> str:
         """The remedy for a 404, with the names of the served models if the server lists them."""
         try:
-            found = self._exchange("GET", "models", {}).json()["data"]
+            found = self._transport.exchange("GET", "models", {}).json()["data"]
             names = [str(one["id"]) for one in found]
         except (httpx2.HTTPError, TransientFailure, ValueError, KeyError, TypeError):
             names = []

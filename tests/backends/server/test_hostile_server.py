@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Fault, completion
 
-from realqa_cli.backends.server import client as client_module
+from realqa_cli.backends.server import transport
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.replies import Reply, without_lone_surrogates
 from realqa_cli.backends.server.settings import ServerSettings
@@ -143,7 +143,7 @@ def bomb(connection: socket.socket, over: threading.Event) -> None:
 
 @pytest.mark.parametrize("write", [endless, bomb])
 def test_a_body_beyond_the_limit_is_not_kept(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "LARGEST_BODY", 2**20)
+    monkeypatch.setattr(transport, "LARGEST_BODY", 2**20)
     with (
         raw_server(write) as url,
         ServerClient(ServerSettings(url, "tiny", retries=0, timeout=60)) as client,
