@@ -15,6 +15,23 @@ log = logging.getLogger("realqa")
 _MAX_LOADER_PROCESSES = 8
 _TIMEOUT = 24 * 3600
 """Seconds that processes wait for the main process, which checks all photos and texts for them."""
+_CHECKPOINTING: dict[str, Any] = {
+    "activation_checkpointing": True,
+    "activation_checkpointing_kwargs": {"use_reentrant": False},
+}
+_FIXED: dict[str, Any] = {
+    "max_grad_norm": 1.0,
+    "lr_scheduler_type": "cosine",
+    "remove_unused_columns": False,
+    "logging_nan_inf_filter": False,
+    "save_strategy": "steps",
+    "eval_strategy": "no",
+    "ddp_timeout": _TIMEOUT,
+    "disable_tqdm": True,
+    "log_level": "error",
+    "log_level_replica": "error",
+}
+"""Arguments that no setting changes."""
 
 
 def launched_processes() -> int:
@@ -35,10 +52,6 @@ def training_arguments(settings: TrainSettings, output: Path) -> Any:
 
     if settings.deepspeed and find_spec("deepspeed") is None:
         raise UsageError("needs the package deepspeed", where="--deepspeed", remedy="pip install deepspeed")
-    checkpointing: dict[str, Any] = {
-        "activation_checkpointing": True,
-        "activation_checkpointing_kwargs": {"use_reentrant": False},
-    }
     _require_reporter(settings)
     arguments = TrainingArguments(
         output_dir=str(output),
@@ -49,30 +62,21 @@ def training_arguments(settings: TrainSettings, output: Path) -> Any:
         learning_rate=settings.learning_rate or 0,
         weight_decay=settings.weight_decay,
         adam_beta2=settings.adam_beta2,
-        max_grad_norm=1.0,
-        lr_scheduler_type="cosine",
         warmup_steps=settings.warmup,
         bf16=settings.dtype == "bfloat16",
         fp16=settings.dtype == "float16",
         use_cpu=settings.on_cpu,
         seed=settings.seed,
         data_seed=settings.seed,
-        **(checkpointing if settings.gradient_checkpointing else {}),
+        **(_CHECKPOINTING if settings.gradient_checkpointing else {}),
         dataloader_num_workers=loader_processes(settings),
         dataloader_pin_memory=not settings.on_cpu,
-        remove_unused_columns=False,
         logging_steps=settings.logging_steps,
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
         save_steps=settings.save_steps,
-        eval_strategy="no",
         report_to=settings.report_to,
         run_name=output.resolve().name,
         **_sharding(settings),
-        ddp_timeout=_TIMEOUT,
-        disable_tqdm=True,
-        log_level="error",
-        log_level_replica="error",
+        **_FIXED,
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs are used by one process each, not by DataParallel
     return arguments

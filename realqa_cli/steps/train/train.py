@@ -65,9 +65,7 @@ def train(
     validation = read_validation(Path(settings.validation), spec) if settings.validation else []
     validation = [replace(conversation, decode=settings.decoding) for conversation in validation]
     arguments = training_arguments(settings, output)
-    if arguments.world_size != processes:
-        what = f"{processes} processes were announced by WORLD_SIZE, but {arguments.world_size} are connected"
-        raise UsageError(what, where="realqa train", remedy="start it by accelerate launch or torchrun")
+    _require_processes(processes, arguments.world_size)
     writes = arguments.process_index == 0
     folder = RunFolder(output, writes=writes, keep_checkpoints=settings.save_total_limit)
     with arguments.main_process_first(local=False):
@@ -92,6 +90,13 @@ def train(
     _write_result(trainer, folder, settings)
     summary |= {"conversations": len(conversations), "left_out": left_out}
     return summary | asdict(spec) | {"steps": trainer.state.global_step}
+
+
+def _require_processes(announced: int, connected: int) -> None:
+    """Raises UsageError unless all processes that the launcher announced are connected."""
+    if connected != announced:
+        what = f"{announced} processes were announced by WORLD_SIZE, but {connected} are connected"
+        raise UsageError(what, where="realqa train", remedy="start it by accelerate launch or torchrun")
 
 
 def _write_result(trainer: ScoreTrainer, folder: RunFolder, settings: TrainSettings) -> None:
