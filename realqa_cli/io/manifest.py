@@ -1,7 +1,7 @@
-"""The run manifest: what a record's `run` stands for.
+"""The manifest of a run, to which the `run` id of its records refers.
 
-Two runs with equal `settings` give the same answers; the `environment` tells apart what ought
-not to matter (versions, device, batch size) but might. The id is made from both.
+Two runs with equal `settings` give the same answers. The `environment` holds what should not affect them but
+might: versions, device, batch size. The id is a digest of both.
 """
 
 import hashlib
@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 _CACHE_ABOVE = 64 * 2**20
-"""Files larger than this (bytes) are digested once and remembered by path, size and time."""
+"""Bytes of a file above which its digest is cached, by path, size and modification time."""
+_MODEL_SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".tiktoken", ".py"}
+"""Files of a model folder that affect its answers."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class Manifest:
 
     @cached_property
     def run(self) -> str:
-        """The id: the first 16 hex digits of a SHA-256 over everything else."""
+        """The id: the first 16 hex digits of the SHA-256 of command, settings and environment."""
         content = {"command": self.command, "settings": self.settings, "environment": self.environment}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready: `run`, `command`, `settings`, `environment`."""
+        """The manifest as a JSON object with `run`, `command`, `settings` and `environment`."""
         return {
             "run": self.run,
             "command": self.command,
@@ -44,7 +46,7 @@ class Manifest:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Python's version and those of the installed ones among `packages`."""
+    """The versions of Python and of those `packages` that are installed."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -55,42 +57,34 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def folder_digest(folder: Path) -> str:
-    """ "sha256:..." over the names and contents of everything in a model folder that decides answers.
+    """The digest "sha256:..." of the names and contents of the files of a model that affect its answers.
 
-    Weights, configurations, tokenizer, template; not readme files, logs or checkpoints.
+    These are weights, configurations, tokenizer and template, but not readme files, logs or checkpoints.
     """
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        if file.is_file() and file.suffix in {
-            ".json",
-            ".safetensors",
-            ".jinja",
-            ".txt",
-            ".model",
-            ".tiktoken",
-            ".py",
-        }:
-            whole.update(f"{file.name} {file_digest(file)}\n".encode())
-    return f"sha256:{whole.hexdigest()}"
+        if file.is_file() and file.suffix in _MODEL_SUFFIXES:
+            digest.update(f"{file.name} {file_digest(file)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def file_digest(file: Path) -> str:
-    """Hex SHA-256 of a file; a large one's is kept in the user's cache folder."""
+    """The SHA-256 of a file in hexadecimal; that of a large file is cached in the user's cache folder."""
     stat = file.stat()
     if stat.st_size <= _CACHE_ABOVE:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     from platformdirs import user_cache_path
 
-    mark = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    note = user_cache_path("realqa") / "digests" / hashlib.sha256(mark.encode()).hexdigest()
+    key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    cached = user_cache_path("realqa") / "digests" / hashlib.sha256(key.encode()).hexdigest()
     try:
-        return note.read_text(encoding="ascii")
+        return cached.read_text(encoding="ascii")
     except OSError:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         try:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(digest, encoding="ascii")
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            cached.write_text(digest, encoding="ascii")
         except OSError:
-            pass  # a read-only home costs time, not correctness
+            pass  # without a writable home the next run computes it again
         return digest

@@ -1,4 +1,4 @@
-"""The manifests next to an output file, `FILE.run.json`: what the `run` ids of its records mean."""
+"""`FILE.run.json` next to an output file: the manifests to which the `run` ids of its records refer."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from realqa_cli.io.jsonl import write_atomic
 
 
 def read_runs(output: Path) -> dict[str, Any]:
-    """The manifests by run id; {} where there are none. Raises OutputError for a file of another kind."""
+    """The manifests by run id; {} without such a file. Raises OutputError for a file with other contents."""
     file = manifest_file(output)
     try:
         runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
@@ -19,15 +19,15 @@ def read_runs(output: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(
-            "holds no run manifests", where=str(file), remedy="move it away, or choose another output"
+            "does not contain run manifests", where=str(file), remedy="move it away, or choose another output"
         ) from error
 
 
 def write_runs(output: Path, runs: Mapping[str, Any]) -> None:
-    """Replaces them. Raises OutputError."""
+    """Write all manifests of an output file, replacing earlier ones. Raises OutputError."""
     write_atomic(manifest_file(output), json.dumps({"runs": runs}, indent=1) + "\n")
 
 
 def manifest_file(output: Path) -> Path:
-    """The file next to `output` that holds its manifests."""
+    """The file for the manifests of `output`."""
     return output.with_name(f"{output.name}.run.json")

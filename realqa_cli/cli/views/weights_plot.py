@@ -1,6 +1,6 @@
 """`realqa composite fit --plot`: weights with intervals, VIP, and the error by number of components.
 
-Knows the file of weights and one kind of output: pictures.
+It reads a weights file and writes a picture.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ Ranked = list[tuple[str, AttributeWeight]]
 
 
 def draw_weights(weights: Weights, path: Path) -> None:
-    """Writes the picture; `evaluation.scatter.check` says which suffixes there are. Raises UsageError."""
+    """Write the picture in the format of the suffix of `path`. Raises UsageError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

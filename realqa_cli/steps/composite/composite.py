@@ -2,7 +2,7 @@
 
 The paper finds the attributes' weights by partial least squares against feedback from the real application,
 clicks and the like (Sec. 1 and 3.1). `fit` learns them from labels with such a field, `apply` adds the
-weighted sum to labels. Knows label records and numbers; how weights are found is `weighing.least_squares`.
+weighted sum to labels. Knows label records and numbers; `pls` finds the weights.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""Partial least squares of one target on few, collinear columns: weights, their intervals, the components.
+"""Partial least squares of one target on a few collinear columns: weights, intervals, number of components.
 
-Attributes of a photo go together (a cluttered photo is rarely well composed), and ordinary least squares then
-shares their common weight out at random. Partial least squares (paper Sec. 1) regresses on the few directions
-of the columns that vary most with the target. Knows arrays; scikit-learn does the fitting.
+The attributes of a photo are correlated (a cluttered photo is rarely well composed), which makes the weights of
+ordinary least squares unstable. Partial least squares (paper Sec. 1) regresses on the few directions of the
+columns with the largest covariance with the target. The module works on arrays; scikit-learn fits the models.
 """
 
 import warnings
@@ -18,17 +18,18 @@ from realqa_cli.domain import metrics
 Floats = NDArray[np.float64]
 
 FOLDS = 10
-"""Folds of the cross-validation; as many as there are groups where those are fewer."""
+"""Folds of the cross-validation, or the number of groups if that is smaller."""
 RULE = "the fewest components whose held-out error exceeds the least by at most one standard error"
-"""The error of the difference, fold by fold: a fold is hard or easy for every number of components alike."""
+"""The standard error is that of the difference fold by fold, because folds differ in difficulty."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Held-out figures.
+    """Results of the cross-validation.
 
-    mse_K: squared error by number of components, from one.  se_K: the standard error of how far it is from
-    the least.  r2, srcc: of all held-out predictions with the chosen number; srcc None where they are equal.
+    mse_K: mean squared error with 1 to K components.  se_K: the standard error of its difference from the
+    smallest one.  r2, srcc: of all held-out predictions with the chosen number of components; srcc is None
+    if all predictions are equal.
     """
 
     folds: int
@@ -42,9 +43,10 @@ class Validation:
 class Fitted:
     """A linear model of P columns: prediction = intercept + columns · weights_P.
 
-    standardised_P: the weights in standard deviations of the target for one of the column.  low_P, high_P:
-    their central 95 % over bootstrap samples of groups, NaN without any.  vip_P: variable importance in
-    projection; its mean square is 1.  mean_P, std_P: of the columns, after imputing.
+    standardised_P: change of the prediction, in standard deviations of the target, per standard deviation of
+    the column.  low_P, high_P: the 95 % interval of standardised_P over bootstrap samples of groups, NaN without
+    a bootstrap.  vip_P: variable importance in projection; its mean square is 1.  mean_P, std_P: mean and
+    standard deviation of the imputed columns.
     """
 
     components: int
@@ -68,10 +70,10 @@ def fit_pls(
     bootstrap: int = 200,
     seed: int = 0,
 ) -> Fitted:
-    """Fits; the number of components is chosen by cross-validation unless it is given.
+    """Fit the model; the number of components is chosen by cross-validation unless it is given.
 
-    x_NP: finite values, NaN where one is missing (the mean takes its place); no column is constant.
-    groups: what must not be parted, such as several labels of one photo.
+    x_NP: finite values, or NaN for a missing value, which the mean of its column replaces. No column is constant.
+    groups: rows of one group are in the same fold, for example several labels of one photo.
     Raises ValueError for more components than the columns allow.
     """
     members = _members(groups)
@@ -110,7 +112,7 @@ def _members(groups: Sequence[Hashable]) -> list[NDArray[np.intp]]:
 def _validate(
     x_NP: Floats, y_N: Floats, members: list[NDArray[np.intp]], components: int | None, seed: int
 ) -> tuple[Validation, int]:
-    """The held-out figures, and the number of components."""
+    """Cross-validate all numbers of components. Returns the results and the chosen number."""
     folds = np.array_split(np.random.default_rng(seed).permutation(len(members)), min(FOLDS, len(members)))
     tests = [np.concatenate([members[i] for i in fold]) for fold in folds]
     trains = [np.setdiff1d(np.arange(len(y_N)), test) for test in tests]
@@ -119,13 +121,13 @@ def _validate(
         raise ValueError(f"the labels allow 1 to {most} components, not {components}")
     if most < 1:
         raise ValueError("a part of the labels has no column that varies")
-    guessed_KN, means_N = np.empty((most, len(y_N))), np.empty(len(y_N))
+    predicted_KN, means_N = np.empty((most, len(y_N))), np.empty(len(y_N))
     for train, test in zip(trains, tests, strict=True):
         mean_P = _means(x_NP[train])
         lines = _pls(_imputed(x_NP[train], mean_P), y_N[train], most)
-        guessed_KN[:, test] = lines.weights_KP @ _imputed(x_NP[test], mean_P).T + lines.intercepts_K[:, None]
+        predicted_KN[:, test] = lines.weights_KP @ _imputed(x_NP[test], mean_P).T + lines.intercepts_K[:, None]
         means_N[test] = y_N[train].mean()
-    squares_KN = (guessed_KN - y_N) ** 2
+    squares_KN = (predicted_KN - y_N) ** 2
     mse_KF = np.array([[squares_N[test].mean() for test in tests] for squares_N in squares_KN])
     mse_K = mse_KF.mean(axis=1)
     best = int(mse_K.argmin())
@@ -133,17 +135,17 @@ def _validate(
     chosen = components or int(np.flatnonzero(mse_K - mse_K[best] <= se_K)[0]) + 1
     r2 = 1 - squares_KN[chosen - 1].sum() / ((means_N - y_N) ** 2).sum()
     try:
-        srcc = metrics.srcc(guessed_KN[chosen - 1], y_N)
+        srcc = metrics.srcc(predicted_KN[chosen - 1], y_N)
     except ValueError:
         srcc = None
     return Validation(len(folds), mse_K, se_K, float(r2), srcc), chosen
 
 
 def _means(x_NP: Floats) -> Floats:
-    """The mean of what each column has; 0 for one that has nothing here, which then is constant."""
-    there_NP = ~np.isnan(x_NP)
-    sums_P: Floats = np.where(there_NP, x_NP, 0.0).sum(axis=0)
-    mean_P: Floats = sums_P / np.maximum(there_NP.sum(axis=0), 1)
+    """The mean of the present values of each column; 0 for a column without any, which becomes constant."""
+    present_NP = ~np.isnan(x_NP)
+    sums_P: Floats = np.where(present_NP, x_NP, 0.0).sum(axis=0)
+    mean_P: Floats = sums_P / np.maximum(present_NP.sum(axis=0), 1)
     return mean_P
 
 
@@ -153,7 +155,7 @@ def _imputed(x_NP: Floats, mean_P: Floats) -> Floats:
 
 
 def _rank(x_NP: Floats) -> int:
-    """How many components the columns allow."""
+    """The largest number of components that the columns allow: their rank."""
     full_NP = _imputed(x_NP, _means(x_NP))
     std_P = full_NP.std(axis=0)
     scaled_NP = (full_NP - full_NP.mean(axis=0)) / np.where(std_P > 0, std_P, 1)
@@ -162,7 +164,7 @@ def _rank(x_NP: Floats) -> int:
 
 @dataclass(frozen=True)
 class _Lines:
-    """Models of one to K components: prediction = intercept + columns · weights. vip_P is that of all K."""
+    """Models with 1 to K components: prediction = intercept + columns · weights. vip_P is for all K components."""
 
     weights_KP: Floats
     intercepts_K: Floats
@@ -170,12 +172,12 @@ class _Lines:
 
 
 def _pls(x_NP: Floats, y_N: Floats, components: int) -> _Lines:
-    """One fit gives them all: a further component leaves the earlier ones as they are."""
+    """Fit once for all numbers of components: adding a component does not change the earlier ones."""
     from sklearn.cross_decomposition import PLSRegression
 
     mean_P, std_P = x_NP.mean(axis=0), x_NP.std(axis=0, ddof=1)
-    std_P[std_P == 0] = 1  # constant in this fold: its weight is 0
-    with warnings.catch_warnings():  # a target without noise is explained by fewer components: no matter
+    std_P[std_P == 0] = 1  # a column that is constant in this fold gets the weight 0
+    with warnings.catch_warnings():  # a target without noise needs fewer components, which is fine
         warnings.filterwarnings("ignore", message="y residual is constant", category=UserWarning)
         model = PLSRegression(n_components=components, scale=False).fit((x_NP - mean_P) / std_P, y_N)
     steps_PK = model.x_rotations_ * model.y_loadings_
@@ -186,7 +188,7 @@ def _pls(x_NP: Floats, y_N: Floats, components: int) -> _Lines:
 def _bootstrap(
     x_NP: Floats, y_N: Floats, members: list[NDArray[np.intp]], components: int, draws: int, seed: int
 ) -> Floats:
-    """(B, P) weights of models of groups drawn with replacement; draws that allow no model are left out."""
+    """(B, P) weights of models fitted to groups drawn with replacement, without the draws that allow no fit."""
     random = np.random.default_rng(seed)
     found = []
     for _ in range(draws):

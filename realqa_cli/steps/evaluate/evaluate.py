@@ -1,10 +1,10 @@
-"""The step `realqa eval`: predictions in, one record a metric out, with interval and what was left out.
+"""The step `realqa eval`: reads predictions and yields one record per metric, with interval and counts.
 
 SRCC and PLCC are the paper's metrics (Sec. 4.1); intervals are percentiles of a bootstrap over images. A
 metric without a value is a record too, with `value` null and a `reason`. RMSE is in the unit of the MOS: a
 score is mapped affinely from its `scale` to `mos_range`; it is used unchanged if a record lacks one of them.
 
-Knows no terminal and no file; rows come from `joins`, and `attribute_table` measures attributes (Tab. 1).
+Rows come from `io.labels`; `attribute_table` measures attributes (Tab. 1).
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -23,7 +23,7 @@ SCORE_METRICS = ("srcc", "plcc", "krcc", "rmse")
 ATTRIBUTE_METRICS = ("srcc", "plcc", "krcc", "accuracy")
 FITS = ("none", "logistic")
 FIT_PARAMETERS = 4
-"""Of the logistic fit: the monotone one, so that it cannot repair an order that is wrong."""
+"""Parameters of the logistic fit. The function is monotone, so it cannot correct a wrong order."""
 
 Floats = NDArray[np.float64]
 MetricLine = dict[str, Any]
@@ -45,7 +45,7 @@ class EvalSettings:
     seed: int = 0
 
     def check(self) -> None:
-        """Raises UsageError for what cannot be measured."""
+        """Raises UsageError for unknown metrics and for contradictory settings."""
         known = ATTRIBUTE_METRICS if self.attributes else SCORE_METRICS
         for name in self.metric:
             if name not in (*known, "all"):
@@ -68,7 +68,7 @@ class EvalSettings:
 
 
 def evaluate(sample: PredictionSet, settings: EvalSettings) -> Iterator[MetricLine]:
-    """One record a metric."""
+    """Yield one record per metric."""
     pairs = sample.pairs
     mos, groups = truth(pairs), group_labels([pair.row for pair in pairs], settings.groups)
     for name in settings.names:
@@ -84,10 +84,10 @@ def evaluate(sample: PredictionSet, settings: EvalSettings) -> Iterator[MetricLi
 
 
 def compare(ours: PredictionSet, theirs: PredictionSet, name: str, settings: EvalSettings) -> Iterator[MetricLine]:
-    """The paired bootstrap of each metric's difference, ours less theirs, on the images of both.
+    """Yield one record per metric with its difference, ours - theirs, on the images that both files have.
 
-    `value` and `ci95` are the difference's, `ours` and `theirs` the two values, `p` the two-sided bootstrap
-    p-value of no difference. `name` is the other file's.
+    `value` is the difference and `ci95` its interval, `ours` and `theirs` are the two values, and `p` is the
+    two-sided p-value of a paired bootstrap. `name` is the name of the other file.
     """
     couples, unparsed, missing = _couples(ours, theirs, name)
     left, right = [a for a, _ in couples], [b for _, b in couples]
@@ -117,7 +117,7 @@ def estimate_metric(
     settings: EvalSettings,
     groups: Sequence[Hashable] | None = None,
 ) -> MetricLine:
-    """`value` and `ci95`; null, with a `reason`, where there is none."""
+    """`value` and `ci95` of a metric; both are None, with a `reason`, if the metric is undefined."""
     line: MetricLine = {"value": None, "ci95": None}
     try:
         line["value"] = metric(given, truth)
@@ -137,7 +137,7 @@ def truth(pairs: Sequence[PredictionRow]) -> Floats:
 
 
 def on_mos_range(pairs: Sequence[PredictionRow]) -> tuple[Floats, str]:
-    """(N,) scores in the unit of the MOS, and in words how they came there."""
+    """(N,) scores in the unit of the MOS, and a description of how they were mapped."""
     scores = np.array([pair.score for pair in pairs], dtype=np.float64)
     scale, mos_range = (pairs[0].scale, pairs[0].mos_range) if pairs else (None, None)
     if scale is None or mos_range is None or scale == mos_range:
@@ -146,7 +146,7 @@ def on_mos_range(pairs: Sequence[PredictionRow]) -> tuple[Floats, str]:
 
 
 def group_labels(rows: Sequence[LabelRow], field: str | None) -> list[Hashable] | None:
-    """The value of `field` of each row. Raises UsageError where one has none."""
+    """The value of `field` in each row. Raises UsageError for a row without it."""
     if field is None:
         return None
     for row in rows:
@@ -158,7 +158,7 @@ def group_labels(rows: Sequence[LabelRow], field: str | None) -> list[Hashable] 
 def _metric(
     name: str, pairs: Sequence[PredictionRow], settings: EvalSettings
 ) -> tuple[metrics.Metric, Floats, MetricLine]:
-    """The metric, the scores that it is given, and what its record adds."""
+    """The metric, the scores to pass to it, and further fields of its record."""
     scores, how = on_mos_range(pairs)
     metric: Callable[[Any, Any], float] = metrics.METRICS[name]
     if name in ("plcc", "rmse") and settings.fit == "logistic":
@@ -169,7 +169,7 @@ def _metric(
 
 
 def _fitted(metric: metrics.Metric) -> metrics.Metric:
-    """The metric after a logistic fit, fitted again in every resample."""
+    """The metric after a logistic fit, which is repeated for every resample."""
 
     def fitted(given: ArrayLike, truth: ArrayLike) -> float:
         return metric(metrics.fit_logistic(given, truth, parameters=FIT_PARAMETERS)(given), truth)
@@ -180,7 +180,7 @@ def _fitted(metric: metrics.Metric) -> metrics.Metric:
 def _couples(
     ours: PredictionSet, theirs: PredictionSet, name: str
 ) -> tuple[list[tuple[PredictionRow, PredictionRow]], int, int]:
-    """(pairs of usable predictions of the same image, unparsed in either, missing in either)."""
+    """Pairs of usable predictions of the same image; counts of images unparsed, and missing, in either file."""
     couples: list[tuple[PredictionRow, PredictionRow]] = []
     unparsed = missing = 0
     for a, b in _matched(ours, theirs, name):
@@ -198,11 +198,11 @@ def _couples(
 def _matched(
     ours: PredictionSet, theirs: PredictionSet, name: str
 ) -> Iterator[tuple[PredictionRow | None, PredictionRow | None]]:
-    """Every image of either file; by place in the file where neither names images, as in the release."""
+    """Every image of either file. Rows without image names, as in the release, are matched by position."""
     rows = [side.row for sample in (ours, theirs) for side in sample.predictions]
     if all(row.path is None for row in rows):
         if len(ours.predictions) != len(theirs.predictions):
-            raise UsageError("the rows name no images and are not as many", where=name)
+            raise UsageError("the rows have no image names, and the files differ in their number of rows", where=name)
         yield from zip(ours.predictions, theirs.predictions, strict=True)
         return
     join = LabelIndex((side.row for side in theirs.predictions), name=name)

@@ -1,8 +1,8 @@
-"""What a file of predictions says of each image: a score and its MOS, or why there is none.
+"""Reads a file of predictions: for each image a score and its MOS, or the reason why one is absent.
 
 Two kinds of rows are read: realqa's own records (`score`, `mos`) and those of the paper's release,
-`generated_predictions.jsonl` (texts `predict` and `label`). Nothing is dropped and nothing guessed: a row
-that gives no number is kept and says whether its answer is unparsed or something is missing.
+`generated_predictions.jsonl` (texts `predict` and `label`). No row is dropped: a row without a usable number is
+kept, marked as unparsed or missing.
 """
 
 from collections.abc import Iterable, Mapping
