@@ -1,6 +1,7 @@
 """JSON Lines: what is read, what is written, and what is left after crashes, kills and full disks."""
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -306,29 +307,33 @@ def test_a_file_cut_anywhere_keeps_its_whole_records(
     path = tmp_path_factory.mktemp("cut") / "out.jsonl"
     lines = [dump_line(row).encode("utf-8") + b"\n" for row in rows]
     cut = data.draw(st.integers(0, sum(map(len, lines))))
-    check_cut(path, lines, rows, cut)
+    whole = whole_lines(lines, cut)
+    assert repaired_rows(path, lines, cut) == [*rows[:whole], LAST]
 
 
 def test_a_file_cut_at_every_byte_keeps_its_whole_records(path: Path) -> None:
     rows: list[dict[str, Any]] = [{"image": "Größe.jpg", "score": 3.5}, {}, {"nested": {"ü": [1, "}\n"]}}]
     lines = [dump_line(row).encode("utf-8") + b"\n" for row in rows]
     for cut in range(sum(map(len, lines)) + 1):
-        check_cut(path, lines, rows, cut)
+        assert repaired_rows(path, lines, cut) == [*rows[: whole_lines(lines, cut)], LAST]
 
 
-def check_cut(path: Path, lines: list[bytes], rows: list[dict[str, Any]], cut: int) -> None:
+LAST = {"last": True}
+
+
+def whole_lines(lines: list[bytes], cut: int) -> int:
+    """How many lines are complete in the first `cut` bytes; only the end of the last one may lack."""
+    ends = list(itertools.accumulate(map(len, lines)))
+    return sum(cut >= end - 1 for end in ends)
+
+
+def repaired_rows(path: Path, lines: list[bytes], cut: int) -> list[Any]:
+    """What a file holds that was cut after `cut` bytes, and to which one more record was appended."""
     path.write_bytes(b"".join(lines)[:cut])
-    whole, end = 0, 0
-    for line in lines:
-        if cut >= end + len(line) - 1:  # only its line end may lack
-            whole += 1
-            end += len(line)
-        else:
-            break
     with Appender(path) as output:
-        assert (output.repaired is None) == (cut == end or cut == 0)
-        output.append({"last": True})
-    assert contents(path) == [*rows[:whole], {"last": True}]
+        assert (output.repaired is None) == (cut in {0, *itertools.accumulate(map(len, lines))})
+        output.append(LAST)
+    return contents(path)
 
 
 def test_repair_says_what_it_did(path: Path) -> None:

@@ -90,6 +90,7 @@ def one(base: Path, data: Path, validation: list[str], tmp_path_factory: pytest.
     return output
 
 
+@pytest.mark.slow
 def test_accelerate_launch_gives_the_loss_curve_of_one_process(
     base: Path, data: Path, validation: list[str], one: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_accelerate_launch_gives_the_loss_curve_of_one_process(
     assert err.count("realqa: 8 steps on 13 conversations") == 1, "only the main process writes to stderr"
 
 
+@pytest.mark.slow
 def test_torchrun_shards_by_fsdp_and_gives_the_loss_curve_of_one_process(
     base: Path, data: Path, validation: list[str], one: Path, tmp_path: Path
 ) -> None:
@@ -121,6 +123,7 @@ def test_torchrun_shards_by_fsdp_and_gives_the_loss_curve_of_one_process(
     assert "find_unused_parameters" not in err
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_two_processes_resumes_to_the_same_weights(base: Path, data: Path, tmp_path: Path) -> None:
     more = ("--epochs", "6", "--save-steps", "4")
     run(TORCHRUN, arguments(base, data, tmp_path / "whole", *more))
@@ -169,7 +172,7 @@ class TestEffectiveBatchSize:
         ],
     )
     def test_it_holds_over_any_number_of_processes(
-        self, given: dict[str, int], processes: int, expected: tuple[int, int, int]
+        self, given: dict[str, Any], processes: int, expected: tuple[int, int, int]
     ) -> None:
         settled = TrainSettings(device="cpu", **given).settle(SPEC, processes)
         assert (settled.batch_size, settled.accumulate, settled.effective_batch_size) == expected

@@ -190,8 +190,8 @@ class TestLevels:
         assert shares.sum() == pytest.approx(1)
         bounds = Scale.of(json.loads((trained("levels") / "realqa.json").read_text())["level_bounds"])
         labels = [json.loads(line)["mos"] for line in data.read_text().splitlines()]
-        assert bounds == (min(labels), max(labels))
-        assert record["score"] == pytest.approx(float(shares @ levels.level_values(bounds)))
+        assert tuple(bounds) == (min(labels), max(labels))
+        assert record["score"] == pytest.approx(float(shares @ np.array(levels.level_values(bounds))))
         best = levels.WORDS[int(shares.argmax())]
         assert record["text"] == f"The quality of this image is {best}."
         assert record["mode"] == pytest.approx(levels.level_values(bounds)[levels.WORDS.index(best)])
@@ -280,6 +280,7 @@ class TestRegression:
         train([data], tmp_path / "run", how)
         assert all(1 <= score <= 5 for score in scores(tmp_path / "run", data))
 
+    @pytest.mark.slow
     def test_two_processes_give_the_weights_of_one_process(self, base: Path, data: Path, tmp_path: Path) -> None:
         how = {"objective": "regression", "tuning": "full", "max_steps": 3, "learning_rate": 1e-3}
         train([data], tmp_path / "one", settings(base, **how))
