@@ -15,7 +15,7 @@ from PIL import Image
 from small_models import write
 
 from realqa_cli import models
-from realqa_cli.backends.base import Prompt
+from realqa_cli.backends.base import Prompt, VisualInput
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.decoding.prefix_cache import PrefixCache
 from realqa_cli.decoding.slots import FilledForm, fill_form
@@ -132,7 +132,7 @@ def _fails(*_: Any, **__: Any) -> Iterator[None]:
 
 
 def test_videos_are_remembered_too(qwen: HFBackend) -> None:
-    visual_inputs = [clip(4), picture(1), clip(24, pace=10)]
+    visual_inputs: list[VisualInput] = [clip(4), picture(1), clip(24, pace=10)]
     questions = [Prompt.about(visual_input, prompts.MIX_QUESTION) for visual_input in visual_inputs]
     form = regular_form(CHOICES)
     found = fill_form(qwen.prefix_cache(), questions, form, prompts.REGULAR_END)

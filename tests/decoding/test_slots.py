@@ -12,7 +12,7 @@ from small_models import write
 
 from realqa_cli import models
 from realqa_cli.backends import base as backends
-from realqa_cli.backends.base import LoadOptions, Prompt
+from realqa_cli.backends.base import Backend, LoadOptions, Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.decoding.slots import fill_form
 from realqa_cli.domain import prompts
@@ -23,7 +23,7 @@ from realqa_cli.domain.prompts import SLOTS, arrange, regular_form
 CHOICES = arrange(key for key, slot in SLOTS.items() if not slot.free)
 
 
-class Scripted:
+class Scripted(Backend):
     """A backend that prefers what the script says, by slot label, and records the prefixes."""
 
     def __init__(self, script: dict[str, str], written: str = "") -> None:

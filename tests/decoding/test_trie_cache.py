@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,9 @@ def small(**kind: bool) -> Encode:
 
 
 def bundled() -> Encode:
-    return backends.load("onnx", models.find("realqa-tiny"), LoadOptions()).processor.encode
+    backend: Any = backends.load("onnx", models.find("realqa-tiny"), LoadOptions())
+    encode: Encode = backend.processor.encode
+    return encode
 
 
 def from_the_end(texts: list[str]) -> list[list[int]]:

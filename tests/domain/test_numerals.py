@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_short_numerals_have_no_trailing_zeros() -> None:
 
 
 class TestTrieOverTokenizers:
-    def encode(self, **kind: bool):
+    def encode(self, **kind: bool) -> Callable[[list[str]], list[list[int]]]:
         words = tokenizer(**kind)
         return lambda texts: words(texts, add_special_tokens=False)["input_ids"]
 

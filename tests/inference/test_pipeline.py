@@ -1,7 +1,7 @@
 """Items through a model: the order is kept, batches are bounded, and each failure stays with its item."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from realqa_cli.backends.base import ThreadPlan
+from realqa_cli.backends.base import ThreadPlan, VisualInput
 from realqa_cli.errors import ItemError, RecordError
 from realqa_cli.inference.inputs import (
     FlaggedInput,
@@ -35,8 +35,8 @@ def items(folder: Path, count: int) -> list[Item]:
     return made
 
 
-def widths(images: Sequence[Image.Image]) -> list[int]:
-    return [image.width for image in images]
+def widths(images: Sequence[VisualInput]) -> list[int]:
+    return [image.width for image in images if isinstance(image, Image.Image)]
 
 
 def test_outputs_keep_the_order_for_any_batch_size(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_failed_items_keep_their_place_and_do_not_reach_the_model(tmp_path: Path
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("bad photo"), MemoryError()])
 def test_a_photo_on_which_the_model_fails_does_not_fail_its_batch(tmp_path: Path, error: Exception) -> None:
-    def fails_on_33(images: Sequence[Image.Image]) -> list[int]:
+    def fails_on_33(images: Sequence[VisualInput]) -> list[int]:
         if 33 in widths(images):
             raise error
         return widths(images)
@@ -134,6 +134,7 @@ def test_the_pixels_of_opened_photos_are_bounded() -> None:
     stream = run_batches(made(), 1, widths)
     next(stream)
     assert len(opened) <= 2 + 2 * OPENERS  # two reach the limit, and others were being opened meanwhile
+    assert isinstance(stream, Generator)
     stream.close()
 
 
@@ -147,7 +148,7 @@ def test_photos_of_similar_size_share_a_batch_and_keep_the_order() -> None:
             all_open.set()
         return Image.new("L", (mixed[n], 10)), []
 
-    def call(images: Sequence[Image.Image]) -> list[int]:
+    def call(images: Sequence[VisualInput]) -> list[int]:
         all_open.wait(60)  # the later batches can be chosen among all photos
         batches.append(widths(images))
         return widths(images)
@@ -180,7 +181,7 @@ class SmallMemory:
         self.fits, self.error = fits, error
         self.tried: list[int] = []
 
-    def __call__(self, images: Sequence[Image.Image]) -> list[int]:
+    def __call__(self, images: Sequence[VisualInput]) -> list[int]:
         self.tried.append(len(images))
         if len(images) > self.fits:
             raise self.error
@@ -215,6 +216,7 @@ def test_other_failures_do_not_reduce_the_batch_size() -> None:
 def test_no_thread_is_left_when_the_consumer_stops(tmp_path: Path) -> None:
     stream = run_batches(identify_items(items(tmp_path, 60)), 2, widths)
     next(stream)
+    assert isinstance(stream, Generator)
     stream.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("realqa")]
 

@@ -1,6 +1,7 @@
 """How a model is read out: what decides scale, digits and pixels, and what is said about it."""
 
 import logging
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from realqa_cli.inference.readout import resolve
 from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.score.score import ScoreSettings
 
-TRAINED = ScorerConfig(scale=(1, 5), digits=2, min_pixels=1000, max_pixels=2000)
+TRAINED = ScorerConfig(scale=Scale(1, 5), digits=2, min_pixels=1000, max_pixels=2000)
 
 
 def test_the_models_own_settings_are_used_in_silence(caplog: pytest.LogCaptureFixture) -> None:
@@ -38,7 +39,7 @@ def test_what_nobody_says_is_assumed_aloud(caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.parametrize(("objective", "own"), [("ntp", "direct"), ("levels", "levels"), ("regression", "regression")])
-def test_a_model_is_read_out_by_the_method_that_it_was_trained_for(objective: str, own: str) -> None:
+def test_a_model_is_read_out_by_the_method_that_it_was_trained_for(objective: Any, own: str) -> None:
     assert resolve(ScorerConfig(objective=objective), ScoreSettings()).method == own
 
 
@@ -72,13 +73,13 @@ def test_levels_have_the_bounds_that_they_were_trained_with_also_on_another_scal
         ),
     ],
 )
-def test_a_method_that_contradicts_the_model_is_refused(objective: str, method: str, said: str) -> None:
+def test_a_method_that_contradicts_the_model_is_refused(objective: Any, method: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
         resolve(ScorerConfig(objective=objective), ScoreSettings(method=method))
 
 
 @pytest.mark.parametrize("objective", ["levels", "regression"])
-def test_greedy_decoding_is_for_numbers_alone(objective: str) -> None:
+def test_greedy_decoding_is_for_numbers_alone(objective: Any) -> None:
     with pytest.raises(UsageError, match="--decode greedy: applies to --method direct and cot"):
         resolve(ScorerConfig(objective=objective), ScoreSettings(decode="greedy"))
 
@@ -90,7 +91,7 @@ def test_without_numerals_no_digits_are_assumed(caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("settings", [{"scale": (0, 100)}, {"digits": 4}, {"preset": "other"}])
-def test_what_cannot_be_read_out_is_a_usage_error(settings: dict) -> None:
+def test_what_cannot_be_read_out_is_a_usage_error(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         resolve(TRAINED, ScoreSettings(**settings))
 

@@ -254,7 +254,7 @@ def test_only_listed_containers_are_opened(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize("name", ["a.mp4", "faststart.mp4", "fragments.mp4", "a.mkv", "a.webm", "a.avi"])
 def test_a_file_truncated_anywhere_is_broken(tmp_path: Path, name: str) -> None:
     flags = {"faststart.mp4": "faststart", "fragments.mp4": "frag_keyframe+empty_moov"}
-    muxer = {"movflags": flags[name]} if name in flags else {}
+    muxer: dict[str, Any] = {"movflags": flags[name]} if name in flags else {}
     codec = "libvpx-vp9" if name == "a.webm" else "libx264"
     data = write(tmp_path / name, pan(25), codec=codec, **muxer).read_bytes()
     for share in (0.1, 0.3, 0.5, 0.7, 0.9, 0.99):

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.domain.prompts import DIRECT_PREFIX, DIRECT_QUESTION
 
 
-def load(folder: Path, **loading: int) -> HFBackend:
+def load(folder: Path, **loading: Any) -> HFBackend:
     found = backends.load("hf", models.find(str(folder)), LoadOptions(**loading))
     assert isinstance(found, HFBackend)
     return found

@@ -61,7 +61,7 @@ def write(
             stream.set_display_rotation(rotation[0], hflip=rotation[1], vflip=rotation[2])
         song: Any = container.add_stream("aac", rate=8000) if sound else None
         for i, image in enumerate(frames):
-            frame = av.VideoFrame.from_image(image)
+            frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
             frame.pts, frame.time_base = times[i] if times else i, base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -89,4 +89,4 @@ def _sing(container: Any, song: Any) -> None:
 def all_frames(path: Path) -> list[Image.Image]:
     """Every frame, decoded from the start as a player does it, not turned."""
     with av.open(str(path)) as container:
-        return [frame.to_image() for frame in container.decode(container.streams.video[0])]
+        return [frame.to_image() for frame in container.decode(container.streams.video[0])]  # type: ignore[no-untyped-call]

@@ -43,7 +43,7 @@ def load(folder: Path | str, **loading: Any) -> Both:
 def export(folder: Path) -> Path:
     """By the command that a person would use."""
     script = ROOT / "examples" / "realqa-tiny" / "export_graph.py"
-    command = [sys.executable, script, folder]
+    command = [sys.executable, str(script), str(folder)]
     subprocess.run(command, check=True, env=environment(), capture_output=True, text=True)
     return folder
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import torch
@@ -38,7 +39,7 @@ def teach(folder: Path) -> Path:
         losses = [model(input_ids=ids, pixel_values=pixels, labels=labels).loss for ids, labels in lessons]
         loss = torch.stack(losses).sum()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if float(loss.detach()) < 0.02 and step > 150:
             break
@@ -46,7 +47,7 @@ def teach(folder: Path) -> Path:
     return folder
 
 
-def _lesson(words: AutoTokenizer, question: str, answer: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _lesson(words: Any, question: str, answer: str) -> tuple[torch.Tensor, torch.Tensor]:
     text = f"<|im_start|>user\n<|vision_start|>{'<|image_pad|>' * 16}<|vision_end|>{question}<|im_end|>\n"
     prompt = words.encode(text + "<|im_start|>assistant\n")
     told = words.encode(answer + "<|im_end|>")

@@ -5,12 +5,14 @@ Their answers mean nothing; their arithmetic is that of the full-sized ones.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
@@ -68,7 +70,7 @@ def tokenizer(*, merges_digits: bool = False, vocabulary: int = 400) -> PreTrain
     )
 
 
-def _ids(words: PreTrainedTokenizerFast) -> dict[str, int]:
+def _ids(words: PreTrainedTokenizerFast) -> dict[str, Any]:
     return {
         name: words.convert_tokens_to_ids(f"<|{token}|>")
         for name, token in (
@@ -80,7 +82,7 @@ def _ids(words: PreTrainedTokenizerFast) -> dict[str, int]:
     }
 
 
-def _text(words: PreTrainedTokenizerFast, **more: object) -> dict[str, object]:
+def _text(words: PreTrainedTokenizerFast, **more: object) -> dict[str, Any]:
     return {
         "vocab_size": len(words),
         "hidden_size": 32,
@@ -98,7 +100,7 @@ def _text(words: PreTrainedTokenizerFast, **more: object) -> dict[str, object]:
 def _config(family: str, words: PreTrainedTokenizerFast) -> dict[str, object]:
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]}
     if family == "qwen2_vl":
-        vision = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
+        vision: dict[str, Any] = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
     elif family == "qwen2_5_vl":
         vision = {
             "depth": 2,
@@ -138,6 +140,7 @@ def write(
     """
     words = tokenizer(merges_digits=merges_digits)
     torch.manual_seed(seed)
+    model: Any
     if family == "llava":
         model = _llava(folder, words)
     else:
@@ -163,7 +166,7 @@ def write(
     return folder
 
 
-def _llava(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
+def _llava(folder: Path, words: PreTrainedTokenizerFast) -> PreTrainedModel:
     from transformers import (
         CLIPImageProcessorPil,
         CLIPVisionConfig,
@@ -185,7 +188,7 @@ def _llava(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
     config = LlavaConfig(
         vision_config=vision,
         text_config=LlamaConfig(**_text(words)),
-        image_token_id=image_token,  # type: ignore[arg-type]
+        image_token_index=image_token,  # type: ignore[arg-type]
     )
     images = CLIPImageProcessorPil(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56})
     processor = LlavaProcessor(

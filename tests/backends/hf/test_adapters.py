@@ -157,7 +157,7 @@ def test_the_papers_adapters_can_be_trained_on(base: Path, tmp_path: Path) -> No
 def test_patterns_by_layer_are_carried_over(base: Path, tmp_path: Path) -> None:
     model = load(base)
     odd = "model.layers.1.mlp.up_proj"
-    patterns = {"rank_pattern": {odd: 2}, "alpha_pattern": {odd: 6}}
+    patterns: dict[str, Any] = {"rank_pattern": {odd: 2}, "alpha_pattern": {odd: 6}}
     write_adapter(tmp_path / "a", model, short_names(model), **patterns)
     layer = attach(model, tmp_path / "a").get_submodule(
         f"base_model.model.{odd.replace('model.', 'model.language_model.', 1)}"

@@ -32,7 +32,7 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return load(write(tmp_path_factory.mktemp("models") / request.param, request.param))
 
 
-def load(folder: Path, **loading: int) -> HFBackend:
+def load(folder: Path, **loading: Any) -> HFBackend:
     found = backends.load("hf", models.find(str(folder)), LoadOptions(**loading))
     assert isinstance(found, HFBackend)
     return found
@@ -107,7 +107,14 @@ def test_seconds_reach_the_models_that_know_of_time(backend: HFBackend) -> None:
 
 
 def test_photos_and_films_in_one_batch_get_what_they_get_alone(backend: HFBackend) -> None:
-    visual_inputs = [clip(4), picture(1), clip(7, size=(64, 96)), picture(2, (90, 200)), clip(1), clip(4, seed=3)]
+    visual_inputs: list[VisualInput] = [
+        clip(4),
+        picture(1),
+        clip(7, size=(64, 96)),
+        picture(2, (90, 200)),
+        clip(1),
+        clip(4, seed=3),
+    ]
     together = log_probs(backend, *visual_inputs)
     alone = np.concatenate([log_probs(backend, visual_input) for visual_input in visual_inputs])
     assert np.abs(together - alone).max() < 1e-4

@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,8 +69,8 @@ def test_a_whole_record_agrees(both: Both) -> None:
     same = [name for name in theirs if name not in ("run", "score", "std", "mass", "distribution")]
     assert [ours[name] for name in same] == [theirs[name] for name in same]
     assert [value for value, _ in ours["distribution"]] == [value for value, _ in theirs["distribution"]]
-    shares = [[share for _, share in record["distribution"]] for record in (ours, theirs)]
-    assert np.abs(np.subtract(*shares)).max() < 1e-5
+    shares, expected = (np.array([share for _, share in record["distribution"]]) for record in (ours, theirs))
+    assert np.abs(shares - expected).max() < 1e-5
 
 
 def test_photos_become_the_same_patches_to_the_bit_but_once_instead_of_twice(both: Both) -> None:
@@ -156,13 +158,13 @@ def test_graphs_of_another_form_are_not_taken(tmp_path: Path) -> None:
 def test_a_vision_tower_without_a_kernel_is_refused(tmp_path: Path) -> None:
     kernel = "visual.patch_embed.proj.weight"
     for index, change in enumerate(({kernel: np.zeros((192, 5), np.float16)}, {kernel: None})):
-        copied(tmp_path / str(index), lambda weights, change=change: _without_none(weights | change))
+        copied(tmp_path / str(index), partial(_changed, change=change))
         with pytest.raises(UnsupportedModel, match="does not start with a patch embedding"):
             backends.load("onnx", models.find(str(tmp_path / str(index))), LoadOptions())
 
 
-def _without_none(weights: Weights) -> Weights:
-    return {name: value for name, value in weights.items() if value is not None}
+def _changed(weights: Weights, change: Mapping[str, Any]) -> Weights:
+    return {name: value for name, value in (weights | change).items() if value is not None}
 
 
 def test_asks_with_several_photos_or_none_agree(random_both: Both) -> None:
@@ -197,7 +199,12 @@ def test_a_memory_changes_nothing_but_the_work(both: Both) -> None:
     memory = onnx.prefix_cache()
     read: list[int] = []
     run = onnx.graphs.forward
-    onnx.graphs.forward = lambda **inputs: (read.append(len(inputs["ids_T"])), run(**inputs))[1]  # type: ignore[method-assign]
+
+    def counted(**inputs: Any) -> Any:
+        read.append(len(inputs["ids_T"]))
+        return run(**inputs)
+
+    onnx.graphs.forward = counted  # type: ignore[method-assign]
     image = crops(1)[0]
     try:
         for question, prefix in (

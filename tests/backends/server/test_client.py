@@ -29,7 +29,8 @@ HELLO = [{"role": "user", "content": "hi"}]
 
 
 def settings(server: ChatServer, **more: Any) -> ServerSettings:
-    return ServerSettings(server.url, **{"first_wait": 0.01, "retries": 3, "api_key_env": "TEST_KEY"} | more)
+    usual: dict[str, Any] = {"first_wait": 0.01, "retries": 3, "api_key_env": "TEST_KEY"}
+    return ServerSettings(server.url, **usual | more)
 
 
 def send(server: ChatServer, **more: Any) -> str:
@@ -328,7 +329,7 @@ def test_a_server_that_is_not_there_is_not_waited_for() -> None:
     with ChatServer() as server:
         gone = server.url
     with pytest.raises(ModelError, match=r"cannot be reached .*; start the server or check the address"):
-        ServerTextBackend.open(ServerSettings(gone, model="m", first_wait=60)).answer([Prompt("hi")], 9)
+        ServerTextBackend.open(ServerSettings(gone, model="m", first_wait=60)).generate([Prompt("hi")], 9)
 
 
 def test_a_server_that_goes_away_later_is_waited_for_and_then_stops_the_run() -> None:

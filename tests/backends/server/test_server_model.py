@@ -52,7 +52,8 @@ def photo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(server: ChatServer, **more: Any) -> ServerSettings:
-    return ServerSettings(server.url, **{"first_wait": 0.01, "retries": 1, "api_key_env": "TEST_KEY"} | more)
+    usual: dict[str, Any] = {"first_wait": 0.01, "retries": 1, "api_key_env": "TEST_KEY"}
+    return ServerSettings(server.url, **usual | more)
 
 
 def served(server: ChatServer, **abilities: Any) -> ServerBackend:
@@ -155,13 +156,13 @@ def test_what_follows_tells_a_continuation_from_a_longer_one() -> None:
 def test_half_a_character_is_told_by_its_bytes_and_broken_replies_tell_nothing() -> None:
     entry = {"token": "Ã", "bytes": [*"é".encode()], "logprob": -0.1, "top_logprobs": []}
     assert places_of({"choices": [{"logprobs": {"content": [entry]}}]}) == [TokenAlternatives("é", (("é", -0.1),))]
-    for broken in (
+    replies: tuple[dict[str, Any], ...] = (
         {},
         {"choices": []},
         {"choices": [{"logprobs": None}]},
         {"choices": [{"logprobs": {"content": [{}]}}]},
-    ):
-        assert places_of(broken) == []
+    )
+    assert [places_of(broken) for broken in replies] == [[]] * 4
 
 
 @pytest.mark.parametrize(

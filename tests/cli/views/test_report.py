@@ -58,8 +58,8 @@ class Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [{key: value or "" for key, value in found.items()} for name, found in self.tags if name == tag]
 
 
 def names(page: str) -> list[str]:

@@ -29,7 +29,7 @@ WEIGHTS = np.array([1, 0.1, 0.01])
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
-    shifted = np.exp(x - x.max(axis=-1, keepdims=True))
+    shifted: np.ndarray = np.exp(x - x.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 

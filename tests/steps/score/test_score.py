@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import made_profiles
 import numpy as np
@@ -158,7 +159,7 @@ def test_a_chain_of_thought_holds_attributes_and_keeps_the_direct_score_apart(tm
     ],
     ids=str,
 )
-def test_settings_that_make_no_sense_are_refused_before_any_photo(wrong: dict) -> None:
+def test_settings_that_make_no_sense_are_refused_before_any_photo(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         Scorer(**wrong)
 

@@ -14,7 +14,10 @@ from realqa_cli import Scorer
 from realqa_cli.io.records import ScoreRecord
 from realqa_cli.media.video import first_frame
 
-FEW_PIXELS = {"min_pixels": 50_176, "max_pixels": 100_352}  # a quarter of the bundled model's, to be fast
+FEW_PIXELS: dict[str, Any] = {
+    "min_pixels": 50_176,
+    "max_pixels": 100_352,
+}  # a quarter of the bundled model's, to be fast
 WORDS = {"scale": (1, 5), "digits": 2}
 
 
@@ -84,8 +87,11 @@ def test_the_same_video_gets_the_same_number_in_any_batch(records: list[dict[str
         assert again["mode"] == record["mode"]
 
 
+CHOICES: tuple[dict[str, Any], ...] = ({}, {"frames": 4}, {"fps": 2})
+
+
 def test_more_frames_are_another_run(clips: Path) -> None:
-    runs = {Scorer(backend="echo", **options).manifest.run for options in ({}, {"frames": 4}, {"fps": 2})}
+    runs = {Scorer(backend="echo", **options).manifest.run for options in CHOICES}
     assert len(runs) == 3
 
 

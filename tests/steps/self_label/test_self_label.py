@@ -8,12 +8,13 @@ import pytest
 from made_videos import write as write_video
 from small_models import write
 
+from realqa_cli.decoding.attribute_form import form_of
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.errors import UsageError
 from realqa_cli.io.sources import read_sources
 from realqa_cli.models import path
 from realqa_cli.models.realqa_json import ScorerConfig
-from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler, form_of
+from realqa_cli.steps.self_label.self_label import LabelSettings, SelfLabeler
 
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
 

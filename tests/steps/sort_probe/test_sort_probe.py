@@ -253,7 +253,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "{% for part in message['content'] %}", "{{ message['content'] }}{% for part in [] %}"
     )
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **sizes))
     model.save_pretrained(root / "llama")
     words.save_pretrained(root / "llama")

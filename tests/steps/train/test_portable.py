@@ -58,7 +58,8 @@ def score_without_realqa(folder: Path, photo: Path) -> float:
         types = (ids == words.convert_tokens_to_ids("<|image_pad|>")).int()
         with torch.inference_mode():
             logits = model.eval()(input_ids=ids, mm_token_type_ids=types, **pixels).logits
-        return logits[0, -1].double().log_softmax(-1)
+        found: torch.Tensor = logits[0, -1].double().log_softmax(-1)
+        return found
 
     digit = {c: words(c, add_special_tokens=False)["input_ids"][0] for c in "0123456789."}
     memo: dict[str, torch.Tensor] = {}
