@@ -23,6 +23,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     r.CotRecord,
     r.LevelRecord,
     r.LabelRecord,
+    s.RankRecord,
     s.CompositeRecord,
     r.ErrorField,
     s.CalibrationRecord,

@@ -18,6 +18,7 @@ from realqa_cli.cli import (
     doctor,
     eval,
     ncm,
+    rank,
     score,
     self_label,
     sort_probe,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 for panel, name, module, function in (
     (USE, "score", score, score.score),
+    (USE, "rank", rank, rank.rank),
     (USE, "doctor", doctor, doctor.doctor),
     (LABEL, "self-label", self_label, self_label.self_label),
     (LABEL, "annotate", annotate, annotate.annotate),

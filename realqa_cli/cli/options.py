@@ -100,6 +100,8 @@ _CALIBRATION = "Add calibrated scores, by a file that `realqa calibrate fit` wro
 CalibrationOption = Annotated[Path | None, option(SCORING, "--calibration", metavar="FILE", help=_CALIBRATION)]
 _DISTRIBUTION = "Add the probability of every score to the records."
 Distribution = Annotated[bool, flag(SCORING, "--distribution", help=_DISTRIBUTION)]
+_MEASURED = "Add sharpness, size, time and fingerprint of the photos to the records, for realqa rank."
+Measured = Annotated[bool, flag(SCORING, "--measured", help=_MEASURED)]
 
 _FRAMES = "Frames per video, evenly spaced: 8, or with --fps at most 64."
 Frames = Annotated[int | None, option(SCORING, "--frames", metavar="N", min=1, max=768, help=_FRAMES)]

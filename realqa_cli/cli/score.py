@@ -66,6 +66,7 @@ def score(
     digits: o.DigitsOption = None,
     distribution: o.Distribution = False,
     calibration: o.CalibrationOption = None,
+    measured: o.Measured = False,
     frames: o.Frames = None,
     fps: o.Fps = None,
     per_frame: o.PerFrame = False,

@@ -4,10 +4,11 @@ What is wrong with one item becomes its `error` and is never raised, so that it 
 Knows nothing of models, batches or threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL.Image import Image
 
@@ -16,6 +17,7 @@ from realqa_cli.io.sources import Item
 from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.media.files import content_id, content_id_of, read_bytes
 from realqa_cli.media.flags import Flag, content_flags, is_blank
+from realqa_cli.media.measurements import measure_photo
 from realqa_cli.media.photo import open_photo
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
 
@@ -23,8 +25,8 @@ IsDone = Callable[[str, str], bool]
 """`done(name, content)`: whether an item is finished already, by its name and the id of its bytes."""
 VideoReader = Callable[[Path, str], Clip]
 """`read(path, name)`: the sampled frames of a video. Raises `MediaError`."""
-FlaggedInput = tuple[VisualInput, Sequence[Flag]]
-"""What a model looks at, and its content flags."""
+FlaggedInput = tuple[VisualInput, Sequence[Flag], Mapping[str, Any] | None]
+"""What a model looks at, its content flags, and its measurements, None where they are not requested."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +36,30 @@ class OpenOptions:
     read_video: reads videos; without it they are refused.
     transform: applied to a photo as soon as it is decoded, so that no more of it is kept in memory.
     decode: how photos are decoded.
+    measured: whether photos are measured at their full size (`media.measurements`).
     """
 
     read_video: VideoReader | None = None
     transform: Callable[[Image], Image] | None = None
     decode: DecodeOptions = field(default_factory=DecodeOptions)
+    measured: bool = False
 
     def photo(self, data: bytes, name: str) -> FlaggedInput:
         """Decodes and transforms the photo. Raises `MediaError`."""
-        return self.flagged(open_photo(data, name=name, options=self.decode))
+        return self.flagged(open_photo(data, name=name, options=self.decode), data, name)
 
-    def flagged(self, image: Image) -> FlaggedInput:
-        """Applies the transform to a decoded photo. Raises `MediaError`."""
+    def flagged(self, image: Image, data: bytes | None = None, name: str | None = None) -> FlaggedInput:
+        """Measures a decoded photo and applies the transform; `data` is its file. Raises `MediaError`."""
         flags = content_flags(image)
-        return (image if self.transform is None else self.transform(image)), flags
+        measured = measure_photo(image, data, name) if self.measured else None
+        return (image if self.transform is None else self.transform(image)), flags, measured
 
     def clip(self, path: Path, name: str) -> FlaggedInput:
         """Reads a video. Raises `MediaError`."""
         if self.read_video is None:
             raise MediaError("this command takes photos only", type="video", where=name, remedy="leave videos out")
         clip = self.read_video(path, name)
-        return clip, ["blank"] if all(map(is_blank, clip.frames)) else []
+        return clip, ["blank"] if all(map(is_blank, clip.frames)) else [], None
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class OpenedItem:
 
     content: id of the file's bytes ("sha256:..."), None if they could not be read.
     flags: of a photo with next to no content, or of a video of such frames.
+    measured: the measurements of a photo, where they are requested.
     load: opens the item; None once it is opened.
     """
 
@@ -71,6 +77,7 @@ class OpenedItem:
     image: VisualInput | None = None
     error: ItemError | None = None
     flags: Sequence[Flag] = ()
+    measured: Mapping[str, Any] | None = None
     load: Callable[[], FlaggedInput] | None = None
 
     def opened(self) -> "OpenedItem":
@@ -78,8 +85,8 @@ class OpenedItem:
         try:
             if self.load is None:
                 return self
-            image, flags = self.load()
-            return replace(self, image=image, flags=flags, load=None)
+            image, flags, measured = self.load()
+            return replace(self, image=image, flags=flags, measured=measured, load=None)
         except MediaError as error:
             return replace(self, error=error, load=None)
 

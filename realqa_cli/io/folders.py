@@ -1,23 +1,27 @@
 """The photos and videos below a folder, and a count of the files that are not taken.
 
 Suffixes decide quickly; a file with another suffix is taken if its first bytes are those of a photo or video.
+A camera RAW file is taken where `rawpy` can read its preview, unless the camera wrote a JPEG or HEIF next to it.
 """
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from realqa_cli.errors import ItemError, MediaError
+from realqa_cli.media.formats import RAW_SUFFIXES
 from realqa_cli.media.kinds import (
+    CAMERA_SUFFIXES,
     IMAGE_SUFFIXES,
-    RAW_SUFFIXES,
     UNSURE_SUFFIXES,
     VIDEO_SUFFIXES,
     kind_of_file,
     suffix_of,
 )
+from realqa_cli.media.raw import REMEDY as RAW_REMEDY
+from realqa_cli.media.raw import can_read_raw
 
 SYSTEM_FOLDERS = (
     *(".Trash*", ".thumbnails", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"),
@@ -26,6 +30,7 @@ SYSTEM_FOLDERS = (
 """Folders of deleted files, previews and the like, by pattern; nothing in them is taken."""
 
 _SURE = (IMAGE_SUFFIXES | VIDEO_SUFFIXES) - UNSURE_SUFFIXES
+_PAIR_SUFFIXES = [written for suffix in CAMERA_SUFFIXES for written in (suffix, suffix.upper(), suffix.capitalize())]
 _SHOWN = 8  # suffixes that a summary names
 
 NamedPath = tuple[str, ItemError | None]
@@ -34,7 +39,7 @@ NamedPath = tuple[str, ItemError | None]
 
 @dataclass
 class SkippedFiles:
-    """Counts of the files that were not taken, by kind: "raw", "apple-double", "system", "other"."""
+    """Counts of the files that were not taken, by kind: "raw", "raw-pair", "apple-double", "system", "other"."""
 
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, Counter[str]] = field(default_factory=dict)
@@ -53,6 +58,7 @@ class SkippedFiles:
     def summary(self) -> str | None:
         """One line for a person; None where every file was taken."""
         words = {
+            "raw-pair": ("camera RAW file", " with a JPEG or HEIF of the same name"),
             "raw": ("camera RAW file", ""),
             "apple-double": ("AppleDouble file", ""),
             "system": ("file", " in system folders"),
@@ -63,7 +69,8 @@ class SkippedFiles:
             for kind in words
             if (count := self.counts[kind])
         ]
-        return f"not taken: {', '.join(parts)}" if parts else None
+        remedy = f"; {RAW_REMEDY}" if self.counts["raw"] else ""
+        return f"not taken: {', '.join(parts)}{remedy}" if parts else None
 
 
 def walk_folder(folder: str, skipped: SkippedFiles) -> list[NamedPath]:
@@ -86,10 +93,11 @@ def walk_folder(folder: str, skipped: SkippedFiles) -> list[NamedPath]:
         except OSError as error:
             found.append(_unreadable(current, "this folder", error))
             continue
+        names = frozenset(entry.name for entry in entries)
         for entry in entries:
             try:
                 if not entry.is_dir():
-                    found += _take(entry, skipped)
+                    found += _take(entry, names, skipped)
                 elif _is_system_folder(entry.name):
                     skipped.add("system", entry.name, _count_files(entry.path))
                 else:
@@ -99,17 +107,28 @@ def walk_folder(folder: str, skipped: SkippedFiles) -> list[NamedPath]:
     return sorted(found, key=lambda named: named[0])
 
 
-def _take(entry: "os.DirEntry[str]", skipped: SkippedFiles) -> list[NamedPath]:
+def _take(entry: "os.DirEntry[str]", names: Collection[str], skipped: SkippedFiles) -> list[NamedPath]:
     suffix = suffix_of(entry.name)
     if entry.name.startswith("._"):
         skipped.add("apple-double", "._*")
-    elif suffix in RAW_SUFFIXES:
+    elif suffix in RAW_SUFFIXES and pair_of(entry.name, names):
+        skipped.add("raw-pair", suffix)
+    elif suffix in RAW_SUFFIXES and not can_read_raw():
         skipped.add("raw", suffix)
-    elif suffix in _SURE or kind_of_file(entry.path) is not None:
+    elif suffix in _SURE | RAW_SUFFIXES or kind_of_file(entry.path) is not None:
         return [(entry.path, None)]
     else:
         skipped.add("other", suffix or "no suffix")
     return []
+
+
+def pair_of(raw: str, names: Collection[str]) -> str | None:
+    """The JPEG or HEIF of the same exposure among the `names` of a folder: it has the RAW file's name but the suffix.
+
+    None where there is none. A JPEG comes first.
+    """
+    stem = os.path.splitext(raw)[0]
+    return next((stem + suffix for suffix in _PAIR_SUFFIXES if stem + suffix in names), None)
 
 
 def _is_system_folder(name: str) -> bool:

@@ -143,6 +143,10 @@ class ScoreRecord(Record):
     (one side over 5 times the other), `upscaled` (no detail at its own resolution). Present: always; mostly empty."""
     distribution: list[Pair] | None = None
     """Every `[value, probability]` with a probability above 1e-6. Present: with `--distribution`."""
+    measured: dict[str, Any] | None = None
+    """Of the decoded photo: `sharpness` (energy of its finest detail in the sharpest tenth), `pixels` (width and
+    height), `taken` (EXIF time, or null), `phash` and `thumbnail` (fingerprint). Present: with `--measured`; null for
+    videos."""
     frames: list[dict[str, Any]] | None = None
     """Scored frames of a video: `time` in seconds, and `score` or `error`. Present: with `--per-frame`; null for
     photos."""

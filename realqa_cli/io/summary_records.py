@@ -3,11 +3,12 @@
 Like the classes in `records`, these are the source of the reference page, and a test holds the commands to them.
 """
 
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from realqa_cli.io.records import LabelRecord, Pair
+from realqa_cli.io.records import ErrorField, LabelRecord, Pair, Record
 
 
 class CompositeRecord(LabelRecord):
@@ -21,6 +22,52 @@ class CompositeRecord(LabelRecord):
     """Id of the weights, 16 hex digits. Present: always."""
     composite_imputed: list[str] | None = None
     """Attributes that the label lacks; their mean in the fitted labels was used. Present: where there are any."""
+
+
+class RankRecord(Record):
+    """Output of `realqa rank`: a photo's place, followed by the fields of its score record (without `distribution`)."""
+
+    nullable: ClassVar[Collection[str]] = ("error",)
+
+    rank: int
+    """Place over all photos, from 1, the best: by `win_rate`, and within a group in the order of `rank_in_group`.
+    Present: always."""
+    group: int
+    """Number of the group of photos of one scene, from 1, the group of the best photo. Present: always."""
+    group_size: int
+    """Photos in the group. Unit: photos. Present: always."""
+    group_kind: Literal["single", "near-duplicates", "burst"]
+    """What the photos of the group are: `burst` if they were taken at different times. Present: always."""
+    rank_in_group: int
+    """Place within the group, from 1: by the scores' distributions and by `sharpness`. Present: always."""
+    win_rate: float
+    """Mean probability that the photo is better than another one, by the distributions of their scores. Unit: 0 to 1.
+    Present: always."""
+    p_better_than_next: float | None
+    """Probability that the photo is better than the next one of its group; for the last or only one of a group, than
+    the next one by `rank`. Unit: 0 to 1. Present: always; null for the last photo of all, and where the scores have
+    no uncertainty."""
+    decided: bool | None
+    """Whether `p_better_than_next` is at least 0.75; otherwise it is too close to call. Present: always; null as
+    `p_better_than_next`."""
+    keep: bool
+    """Whether the photo is among the best `--keep` of its group. Present: always."""
+    stars: int | None = None
+    """Stars, 1 to 5. Present: with `--stars` or `--xmp`."""
+    score: float
+    """As in the score record. Unit: points of `scale`. Present: always."""
+    sharpness: float | None
+    """Energy of the finest detail in the sharpest tenth of the photo at full resolution; it compares photos of one
+    scene. Present: always; null for videos."""
+    taken: str | None
+    """When the photo was taken, by its EXIF data. Present: always; null where that does not say."""
+    companions: list[str]
+    """Other files of the same photograph: the RAW file of a JPEG or HEIF, the MOV of a live photo. Present: always;
+    mostly empty."""
+    run: str
+    """Id of the manifest of the ranking, which lists the runs of the scores. Present: always."""
+    error: ErrorField | None = None
+    """Why there is no place. Present: always; null for a result, and in an error record all other fields are null."""
 
 
 class SummaryRecord(BaseModel):

@@ -75,7 +75,7 @@ def decoded(data: bytes, image_format: str, name: str | None, options: DecodeOpt
     """The upright photo, ready to be converted to RGB. Raises `MediaError`, also inside the `with` block."""
     mute_decoder_warnings()
     try:
-        with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
+        with _opened(data, image_format, name) as image:
             check_area(image.width, image.height, name)  # by the header: nothing is decoded yet
             check_ratio(image.width, image.height, name)
             if options.draft_pixels is not None and image_format == "JPEG":
@@ -117,6 +117,15 @@ def _space(image: Image.Image, data: bytes, image_format: str) -> ColorSpace | N
         if wins or not image.info.get("icc_profile"):
             return space if image.mode not in ("CMYK", "LAB") else None
     return None
+
+
+def _opened(data: bytes, image_format: str, name: str | None) -> Image.Image:
+    """The photo, or the preview of a RAW file, of which only the header is decoded."""
+    if image_format == "RAW":
+        from realqa_cli.media.raw import raw_preview
+
+        return raw_preview(data, name)
+    return Image.open(io.BytesIO(data), formats=(image_format,))
 
 
 def mute_decoder_warnings() -> None:

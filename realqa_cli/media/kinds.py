@@ -18,11 +18,8 @@ UNSURE_SUFFIXES = frozenset({".ts", ".mts"})
 VIDEO_SUFFIXES = UNSURE_SUFFIXES | frozenset(
     {".mp4", ".mkv", ".webm", ".mov", ".qt", ".avi", ".m4v", ".3gp", ".3g2", ".m2ts"}
 )
-RAW_SUFFIXES = frozenset(
-    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"}
-    | {".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
-)
-"""Camera RAW files; many begin like TIFF files, so their suffix is needed to recognise them."""
+CAMERA_SUFFIXES = (".jpg", ".jpeg", ".heic", ".heif", ".hif")
+"""Suffixes of the photos that cameras write next to RAW files and live photos, in the order of preference."""
 
 HEAD = 400
 """Bytes that recognise every format: MPEG transport streams repeat a mark after 188 or 192 bytes."""

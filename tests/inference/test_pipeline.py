@@ -146,7 +146,7 @@ def test_photos_of_similar_size_share_a_batch_and_keep_the_order() -> None:
     def load(n: int) -> FlaggedInput:
         if n == len(mixed) - 1:
             all_open.set()
-        return Image.new("L", (mixed[n], 10)), []
+        return Image.new("L", (mixed[n], 10)), [], None
 
     def call(images: Sequence[VisualInput]) -> list[int]:
         all_open.wait(60)  # the later batches can be chosen among all photos

@@ -26,6 +26,7 @@ from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
 from realqa_cli.io.sources import Item
+from realqa_cli.media.measurements import VERSION as MEASUREMENTS
 from realqa_cli.media.video import Clip, VisualInput
 from realqa_cli.steps.score.method import METHODS, MethodContext, Prediction, make_method
 from realqa_cli.steps.score.results import (
@@ -57,6 +58,7 @@ class ScoreSettings(InferenceSettings):
     decode: "exact" or "greedy".
     form: of the chain of thought: "regular" or "natural".  reasons: whether it includes reasons.
     scale, digits: for models without `realqa.json`.  distribution: whether records contain all values.
+    measured: whether records contain the measurements that `realqa rank` uses.
     frames, fps: which frames of a video are used (`video.Sampling`).  per_frame: whether each is also scored.
     engine: one of `ENGINES`.
     """
@@ -69,6 +71,7 @@ class ScoreSettings(InferenceSettings):
     form: str | None = None
     reasons: bool | None = None
     distribution: bool = False
+    measured: bool = False
     frames: int | None = None
     fps: float | None = None
     per_frame: bool = False
@@ -116,6 +119,7 @@ class Scorer:
             self._videos.reader(decoding),
             self.readout.photo_transform(self._backend.photo_transform()),
             decoding,
+            self.settings.measured,
         )
         self.manifest = self._manifest()
 
@@ -223,6 +227,8 @@ class Scorer:
         distribution: ScoreDistribution | None = fields.pop("distribution", None)
         if self.settings.distribution:
             fields["distribution"] = None if distribution is None else distribution.pairs()
+        if self.settings.measured:
+            fields["measured"] = item.measured
         return self._method.record.of(
             item.item,
             **fields,
@@ -236,7 +242,12 @@ class Scorer:
 
     def _optional_fields(self) -> list[str]:
         """The fields of this run's records that other runs do not have."""
-        chosen = {"distribution": self.settings.distribution, "frames": self.settings.per_frame}
+        settings = self.settings
+        chosen = {
+            "distribution": settings.distribution,
+            "measured": settings.measured,
+            "frames": settings.per_frame,
+        }
         return [name for name, is_chosen in chosen.items() if is_chosen]
 
     def _needs(self) -> set[Capability]:
@@ -255,6 +266,7 @@ class Scorer:
             **self.readout.settings(),
             **self._backend.settings(),
             **decode_setting(self.settings),
+            **({"measured": MEASUREMENTS} if self.settings.measured else {}),
         }
         environment = {**self._handle.environment(self._backend), "realqa": __version__}
         return Manifest("score", settings, environment)
@@ -275,6 +287,9 @@ def open_scorer(settings: ScoreSettings) -> RecordSource:
 
 def _check(settings: ScoreSettings) -> None:
     settings.check()
+    if settings.measured and settings.jpeg_draft:
+        what = "photos are measured at their full size, which --jpeg-draft does not decode"
+        raise UsageError(what, where="--measured", remedy="leave out one of the two")
     for option, value, known in (
         ("--method", settings.method, (None, *METHODS)),
         ("--decode", settings.decode, DECODES),
