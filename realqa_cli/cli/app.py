@@ -17,6 +17,7 @@ from realqa_cli.cli import (
     composite,
     doctor,
     eval,
+    merge,
     ncm,
     rank,
     score,
@@ -49,6 +50,7 @@ app = typer.Typer(
 for panel, name, module, function in (
     (USE, "score", score, score.score),
     (USE, "rank", rank, rank.rank),
+    (USE, "merge", merge, merge.merge),
     (USE, "doctor", doctor, doctor.doctor),
     (LABEL, "self-label", self_label, self_label.self_label),
     (LABEL, "annotate", annotate, annotate.annotate),

@@ -23,7 +23,7 @@ from realqa_cli.io.appender import Appender, Key
 from realqa_cli.io.export import Derived, ExportFile, is_export, records_file
 from realqa_cli.io.jsonl import dump_line, read_lines, write_atomic
 from realqa_cli.io.manifest import Manifest
-from realqa_cli.io.run_files import read_runs, write_runs
+from realqa_cli.io.run_files import read_completed, read_runs, write_runs
 from realqa_cli.io.shards import Shard
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class OutputOptions:
     dataset: DatasetSelection | None = None
     files_from: str | None = None
     shard: Shard | None = None
+    limit: int | None = None
 
     @classmethod
     def of(cls, context: typer.Context) -> Self:
@@ -71,6 +72,7 @@ class OutputOptions:
             dataset=dataset_selection(context) if "dataset" in params else None,
             files_from=params.get("files_from"),
             shard=params.get("shard"),
+            limit=params.get("limit"),
         )
 
     def appender(self, key: Key, derived: Derived | None = None) -> Appender | None:
@@ -223,9 +225,13 @@ class RecordWriter:
             self.reporter.manifest(self.manifest)
             return
         runs = read_runs(self.options.output) if self.options.resume else {}
+        completed = read_completed(self.options.output) if self.options.resume else None
         same = {run for run, other in runs.items() if other.get("settings") == self.manifest["settings"]}
         self._runs = frozenset(same | {manifest.run})
-        write_runs(self.options.output, runs | {manifest.run: self.manifest})
+        self._written = runs | {manifest.run: self.manifest}
+        others = {shard: items for shard, items in (completed or {}).items() if shard != self._shard}
+        self._completed = others
+        write_runs(self.options.output, self._written, others)
 
     def done(self, name: str, content: str) -> bool:
         """Whether the file has this item from an earlier run with the same settings."""
@@ -267,7 +273,14 @@ class RecordWriter:
         total = sum(count for count, _ in counts)
         parts = ", ".join(f"{count} {word}" for count, word in counts if count)
         self.reporter.say(f"{total} {'item' if total == 1 else 'items'}: {parts or 'nothing to do'}")
+        if self.options.output is not None and self.options.limit is None:
+            own = {self._shard: {"items": total, "failed": self.failed}}
+            write_runs(self.options.output, self._written, self._completed | own)
         return 1 if self.failed else 0
+
+    @property
+    def _shard(self) -> str:
+        return str(self.options.shard or "1/1")
 
     def _make_sink(self) -> Sink:
         if self.options.output is not None and self.options.top is None:

@@ -30,6 +30,9 @@ class Shard:
             raise ValueError(f"{text!r}: the first of {count or 'N'} shards is 1, the last {count or 'N'}")
         return cls(index, count)
 
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
     def has(self, name: str) -> bool:
         """Whether the item of this name belongs to the shard."""
         digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -1,0 +1,1 @@
+"""The step `realqa merge`: one file of the outputs of several runs."""
