@@ -153,7 +153,7 @@ def test_a_public_name_belongs_to_one_module() -> None:
     assert {name: found for name, found in homes.items() if len(found) > 1 and name not in SAME_NAMES} == {}
 
 
-MODULE_LINES, FUNCTION_LINES = 310, 40
+MODULE_LINES, FUNCTION_LINES = 320, 45
 """The most lines of a module, and of a function without its signature."""
 
 
