@@ -1,10 +1,10 @@
-"""Paid labels, refined by people, weighted by feedback (paper Sec. 3.1): whole, in a minute, on sample photos.
+"""The annotation workflow of the paper (Sec. 3.1) on the sample photos: paid labels, refinement, weights from feedback.
 
     python examples/annotation/run.py
-    python examples/annotation/run.py --work my-folder      keeps everything that is made
+    python examples/annotation/run.py --work my-folder      keeps all files
 
-Runs the commands that a person would, and prints each. In place of a paid service there is `tiny_server.py`,
-in place of Label Studio `refinements.json`, and the click-through rates are invented.
+The script prints and runs the commands that a user would enter, which takes about a minute. `tiny_server.py`
+replaces a paid service, `refinements.json` replaces Label Studio, and the click-through rates are invented.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ HERE = Path(__file__).resolve().parent
 PHOTOS = HERE.parent / "photos"
 MODEL = "realqa-tiny"
 PRICES = {MODEL: {"input": 0.8, "output": 3.2}}
-"""US dollars per million tokens: made up, so that there is a cost to see."""
+"""US dollars per million tokens. They are invented, so that the example has a cost."""
 
 
 def main() -> None:
-    """Everything in order; the table last."""
+    """Parse the options, run all steps, and print the table of results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep what is made (default: a temporary folder)")
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="keep all files in this folder (default: a temporary folder)"
+    )
     work = parser.parse_args().work
     if find_spec("realqa_cli") is None:
         sys.exit("realqa is not installed: pip install .")
@@ -46,7 +48,7 @@ def main() -> None:
 
 
 def walk_through(work: Path) -> None:
-    """All steps, each by a command in `work`."""
+    """Run all steps in the folder `work`."""
     photos = work / "photos"
     photos.mkdir(exist_ok=True)
     for photo in sorted(PHOTOS.glob("*.jpg")):
@@ -66,25 +68,25 @@ def walk_through(work: Path) -> None:
     say("(export.json: what Label Studio would export, written by hand from refinements.json)")
     realqa(work, "annotate", "--from", "label-studio", "export.json", "-o", "refined.jsonl", "--overwrite")
 
-    title("3. Feedback gives the attributes weights (the click-through rates are invented)")
+    title("3. Weights of the attributes are fitted to feedback (the click-through rates are invented)")
     feedback = ["--feedback", "invented_ctr.csv", "--target", "invented_ctr"]
     realqa(work, "composite", "fit", "refined.jsonl", *feedback, "-o", "weights.json", "--overwrite")
     options = ["--weights", "weights.json", "-o", "ranked.jsonl", "--no-resume", "--overwrite"]
     realqa(work, "composite", "apply", "refined.jsonl", *options)
 
-    title("4. The photos by their composite, as the weights expect the click-through rate")
+    title("4. The photos by their composite score, which predicts the click-through rate")
     print(table(read(work / "ranked.jsonl"), feedback_of(work / "invented_ctr.csv")))
 
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The address of the small server, which runs within."""
+    """Run the small server, and yield its address."""
     server = subprocess.Popen(
         [sys.executable, str(HERE / "tiny_server.py"), "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     assert server.stdout is not None
     try:
-        address = server.stdout.readline().strip()  # comes when the model is loaded
+        address = server.stdout.readline().strip()  # printed when the model is loaded
         if not address:
             sys.exit("the server did not start")
         yield address
@@ -95,7 +97,7 @@ def serving() -> Iterator[str]:
 
 
 def realqa(work: Path, *arguments: str) -> None:
-    """`realqa ARGUMENTS` in a process of its own; ends the script where that fails."""
+    """Run `realqa ARGUMENTS` as a process in `work`. Ends the script if it fails."""
     print(f"\n$ realqa {shlex.join(arguments)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "realqa_cli", *arguments], cwd=work)
     if done.returncode:
@@ -103,18 +105,18 @@ def realqa(work: Path, *arguments: str) -> None:
 
 
 def table(records: list[dict[str, Any]], clicks: dict[str, float]) -> str:
-    """What was found, one line a photo, the best first."""
+    """A table with one line per photo, the best photo first."""
     lines = [("photo", "composite", "invented CTR", "composition", "eye-catching", "clarity", "a person changed")]
     for record in sorted(records, key=lambda record: -record["composite"]):
-        said = record["attributes"]
+        attributes = record["attributes"]
         lines.append(
             (
                 Path(record["image"]).name,
                 f"{record['composite']:.3f}",
                 f"{clicks[Path(record['image']).name]:.3f}",
-                str(said["composition"]["score"]),
-                str(said["eye_catching"]["score"]),
-                said["image_clarity"],
+                str(attributes["composition"]["score"]),
+                str(attributes["eye_catching"]["score"]),
+                attributes["image_clarity"],
                 ", ".join(record.get("changed", [])).replace("_", " "),
             )
         )
@@ -136,7 +138,7 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def title(text: str) -> None:
-    """A heading."""
+    """Print a heading."""
     print(f"\n{text}\n{'=' * len(text)}", flush=True)
 
 
