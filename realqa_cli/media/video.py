@@ -2,8 +2,8 @@
 
 Each frame is reduced as soon as it is decoded, so that one frame of full size is in memory at a time. A file
 that is shorter than its headers say, or a sampled frame that is damaged, is an error; decoders would conceal
-it. HLG, PQ and wide-gamut frames are converted to sRGB (`color_spaces`); other frames keep their stored numbers. Interlaced
-frames are used as they are, and pixels are taken to be square.
+it. HLG, PQ and wide-gamut frames are converted to sRGB (`color_spaces`); other frames keep their stored numbers.
+Interlaced frames are used as they are, and pixels are taken to be square.
 """
 
 import math
