@@ -4,19 +4,21 @@ Run it as `realqa eval preds.jsonl --metric srcc`.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from realqa_cli.cli import options as o
+from realqa_cli.cli.eval_files import EvalFiles
 from realqa_cli.cli.option_values import dataset_selection, settings_of
 from realqa_cli.cli.output_files import OutputFile, records_kind
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from realqa_cli.cli.output import Sink
     from realqa_cli.io.labels import LabelIndex, LabelRow
     from realqa_cli.steps.evaluate.evaluate import EvalSettings
     from realqa_cli.steps.evaluate.predictions import PredictionSet
@@ -33,24 +35,31 @@ realqa eval preds.jsonl --compare baseline.jsonl
 
 realqa eval preds.jsonl --export-release generated_predictions.jsonl
 
+realqa eval ours.jsonl baseline.jsonl other.jsonl --latex --plot overlay.pdf
+
 realqa eval attrs.jsonl --attributes --labels truth.jsonl
 """
 
 MEASURE = "What is measured"
 
-_PREDICTIONS = "Records of `realqa score` with mos, or the paper's generated_predictions.jsonl; - for stdin."
+_PREDICTIONS = (
+    "Records of `realqa score` with mos (also .jsonl.gz, .csv, .parquet), or the paper's generated_predictions.jsonl;"
+    " - for stdin. Several files make one table."
+)
 _METRIC = "srcc, plcc, krcc, rmse, accuracy (of attributes) or all; may be given several times."
 _ATTRIBUTES = "Measure the nine attributes and their average, not the score."
 _LABELS = "JSON Lines or CSV with the truth; joined by path, then by unique file name."
 _COMPARE = "Other predictions: the paired difference on the images of both."
 _EXPORT = "Also write scores and MOS as the paper's generated_predictions.jsonl, which the authors' script reads."
 _RELEASE = records_kind("predictions in the form of the release", "predict", "label", continues=False)
-_PLOT = "Plot scores against MOS, with the fit and the images farthest from it"
+_PLOT = "Plot scores against MOS with the fit: of one file with the images farthest from it, of several in one plot"
+_PLOT_NAMES = "Number and name the images farthest from the fit (--plot of one file), which is the default."
+_LATEX = "Print a LaTeX table (booktabs) with the best values in bold."
 
 
 def eval(
     context: typer.Context,
-    predictions: Annotated[str, typer.Argument(metavar="PREDS.jsonl", show_default=False, help=_PREDICTIONS)],
+    predictions: Annotated[list[str], typer.Argument(metavar="PREDS.jsonl...", show_default=False, help=_PREDICTIONS)],
     metric: Annotated[
         list[str] | None, o.option(MEASURE, "--metric", metavar="NAME", help=_METRIC, default="all")
     ] = None,
@@ -95,8 +104,12 @@ def eval(
         OutputFile("--export-release", _RELEASE),
         o.option(MEASURE, "--export-release", metavar="FILE.jsonl", help=_EXPORT),
     ] = None,
+    plot_names: Annotated[bool, o.option(MEASURE, "--plot-names/--no-plot-names", metavar="", help=_PLOT_NAMES)] = True,
+    report: o.ReportOption = None,
+    latex: Annotated[bool, o.flag(o.OUTPUT, "--latex", help=_LATEX)] = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
+    table: o.TableOption = False,
     quiet: o.Quiet = False,
 ) -> int:
     """Measure how well predictions agree with people: correlations with intervals, and what is missing."""
@@ -106,6 +119,11 @@ def eval(
     settings = settings_of(context, EvalSettings)
     settings.check()
     _check(predictions, labels, compare, attributes, {"--plot": plot, "--export-release": export_release})
+    if report is not None and (attributes or compare or len(predictions) > 1):
+        what = "is for the scores of one file"
+        raise UsageError(what, where="--report", remedy="leave out --attributes and --compare, and give one file")
+    if latex and (json or table or compare):
+        raise UsageError("excludes --json, --table and --compare", where="--latex", remedy="leave out one of them")
     from realqa_cli.datasets.labels import read_labels
 
     chosen = dataset_selection(context, of=labels, remedy="name it by --labels")
@@ -113,59 +131,84 @@ def eval(
     if attributes:
         lines = _attribute_lines(predictions, join, settings, talk)
     else:
-        lines = _score_lines(predictions, join, settings, compare, plot, export_release, talk)
-    return _deliver(lines, json=json, talk=talk)
+        lines = _score_lines(
+            predictions, join, settings, compare, EvalFiles(plot, plot_names, report, export_release), talk
+        )
+    return _deliver(lines, _sink(json=json, table=table, latex=latex), talk)
 
 
 def _check(
-    predictions: str, labels: str | None, compare: str | None, attributes: bool, files: Mapping[str, Path | None]
+    predictions: Sequence[str],
+    labels: str | None,
+    compare: str | None,
+    attributes: bool,
+    files: Mapping[str, Path | None],
 ) -> None:
+    if files["--export-release"] is not None and len(predictions) > 1:
+        raise UsageError("is for one file of predictions", where="--export-release", remedy="give one file")
     for option, value in (("--compare", compare), *files.items()):
         if attributes and value is not None:
             raise UsageError("is for scores", where=option, remedy=f"leave out {option} or --attributes")
+    if compare is not None and len(predictions) > 1:
+        raise UsageError("compares one file with another", where="--compare", remedy="give one file of predictions")
     for option, file in (("--labels", labels), ("--compare", compare)):
         if file == "-":
             raise UsageError("standard input is for the predictions", where=option)
-        if file is not None and option == "--compare" and file == predictions:
+        if file is not None and option == "--compare" and file in predictions:
             raise UsageError("is the same file as the predictions", where=option)
+    for file in predictions:
+        if predictions.count(file) > 1:
+            raise UsageError("is given twice", where=file, remedy="name every file once")
 
 
 def _score_lines(
-    predictions: str,
+    files: Sequence[str],
     join: "LabelIndex | None",
     settings: "EvalSettings",
     compare: str | None,
-    plot: Path | None,
-    export: Path | None,
+    outputs: EvalFiles,
     talk: Reporter,
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli.steps.evaluate import evaluate
-    from realqa_cli.steps.evaluate.predictions import read_predictions
 
-    sample = read_predictions(_rows(predictions, join), join)
-    _tell(sample, predictions, talk, join)
-    if compare is None:
-        yield from evaluate.evaluate(sample, settings)
-    else:
-        again = join.unjoined_copy() if join else None
-        other = read_predictions(_rows(compare, again), again)
-        _tell(other, compare, talk, again)
-        yield from evaluate.compare(sample, other, compare, settings)
-    if export is not None:
-        from realqa_cli.io.jsonl import dump_line, write_atomic
-        from realqa_cli.steps.evaluate.release_export import release_rows
-
-        write_atomic(export, "".join(dump_line(row) + "\n" for row in release_rows(sample)))
-        left_out = len(sample.predictions) - len(sample.pairs)
-        talk.say(f"{export}: {len(sample.pairs)} rows" + (f", {left_out} left out" if left_out else ""))
-    if plot is not None:
+    samples = {}
+    for file in files:
+        samples[file] = sample = _read(file, join, talk)
+        if compare is None:
+            lines = [*evaluate.evaluate(sample, settings)]
+            yield from (line | ({"file": file} if len(files) > 1 else {}) for line in lines)
+            outputs.write_report(sample, lines, file, settings)
+        else:
+            yield from evaluate.compare(sample, _read(compare, join, talk), compare, settings)
+        outputs.write_release(sample, talk)
+    if outputs.plot is not None:
         from realqa_cli.cli.views import scatter
 
-        figures = {line["metric"]: line for line in evaluate.evaluate(sample, _plain(settings))}
-        parts = [
-            f"{name.upper()} {figures[name]['value']:.3f}" for name in figures if figures[name]["value"] is not None
-        ]
-        scatter.draw_scatter(sample, plot, ", ".join([*parts, f"n = {len(sample.pairs)}"]))
+        titles = {file: _figures(sample, settings) for file, sample in samples.items()}
+        if len(files) > 1:
+            scatter.draw_overlay(
+                [(f"{file}: {titles[file]}", sample) for file, sample in samples.items()], outputs.plot
+            )
+        else:
+            scatter.draw_scatter(samples[files[0]], outputs.plot, titles[files[0]], name_farthest=outputs.names)
+
+
+def _read(file: str, join: "LabelIndex | None", talk: Reporter) -> "PredictionSet":
+    from realqa_cli.steps.evaluate.predictions import read_predictions
+
+    labels = join.unjoined_copy() if join else None
+    sample = read_predictions(_rows(file, labels), labels)
+    _tell(sample, file, talk, labels)
+    return sample
+
+
+def _figures(sample: "PredictionSet", settings: "EvalSettings") -> str:
+    """The correlations, for the plot."""
+    from realqa_cli.steps.evaluate import evaluate
+
+    figures = {line["metric"]: line["value"] for line in evaluate.evaluate(sample, _plain(settings))}
+    parts = [f"{name.upper()} {value:.3f}" for name, value in figures.items() if value is not None]
+    return ", ".join([*parts, f"n = {len(sample.pairs)}"])
 
 
 def _plain(settings: "EvalSettings") -> "EvalSettings":
@@ -194,23 +237,37 @@ def _tell(sample: "PredictionSet", name: str, talk: Reporter, join: "LabelIndex 
 
 
 def _attribute_lines(
-    predictions: str, join: "LabelIndex | None", settings: "EvalSettings", talk: Reporter
+    files: Sequence[str], join: "LabelIndex | None", settings: "EvalSettings", talk: Reporter
 ) -> Iterator[dict[str, Any]]:
     from realqa_cli.steps.evaluate.attribute_table import measure, read_table
 
-    table = read_table(_rows(predictions, join), join)
-    for note in join.notes() if join else ():
-        talk.say(note)
-    yield from measure(table, settings)
+    for file in files:
+        labels = join.unjoined_copy() if join else None
+        table = read_table(_rows(file, labels), labels)
+        for note in labels.notes() if labels else ():
+            talk.say(note)
+        for line in measure(table, settings):
+            yield line | ({"file": file} if len(files) > 1 else {})
 
 
-def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Reporter) -> int:
-    """Prints every line and says what kept the run from being whole; the exit code."""
+def _sink(*, json: bool, table: bool, latex: bool) -> "Sink":
     from realqa_cli.cli.output import JsonLines
-    from realqa_cli.cli.views.metrics import MetricTable
+
+    if latex:
+        from realqa_cli.cli.views.latex import LatexTable
+
+        return LatexTable()
+    if table or (sys.stdout.isatty() and not json):
+        from realqa_cli.cli.views.metrics import MetricTable
+
+        return MetricTable()
+    return JsonLines()
+
+
+def _deliver(lines: Iterator[Mapping[str, Any]], sink: "Sink", talk: Reporter) -> int:
+    """Prints every line and says what kept the run from being whole; the exit code."""
     from realqa_cli.steps.evaluate.predictions import FEW
 
-    sink = JsonLines(lambda: None) if json or not sys.stdout.isatty() else MetricTable()
     rows, reasons, fewest = 0, [], FEW
     for line in lines:
         sink.write(line)
@@ -218,7 +275,8 @@ def _deliver(lines: Iterator[Mapping[str, Any]], *, json: bool, talk: Reporter) 
             fewest = min(fewest, line["n"])
         rows = max(rows, line.get("unparsed", 0) + line.get("missing", 0))
         if line["value"] is None and "reason" in line:
-            reasons.append(f"{line.get('attribute', '')} {line['metric']}".strip() + f": {line['reason']}")
+            named = " ".join(str(line[key]) for key in ("file", "attribute", "metric") if key in line)
+            reasons.append(f"{named}: {line['reason']}")
     sink.close()
     for reason in reasons:
         talk.say(f"no {reason}")

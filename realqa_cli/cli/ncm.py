@@ -22,7 +22,6 @@ realqa ncm --log from-scratch --log lora --plot figure-4.png
 """
 
 LOGS = "Logs"
-_TITLES = {"ncm": "NCM", "ncm_star": "NCM*", "ncm_star_release": "NCM* (release)", "loss": "loss"}
 
 _FILES = "Conversations with direct answers, written by `realqa build-cot` (JSON Lines)."
 _LOG = "The log of a training run or its folder, instead of a model. Can be repeated."
@@ -92,24 +91,6 @@ def _write(records: Sequence[dict[str, Any]], *, json: bool) -> None:
         for record in records:
             sink.write(record)
         return
-    from rich.console import Console
-    from rich.table import Table
+    from realqa_cli.cli.views.ncm_table import print_ncm
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in [] if "n" in records[0] else ["run", "steps"]:
-        table.add_column(name, no_wrap=True)
-    for title in (*_TITLES.values(), *(["n"] if "n" in records[0] else [])):
-        table.add_column(title, justify="right", no_wrap=True)
-    for record in records:
-        cells = [_cell(record[name], ratio=record.get("part") == "ratio") for name in _TITLES]
-        if "n" in record:
-            table.add_row(*cells, str(record["n"]))
-            continue
-        steps = f"{record['part']} ({record['steps'][0]}–{record['steps'][1]})" if record["steps"] else "ratio"
-        style, last = ("bold", True) if record["part"] == "ratio" else ("", False)
-        table.add_row(record["run"] if record["part"] == "first" else "", steps, *cells, style=style, end_section=last)
-    Console(file=sys.stdout).print(table)
-
-
-def _cell(value: float | None, *, ratio: bool) -> str:
-    return "–" if value is None else f"{value:+.1%}" if ratio else f"{value:.3f}"
+    print_ncm(records)

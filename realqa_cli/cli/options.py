@@ -194,7 +194,7 @@ MetricsFile = Annotated[
     OutputFile("--metrics-file", METRICS),
     option(OUTPUT, "--metrics-file", metavar="FILE.prom", help=_METRICS),
 ]
-_REPORT = "Also write an HTML page with the photos and their scores."
+_REPORT = "Also write an HTML page with the photos: to search, filter, compare, enlarge, mark and export."
 ReportOption = Annotated[
     Path | None, OutputFile("--report", PAGE), option(OUTPUT, "--report", metavar="FILE.html", help=_REPORT)
 ]

@@ -3,9 +3,9 @@
 A command makes a `RecordWriter`, passes it every record of its step, and returns the exit code of `finish`.
 """
 
-import heapq
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import typer
 
+from realqa_cli.cli.best import Best
+from realqa_cli.cli.mean_mass import MeanMass
 from realqa_cli.cli.option_values import dataset_selection
+from realqa_cli.cli.percentiles import Percentiles
 from realqa_cli.cli.reporter import ProgressBar, Reporter
 from realqa_cli.datasets import DatasetSelection
-from realqa_cli.domain.scales import LEAST_MASS
 from realqa_cli.io.appender import Appender, Key
 from realqa_cli.io.export import Derived, ExportFile, is_export, records_file
-from realqa_cli.io.jsonl import dump_line, read_lines, write_atomic
+from realqa_cli.io.jsonl import dump_line, read_lines
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_completed, read_runs, write_runs
 from realqa_cli.io.shards import Shard
 
 if TYPE_CHECKING:
+    from realqa_cli.cli.score_summary import ScoreSummary
     from realqa_cli.cli.views.report import Report
 
 Record = Mapping[str, Any]
@@ -117,32 +120,6 @@ class JsonLines:
         """Nothing was held back."""
 
 
-class Best:
-    """Passes on the `count` best scores, best first, the earlier of equal ones first. Drops failed items."""
-
-    def __init__(self, count: int, sink: Sink) -> None:
-        self._count, self._sink = count, sink
-        self._heap: list[tuple[float, int, Record]] = []
-        self._index = 0
-
-    def write(self, record: Record) -> None:
-        """Keep the record while it is among the best."""
-        if record.get("error") is not None:
-            return
-        self._index += 1  # unique, so that records themselves are never compared
-        entry = (record["score"], -self._index, record)
-        if len(self._heap) < self._count:
-            heapq.heappush(self._heap, entry)
-        else:
-            heapq.heappushpop(self._heap, entry)
-
-    def close(self) -> None:
-        """Pass on what was kept."""
-        for _, _, record in sorted(self._heap, key=lambda entry: entry[:2], reverse=True):
-            self._sink.write(record)
-        self._sink.close()
-
-
 class Discard:
     """For records that go to a file and are not printed."""
 
@@ -153,28 +130,8 @@ class Discard:
         """Nothing was held back."""
 
 
-@dataclass
-class MeanMass:
-    """The mean of the field `mass` of score records."""
-
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, record: Record) -> None:
-        """Add the mass of a record that has one."""
-        mass = record.get("mass")
-        if "scale" in record and isinstance(mass, float):
-            self.total, self.count = self.total + mass, self.count + 1
-
-    def warnings(self) -> list[str]:
-        """The warning for a mean below `LEAST_MASS`, with what to do."""
-        if not self.count or self.total / self.count >= LEAST_MASS:
-            return []
-        return [
-            f"warning: the model gives scores on the scale a probability of {self.total / self.count:.2g} on average"
-            " (the field mass): it does not answer with such scores, and they mean little; use a model or an adapter"
-            " that was trained for it, check --scale and --digits, or try --method levels"
-        ]
+MOST_FAILURES = 2000
+"""Failed items that the table of an output file shows."""
 
 
 @dataclass
@@ -182,6 +139,7 @@ class RecordWriter:
     """Takes the records of a run; a context manager, which locks the output file.
 
     table: makes the sink for a terminal, where the command has one.  did: what the summary says of items.
+    closing: takes the records and gives the last lines of the run, where the command has such lines.
     """
 
     options: OutputOptions
@@ -189,28 +147,34 @@ class RecordWriter:
     bar: ProgressBar
     table: Callable[[Clear], Sink] | None = None
     did: str = "scored"
+    closing: "ScoreSummary | None" = None
     succeeded: int = 0
     failed: int = 0
     done_before: int = 0
     _runs: frozenset[str] = frozenset()
     _masses: MeanMass = field(default_factory=MeanMass)
+    _percentiles: Percentiles = field(default_factory=Percentiles)
+    _failures: list[Record] = field(default_factory=list)  # for the table of an output file
+    _start: float = 0.0
+    _seconds: float = 0.0
     _file: Appender | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        appender = self.options.appender(_key)
+        appender = self.options.appender(_key, self._percentiles)
         if appender is not None:
             self._file = self._stack.enter_context(appender)
             if self._file.repaired:
                 self.reporter.say(f"{self.options.output}: {self._file.repaired}")
         self._sink = self._make_sink()
-        self._report = _new_report() if self.options.report else None
+        self._report = _new_report(self.options) if self.options.report else None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        self._seconds = time.monotonic() - self._start
+        self._stack.__exit__(kind, error, trace)
         if isinstance(error, KeyboardInterrupt):
             if self._file is None:
                 self._sink.close()
@@ -221,6 +185,7 @@ class RecordWriter:
         """Write the manifest next to the output or to stderr, and find out which items are done already."""
         self.manifest: dict[str, Any] = json.loads(json.dumps(manifest.as_json()))  # as read from a file
         self.bar.working(manifest.command)
+        self._start = time.monotonic()
         if self.options.output is None:
             self.reporter.manifest(self.manifest)
             return
@@ -229,6 +194,7 @@ class RecordWriter:
         same = {run for run, other in runs.items() if other.get("settings") == self.manifest["settings"]}
         self._runs = frozenset(same | {manifest.run})
         self._written = runs | {manifest.run: self.manifest}
+        self._percentiles.use_runs(self._written)
         others = {shard: items for shard, items in (completed or {}).items() if shard != self._shard}
         self._completed = others
         write_runs(self.options.output, self._written, others)
@@ -247,6 +213,8 @@ class RecordWriter:
             failed = record.get("error") is not None
             if self._file is not None:
                 self._file.append(record)
+                if failed and self.options.table and len(self._failures) < MOST_FAILURES:
+                    self._failures.append(record)
             else:
                 self._sink.write(record)
             if self._report is not None and (self._file is None or failed):
@@ -254,18 +222,16 @@ class RecordWriter:
             self.succeeded += not failed
             self.failed += failed
             self._masses.add(record)
+            if self.closing is not None:
+                self.closing.add(record)
             self.bar.advance(failed=self.failed)
 
     def finish(self) -> int:
         """Print and write what needs all records, then the summary. Returns 1 where items failed, else 0."""
-        if self._file is not None and (self.options.top or self._report):
-            for record in self._records_in_file():
-                self._sink.write(record)
-                if self._report is not None:
-                    self._report.add(record)
+        self._read_file()
         self._sink.close()
         if self._report is not None and self.options.report is not None:
-            write_atomic(self.options.report, self._report.html(self.manifest))
+            self._report.write(self.options.report, self.manifest)
         self.bar.stop()
         for line in (*self.reporter.summary, *self._masses.warnings()):
             self.reporter.say(line)
@@ -276,14 +242,38 @@ class RecordWriter:
         if self.options.output is not None and self.options.limit is None:
             own = {self._shard: {"items": total, "failed": self.failed}}
             write_runs(self.options.output, self._written, self._completed | own)
+        if self.closing is not None:
+            done = self.succeeded + self.failed
+            for line in self.closing.lines(self.options.output, self.options.report, done, self._seconds):
+                self.reporter.say(line)
         return 1 if self.failed else 0
+
+    def _read_file(self) -> None:
+        """Pass the records in the output file, those of earlier runs with these settings too, to what shows them."""
+        options = self.options
+        shown = options.top or options.table or self._report is not None
+        if self._file is None or not (shown or (self.closing is not None and self.done_before)):
+            return
+        percentiles = Percentiles()  # of the records in the file, without failed ones
+        percentiles.use_runs(dict.fromkeys(self._runs, self.manifest))
+        for record in self._records_in_file():
+            percentiles.add(record)
+        if self.closing is not None:
+            self.closing = type(self.closing)()
+        for scored in map(percentiles.extended, self._records_in_file()):
+            self._sink.write(scored)
+            for taker in (self._report, self.closing):
+                if taker is not None:
+                    taker.add(scored)
+        for failed in self._failures:
+            self._sink.write(failed)
 
     @property
     def _shard(self) -> str:
         return str(self.options.shard or "1/1")
 
     def _make_sink(self) -> Sink:
-        if self.options.output is not None and self.options.top is None:
+        if self.options.output is not None and self.options.top is None and not self.options.table:
             return Discard()
         sink = self._stdout_sink()
         return sink if self.options.top is None else Best(self.options.top, sink)
@@ -310,13 +300,9 @@ def _key(record: Record) -> tuple[str, str, str] | None:
     return None
 
 
-def _new_report() -> "Report":
+def _new_report(options: OutputOptions) -> "Report":
     """An empty report; its libraries are loaded only where one was requested."""
-    from realqa_cli.cli.views.report import Report
+    from realqa_cli.cli.views.report import report_of
 
-    return Report(_path_of)
-
-
-def _path_of(record: Record) -> Path | None:
-    name = record.get("image") or record.get("video")
-    return Path(name) if name else None
+    assert options.report is not None
+    return report_of(options.report, options.sources)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realqa_cli.cli.output import Clear, OutputOptions, RecordWriter, Sink
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.datasets.items import dataset_items
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item, Sources
+
+if TYPE_CHECKING:
+    from realqa_cli.cli.score_summary import ScoreSummary
 
 
 class RecordStep(Protocol):
@@ -29,11 +32,12 @@ def run_step(
     limit: int | None,
     table: Callable[[Clear], Sink] | None = None,
     did: str = "scored",
+    closing: "ScoreSummary | None" = None,
 ) -> int:
     """Run all sources through a step and return the exit code. The sources are checked before the model loads."""
     items, total = open_sources(options, reporter, limit)
     with reporter.bar("loading the model", total) as bar:
-        with RecordWriter(options, reporter, bar, table, did=did) as writer:
+        with RecordWriter(options, reporter, bar, table, did=did, closing=closing) as writer:
             step = load()
             writer.begin(step.manifest)
             writer.take(step.records(items, done=writer.done))

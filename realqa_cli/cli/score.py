@@ -90,14 +90,16 @@ def score(
 ) -> int:
     """Score photos and videos: the expected score, its uncertainty, and with --distribution all others."""
     from realqa_cli.cli.run_step import run_step
+    from realqa_cli.cli.score_summary import ScoreSummary
     from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
     settings = settings_with_server(context, ScoreSettings)
     options, reporter = OutputOptions.of(context), Reporter.of(context)
+    closing = ScoreSummary()
     load: Callable[[], RecordSource] = partial(open_scorer, settings)
     if calibration is not None:
         load = _calibrated(calibration, load, reporter)
-    return run_step(load, options, reporter, limit=limit, table=_table)
+    return run_step(load, options, reporter, limit=limit, table=_table, closing=closing)
 
 
 def _calibrated(file: Path, load: "Callable[[], RecordSource]", reporter: Reporter) -> "Callable[[], RecordSource]":

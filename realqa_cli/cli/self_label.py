@@ -13,6 +13,8 @@ realqa self-label photos/ > attrs.jsonl
 
 realqa self-label photos/ -o attrs.jsonl --model my-scorer
 
+realqa self-label photos/ -o attrs.jsonl --report attrs.html
+
 realqa self-label koniq/ --dataset koniq10k -o koniq.jsonl
 
 realqa self-label photos/ --server http://localhost:8000/v1 -o attrs.jsonl
@@ -57,6 +59,7 @@ def self_label(
     output: o.LabelsOutput = None,
     no_resume: o.NoResume = False,
     overwrite: o.Overwrite = False,
+    report: o.ReportOption = None,
     progress: o.ProgressOption = None,
     metrics_file: o.MetricsFile = None,
     quiet: o.Quiet = False,

@@ -122,19 +122,13 @@ def _progress(bar: ProgressBar) -> "TrainProgress":
     """Shows the stages of a run in one progress bar; during training also loss, metric and speed."""
     from realqa_cli.steps.train.progress import TrainProgress
 
-    training = False
-
     def stage(name: str, total: int | None) -> None:
         if bar.progress is not None and bar.task is not None:
             bar.progress.reset(bar.task, description=name, total=total)
 
     def show(record: Mapping[str, Any], steps: int) -> None:
-        nonlocal training
         if bar.progress is None or bar.task is None:
             return
-        if not training:  # a resumed run begins in the middle
-            bar.progress.reset(bar.task, description="training", total=steps, completed=record["step"] - 1)
-            training = True
         parts = [f"loss {record['loss']:.3f}"]
         if record["ncm"] is not None:
             parts.append(f"NCM {record['ncm']:.2f} NCM* {record['ncm_star']:.2f}")

@@ -129,6 +129,8 @@ class DoctorRecord(SummaryRecord):
 class MetricRecord(SummaryRecord):
     """Output of `realqa eval`: one metric, with `--attributes` one metric of one attribute."""
 
+    file: str | None = None
+    """The file of predictions, as given. Present: where several files are given."""
     metric: str
     """`srcc`, `plcc`, `krcc`, `rmse`; for attributes also `accuracy` and `within_one`. Present: always."""
     attribute: str | None = None

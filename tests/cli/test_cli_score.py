@@ -3,6 +3,7 @@
 The shipped fake answers where it does not matter what the scores are; the bundled model where it does.
 """
 
+import csv
 import json
 import os
 import pty
@@ -192,7 +193,9 @@ def test_a_file_name_that_is_not_utf8_survives(photos: Path, tmp_path: Path) -> 
 def test_the_best_come_first_and_no_more_than_asked_for(realqa: Realqa, twenty: Path) -> None:
     everything = [record for record in realqa("score", twenty, *ECHO).records if record.get("error") is None]
     ran = realqa("score", twenty, *ECHO, "--top", 5)
-    assert ran.records == sorted(everything, key=lambda record: record["score"], reverse=True)[:5]
+    ranked = sorted(everything, key=lambda record: record["score"], reverse=True)[:5]
+    assert [{**record, "percentile": None} for record in ran.records] == [{**r, "percentile": None} for r in ranked]
+    assert [record["percentile"] for record in ran.records] == pytest.approx([100 * (18.5 - i) / 19 for i in range(5)])
     assert ran.code == 1
     assert ran.said == ["realqa: 20 items: 19 scored, 1 failed"]
 
@@ -208,13 +211,14 @@ def test_a_person_sees_a_table() -> None:
     assert not seen.startswith("{")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", seen)
     *rows, message = [line for line in plain.splitlines() if ".jpg" in line]
+    assert re.search(r"differences below \d\.\d+ are not decided", plain)
     assert len(rows) == 12
     starred = [row for row in rows if row.startswith("★")]
     best = max(float(score) for score in re.findall(r" (\d\.\d\d) ", plain))
     assert [f" {best:.2f} " in row for row in starred] == [True]
     assert all("█" in row for row in rows[:-1])
     assert rows[-1].startswith("✗")
-    assert rows[-1].rstrip().endswith("missing")
+    assert rows[-1].split() == ["✗", "no.jpg", "missing"]
     assert message.startswith("no.jpg: no such file")
     assert COLOUR.search(seen)
     assert "12 items: 11 scored, 1 failed" in talk
@@ -227,11 +231,12 @@ def test_no_color_is_honoured() -> None:
     assert not COLOUR.search(seen)
 
 
-def test_a_narrow_terminal_keeps_name_score_and_bar() -> None:
-    _, seen, _ = on_a_terminal("score", "bee.jpg", *ECHO, columns=60, env=environment(NO_COLOR="1"))
+def test_a_narrow_terminal_keeps_name_and_score() -> None:
+    _, seen, _ = on_a_terminal("score", "bee.jpg", *ECHO, columns=24, env=environment(NO_COLOR="1"))
     plain = re.sub(r"\x1b\[[0-9;]*m", "", seen)
-    assert all(len(line) <= 60 for line in plain.splitlines())
-    assert "█" in plain
+    assert all(len(line) <= 24 for line in plain.splitlines())
+    assert re.search(r"bee\.jpg +3\.06", plain)
+    assert "█" not in plain
     assert "90 %" not in plain
 
 
@@ -250,7 +255,7 @@ def test_json_lines_can_be_had_on_a_terminal() -> None:
 
 def test_a_table_can_be_had_in_a_pipe(realqa: Realqa, photos: Path) -> None:
     ran = realqa("score", ".", *ECHO, "--table", cwd=photos)
-    assert len(re.findall(r"\.jpg +\d\.\d\d  █", ran.out)) == 11
+    assert len(re.findall(r"\.jpg(?: \(\w+\))? +\d\.\d\d \w+ +█", ran.out)) == 11
     assert "\x1b" not in ran.out
 
 
@@ -299,12 +304,47 @@ def test_too_many_rows_for_a_table_are_printed_as_they_come(
     assert capsys.readouterr().out == ""
 
 
+def test_the_end_says_what_is_best_and_worst_where_it_lies_and_what_is_next(
+    realqa_here: Realqa, photos: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "my scores.jsonl"
+    ran = realqa_here("score", photos, *ECHO, "-o", output)
+    speed, best, worst, files, after = ran.closing
+    scores = {record["image"]: record["score"] for record in map(json.loads, output.read_text().splitlines())}
+    ordered = sorted(scores, key=lambda name: -scores[name])
+    assert re.fullmatch(r"realqa: speed: [\d.e+]+ items a second, loading not counted", speed)
+    assert best == "realqa: best: " + ", ".join(f"{name} {scores[name]:.2f}" for name in ordered[:3])
+    assert worst == "realqa: worst: " + ", ".join(f"{name} {scores[name]:.2f}" for name in ordered[:-4:-1])
+    assert files == f"realqa: files: 11 scores in {output}, settings in {output}.run.json"
+    assert after == f"realqa: next: realqa rank '{output}'"
+    assert realqa_here("score", photos, *ECHO, "-o", output).closing == [best, worst, files, after]
+
+
+def test_a_table_of_the_output_file_has_all_its_records(realqa_here: Realqa, photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores.jsonl"
+    realqa_here("score", photos / "bee.jpg", *ECHO, "-o", output)
+    shown = realqa_here("score", photos / "bee.jpg", photos / "dogs.jpg", "no.jpg", *ECHO, "-o", output, "--table").out
+    assert [line.split()[1] for line in shown.splitlines() if re.match(r"[★✗ ] \S*\.jpg", line)][-1].endswith("no.jpg")
+    assert shown.count("bee.jpg") == shown.count("dogs.jpg") == 1
+
+
+def test_percentiles_are_in_tables_of_records(realqa_here: Realqa, photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores.csv"
+    realqa_here("score", photos, "no.jpg", *ECHO, "-o", output)
+    with output.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    scored = sorted((row for row in rows if row["score"]), key=lambda row: float(row["score"]))
+    assert [float(row["percentile"]) for row in scored] == pytest.approx([100 * (i + 0.5) / 11 for i in range(11)])
+    assert (rows[-1]["percentile"], rows[-1]["error_type"]) == ("", "missing")
+
+
 def test_a_report_is_written_beside_the_records(realqa: Realqa, twenty: Path, tmp_path: Path) -> None:
     page = tmp_path / "scores.html"
     ran = realqa("score", twenty, *ECHO, "--report", page)
     text = page.read_text(encoding="utf-8")
     assert len(ran.records) == 20
-    assert text.count("<article") == 19
+    assert text.count('class="card"') == 19
     assert text.count("data:image/jpeg;base64,") == 19
+    assert "<title>twenty · " in text
     assert "<b>1</b> failed" in text
     assert ran.records[0]["run"] in text

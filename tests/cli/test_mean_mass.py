@@ -9,7 +9,7 @@ from rich.console import Console
 from small_models import write
 
 from realqa_cli.cli import main
-from realqa_cli.cli.output import MeanMass
+from realqa_cli.cli.mean_mass import MeanMass
 from realqa_cli.cli.views import scores
 
 BEE = Path(__file__).parents[2] / "examples" / "photos" / "bee.jpg"

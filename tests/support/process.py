@@ -15,6 +15,7 @@ from fork_server import ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PHOTOS = ROOT / "examples" / "photos"
+CLOSING = tuple(f"realqa: {word}: " for word in ("speed", "best", "worst", "files", "report", "next"))
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,13 @@ class Ran:
 
     @property
     def said(self) -> list[str]:
-        """The lines of stderr for people, without the manifest."""
-        return [line for line in self.err.splitlines() if not line.startswith("{")]
+        """The lines of stderr for people, without the manifest and the closing lines of `score`."""
+        return [line for line in self.err.splitlines() if not line.startswith(("{", *CLOSING))]
+
+    @property
+    def closing(self) -> list[str]:
+        """The closing lines of `score`."""
+        return [line for line in self.err.splitlines() if line.startswith(CLOSING)]
 
 
 Realqa = Callable[..., Ran]

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realqa_cli.cli.views.fitted_table import Column, fitted_table
+
 Line = Mapping[str, Any]
 
 CERTAIN = 0.05
@@ -29,54 +31,58 @@ def show(lines: Sequence[Line], file: IO[str] | None = None) -> None:
     drifts = [line for line in lines if line["measure"] == "drift" and line["first"] is not None]
     few = [line for line in lines if line["measure"] == "drift" and line["first"] is None]
     if agreed:
-        console.print(_attributes(agreed))
+        console.print(_attributes(agreed, console.width), crop=False)
         console.print(Text(_KEY, "dim"))
     if drifts:
-        console.print(_annotators(drifts))
+        console.print(_annotators(drifts, console.width), crop=False)
         console.print(Text(_DRIFT_KEY, "dim"))
     if few:
         names = dict.fromkeys(str(line["annotator"] or "–") for line in few)
         console.print(Text(f"too few photos to tell a drift: {', '.join(names)}", "dim"))
 
 
-def _attributes(lines: Sequence[Line]) -> Table:
-    table = _table("attribute", "judged", "changed", "kappa", "shift")
+_ATTRIBUTES = (
+    Column("attribute", left=True),
+    Column("judged", drop=3),
+    Column("changed", drop=2),
+    Column("kappa"),
+    Column("shift", drop=1),
+    Column("", drop=4, left=True),  # why a figure is missing
+)
+_ANNOTATORS = (
+    Column("annotator", is_name=True),
+    Column("share of", is_name=True),
+    Column("n", drop=3),
+    Column("first", drop=2),
+    Column("last", drop=1),
+    Column("rho"),
+    Column("p"),
+    Column("", drop=4, left=True),
+)
+
+
+def _attributes(lines: Sequence[Line], width: int) -> Table:
+    rows: list[list[str | Text]] = []
     for line in lines:
         weighted = line["kappa"] is not None and line["weights"]
         kappa = Text.assemble(_figure(line["kappa"], ".3f"), ("w" if weighted else " ", "dim"))
         changed, shift = _figure(line["changed"], ".1%"), _figure(line["shift"], "+.2f")
         name = line["attribute"].replace("_", " ")
-        table.add_row(name, str(line["judged"]), changed, kappa, shift, _why(line))
-    return table
+        rows.append([name, str(line["judged"]), changed, kappa, shift, _why(line)])
+    return fitted_table(_ATTRIBUTES, rows, width)
 
 
-def _annotators(lines: Sequence[Line]) -> Table:
-    table = _table("annotator", "share of", "n", "first", "last", "rho", "p")
+def _annotators(lines: Sequence[Line], width: int) -> Table:
+    rows: list[list[str | Text]] = []
     before = None
     for line in lines:
         name = "" if line["annotator"] == before else str(line["annotator"] or "–")
         before = line["annotator"]
         certain = line["p"] is not None and line["p"] < CERTAIN
-        table.add_row(
-            Text(name),
-            _DRIFTS[line["drift"]],
-            str(line["n"]),
-            _figure(line["first"], ".1%"),
-            _figure(line["last"], ".1%"),
-            _figure(line["rho"], "+.2f"),
-            _figure(line["p"], ".3f", "bold" if certain else ""),
-            _why(line),
-        )
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in columns:
-        left = name in ("attribute", "annotator", "share of")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
-    table.add_column("")
-    return table
+        figures = [_figure(line["first"], ".1%"), _figure(line["last"], ".1%"), _figure(line["rho"], "+.2f")]
+        p = _figure(line["p"], ".3f", "bold" if certain else "")
+        rows.append([name, _DRIFTS[line["drift"]], str(line["n"]), *figures, p, _why(line)])
+    return fitted_table(_ANNOTATORS, rows, width)
 
 
 def _figure(value: float | None, form: str, style: str = "") -> Text:

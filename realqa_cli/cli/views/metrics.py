@@ -1,15 +1,21 @@
-"""Metrics on a terminal: one line each with its interval, or the paper's table of attributes."""
+"""Metrics on a terminal: a line each with its interval, the paper's table of attributes, or a line for each file."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realqa_cli.cli.views.fitted_table import Column, fitted_table
+
 BAR = 24
 """Characters of the drawn interval, from 0 to 1."""
+LOWER_IS_BETTER = frozenset({"rmse"})
+
+Line = Mapping[str, Any]
 
 
 class MetricTable:
@@ -17,83 +23,143 @@ class MetricTable:
 
     def __init__(self) -> None:
         self.console = Console(file=sys.stdout)
-        self.lines: list[Mapping[str, Any]] = []
+        self.lines: list[Line] = []
 
-    def write(self, record: Mapping[str, Any]) -> None:
+    def write(self, record: Line) -> None:
         """Holds the record."""
         self.lines.append(record)
 
     def close(self) -> None:
-        """Prints the table that fits the records."""
+        """Prints the tables that fit the records."""
         if not self.lines:
             return
-        first = self.lines[0]
-        make = _attributes if "attribute" in first else _comparison if "compared_with" in first else _scores
-        self.console.print(make(self.lines, self.console.width))
+        width = self.console.width
+        if "file" not in self.lines[0]:
+            self.console.print(_of_one_file(self.lines, width), crop=False)
+            return
+        if "attribute" in self.lines[0]:
+            for file in dict.fromkeys(line["file"] for line in self.lines):
+                self.console.print(Text(file, "bold"))
+                self.console.print(
+                    _attributes([line for line in self.lines if line["file"] == file], width), crop=False
+                )
+                self.console.print()
+        self.console.print(_files(self.lines, width), crop=False)
 
 
-def _scores(lines: list[Mapping[str, Any]], width: int) -> Table:
-    table = _table("metric", "value", "95 %", *([""] if width >= 80 else []), "n", "unparsed", "missing")
+def _of_one_file(lines: Sequence[Line], width: int) -> Table:
+    first = lines[0]
+    make = _attributes if "attribute" in first else _comparison if "compared_with" in first else _scores
+    return make(lines, width)
+
+
+_COUNTS = (Column("n", drop=3), Column("unparsed", drop=1), Column("missing", drop=2))
+"""Columns of the counts, of which those with a count other than zero are also in a message."""
+
+
+def _scores(lines: Sequence[Line], width: int) -> Table:
+    columns = (Column("metric", left=True), Column("value"), Column("95 %"), Column("", drop=4, left=True), *_COUNTS)
+    rows: list[list[str | Text]] = []
     for line in lines:
-        drawn = [interval(line)] if width >= 80 else []
         name = Text(line["metric"].upper()) + Text(" after fit" if line.get("fit") else "", "dim")
-        table.add_row(name, *_value(line), *drawn, str(line["n"]), *_counts(line))
-    return table
+        rows.append([name, *_value(line), interval(line), str(line["n"]), *_counts(line)])
+    return fitted_table(columns, rows, width)
 
 
-def _comparison(lines: list[Mapping[str, Any]], width: int) -> Table:
-    table = _table("metric", "ours", "theirs", "difference", "95 %", "p", "n", "unparsed", "missing")
+def _comparison(lines: Sequence[Line], width: int) -> Table:
+    figures = (Column("ours", drop=4), Column("theirs", drop=5), Column("difference"), Column("95 %", drop=3))
+    counts = [replace(column, drop=6 + (column.drop or 0)) for column in _COUNTS]
+    columns = (Column("metric", left=True), *figures, Column("p"), *counts)
+    rows: list[list[str | Text]] = []
     for line in lines:
         p = "" if line["p"] is None else f"{line['p']:.3f}"
         ours, theirs = (_number(line[key]) for key in ("ours", "theirs"))
-        table.add_row(line["metric"].upper(), ours, theirs, *_value(line, "+.3f"), p, str(line["n"]), *_counts(line))
-    return table
+        rows.append([line["metric"].upper(), ours, theirs, *_value(line, "+.3f"), p, str(line["n"]), *_counts(line)])
+    return fitted_table(columns, rows, width)
 
 
-def _attributes(lines: list[Mapping[str, Any]], width: int) -> Table:
+def _attributes(lines: Sequence[Line], width: int) -> Table:
     metrics = list(dict.fromkeys(line["metric"] for line in lines))
-    by_column: dict[str, dict[str, Mapping[str, Any]]] = {}
+    by_column: dict[str, dict[str, Line]] = {}
     for line in lines:
         by_column.setdefault(line["attribute"], {})[line["metric"]] = line
-    table = _table("attribute", *metrics, "n", "unparsed", "missing")
+    figures = (
+        column for i, name in enumerate(metrics) for column in (Column(name), Column("", drop=10 + i, left=True))
+    )
+    counts = (replace(column, drop=20 + (column.drop or 0)) for column in _COUNTS)
+    columns = (Column("attribute", is_name=True), *figures, *counts)
+    rows: list[list[str | Text]] = []
     for name, found in by_column.items():
-        last = name == "average"
-        if last:
-            table.add_section()
+        cells = [cell for m in metrics for cell in (_number(found[m]["value"]), _spread(found[m]))]
         line = next(iter(found.values()))
-        cells = [_number(found[metric]["value"]) for metric in metrics]
-        cells = [Text.assemble(cell, _spread(found[m])) for cell, m in zip(cells, metrics, strict=True)]
-        table.add_row(name.replace("_", " "), *cells, str(line["n"]), *_counts(line), style="bold" if last else "")
-    return table
+        rows.append([name.replace("_", " "), *cells, str(line["n"]), *_counts(line)])
+    averages = [i for i, name in enumerate(by_column) if name == "average"]
+    return fitted_table(columns, rows, width, bold=averages)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if name and i else "left", no_wrap=True)
-    return table
+def _files(lines: Sequence[Line], width: int) -> Table:
+    """A line for each file, the best value of each metric in bold; of attributes their average."""
+    names, metrics, found = by_file([line for line in lines if line.get("attribute", "average") == "average"])
+    best = {metric: best_value([found[name][metric]["value"] for name in names], metric) for metric in metrics}
+    figures = [
+        column
+        for i, metric in enumerate(metrics)
+        for column in (Column(metric.upper(), drop=1 + i if i else None), Column("", drop=10 + i, left=True))
+    ]
+    columns = (
+        Column("file", is_name=True),
+        *figures,
+        Column("n", drop=20),
+        *(Column(c.title, 21) for c in _COUNTS[1:]),
+    )
+    rows: list[list[str | Text]] = []
+    for name in names:
+        cells: list[str | Text] = []
+        for metric in metrics:
+            line = found[name][metric]
+            value = _number(line["value"], style="bold" if line["value"] == best[metric] else "")
+            cells += [value, _spread(line)]
+        first = found[name][metrics[0]]
+        rows.append([name, *cells, str(first["n"]), *_counts(first)])
+    return fitted_table(columns, rows, width)
 
 
-def _number(value: float | None, form: str = ".3f") -> Text:
-    return Text("N.A.", "dim") if value is None else Text(format(value, form), "bold")
+def by_file(lines: Sequence[Line]) -> tuple[list[str], list[str], dict[str, dict[str, Line]]]:
+    """Files and metrics in their order, and the records by file and metric."""
+    found: dict[str, dict[str, Line]] = {}
+    for line in lines:
+        found.setdefault(line.get("file", ""), {})[line["metric"]] = line
+    return list(found), list(dict.fromkeys(line["metric"] for line in lines)), found
 
 
-def _value(line: Mapping[str, Any], form: str = ".3f") -> tuple[Text, str]:
+def best_value(values: Sequence[float | None], metric: str) -> float | None:
+    """The best of several values of a metric; None of a single one."""
+    known = [value for value in values if value is not None]
+    if len(values) < 2 or not known:
+        return None
+    return min(known) if metric in LOWER_IS_BETTER else max(known)
+
+
+def _number(value: float | None, form: str = ".3f", style: str = "bold") -> Text:
+    return Text("N.A.", "dim") if value is None else Text(format(value, form), style)
+
+
+def _value(line: Line, form: str = ".3f") -> tuple[Text, str]:
     interval = line["ci95"]
     return _number(line["value"], form), "" if interval is None else f"{interval[0]:.3f} – {interval[1]:.3f}"
 
 
-def _spread(line: Mapping[str, Any]) -> Text:
+def _spread(line: Line) -> Text:
     """Half the interval's width, as papers print it."""
     interval = line["ci95"]
-    return Text("" if interval is None else f" ±{(interval[1] - interval[0]) / 2:.2f}", "dim")
+    return Text("" if interval is None else f"±{(interval[1] - interval[0]) / 2:.2f}", "dim")
 
 
-def _counts(line: Mapping[str, Any]) -> list[Text]:
+def _counts(line: Line) -> list[Text]:
     return [Text(str(line[key]), "red" if line[key] else "dim") for key in ("unparsed", "missing")]
 
 
-def interval(line: Mapping[str, Any]) -> Text:
+def interval(line: Line) -> Text:
     """The value and its interval drawn between 0 and 1; nothing for other metrics."""
     if line["value"] is None or line["ci95"] is None or line["metric"] == "rmse":
         return Text("")

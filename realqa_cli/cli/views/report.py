@@ -1,158 +1,165 @@
-"""Score records as one self-contained HTML page: photos and videos, best first, with their distributions.
+"""Records as one self-contained HTML page: to search, filter, sort, enlarge, mark and export photos and videos.
 
-The page needs no other file, no script and no network. It holds the `SHOWN` best photos as thumbnails and
-counts the rest, so that a report of a million photos is still a page. A video is shown by its first frame.
-It knows nothing of terminals; `find` gives the file of a record.
+The page needs no other file and no network. It has up to `SHOWN` photos, the best and the worst half of them where
+there are more, as thumbnails; its histogram counts all. A photo is enlarged from its original, if that is still
+where it was, else from the thumbnail. The script of the page makes the cards from JSON, which Jinja escapes, and sets
+names as text only; a content security policy refuses any other script.
 """
 
-import heapq
-import io
+import hashlib
 import json
+import os
+from array import array
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
+from realqa_cli.cli.output_files import PAGE_CREATOR
+from realqa_cli.cli.views.report_card import Card, address_from, card_of
+from realqa_cli.cli.views.thumbnails import FEW, LARGE, SMALL, thumbnail
 from realqa_cli.domain.scales import Scale
-from realqa_cli.errors import MediaError
-from realqa_cli.media.photo import open_photo
-from realqa_cli.media.video import first_frame
+from realqa_cli.domain.standing import DECIDED, ScoreRanks, undecided_difference
+from realqa_cli.io.jsonl import replacing
+from realqa_cli.io.sources import STDIN
+from realqa_cli.models.reference import reference_for
 
-SHOWN = 500
+SHOWN = 5000
 SHOWN_ERRORS = 100
-THUMBNAIL = 320
-"""Longest side of a thumbnail, in pixels."""
 
-_BINS = 48
+_HISTOGRAM = 40  # bars
 Find = Callable[[Mapping[str, Any]], Path | None]
 """Where the photo or video of a record lies, or None."""
 
 
-@dataclass(order=True)
-class _Card:
-    """A scored photo or video as the page shows it; ordered by score, the earlier of two equal ones above."""
-
-    score: float
-    earlier: int  # minus its place among the records
-    name: str = field(compare=False)
-    share: float = field(compare=False)  # of the scale, 0 to 1
-    facts: dict[str, str] = field(compare=False)
-    curve: str | None = field(compare=False)
-    path: Path | None = field(compare=False)
-    kind: str = field(compare=False)  # "photo" or "video"
-
-    @property
-    def place(self) -> int:
-        return -self.earlier
-
-    @property
-    def thumbnail(self) -> str | None:
-        """A data URI, or None where the file is gone; made when the page asks, one at a time."""
-        if self.path is None:
-            return None
-        try:
-            photo = first_frame(self.path) if self.kind == "video" else open_photo(self.path)
-        except MediaError:
-            return None
-        photo.thumbnail((THUMBNAIL, THUMBNAIL))
-        packed = io.BytesIO()
-        photo.save(packed, "JPEG", quality=80)
-        return f"data:image/jpeg;base64,{b64encode(packed.getvalue()).decode('ascii')}"
-
-
 class Report:
-    """Takes records one by one; `html` is the page of all that it was given."""
+    """Takes records one by one; `write` writes the page of all that it was given.
 
-    def __init__(self, find: Find) -> None:
-        self._find = find
-        self._best: list[_Card] = []
+    find: the file of a record.  page: where the page will be, for the addresses of the originals.  title: of the
+    page, such as the folder.  lines: what a command adds below the title.
+    """
+
+    def __init__(self, find: Find, *, page: Path = Path("report.html"), title: str = "Photos") -> None:
+        self._find, self._title = find, title
+        self._address = address_from(page.absolute().parent)
+        self.lines: list[str] = []
+        self._cards: list[Card] = []
+        self._paths: dict[int, Path | None] = {}
         self._errors: list[tuple[str, str]] = []
-        self._bins = [0] * _BINS
+        self._scores, self._deviations = array("d"), array("d")
         self._scale: Sequence[float] = (0.0, 1.0)
-        self.scored, self.failed, self._sum, self._low = 0, 0, 0.0, float("inf")
+        self.count, self.failed = 0, 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Counts the record, and keeps it if it is among the best so far."""
+        """Counts the record, and keeps it while it is among the best or the worst."""
         name = str(record.get("image") or record.get("video") or "?")
         if record.get("error") is not None:
             self.failed += 1
             if len(self._errors) < SHOWN_ERRORS:
-                self._errors.append((name, str(record["error"]["message"])))
+                self._errors.append((name, str(record["error"].get("message", "failed"))))
             return
-        score, self._scale = float(record["score"]), record["scale"]
-        share = _share(score, self._scale)
-        self._bins[min(int(share * _BINS), _BINS - 1)] += 1
-        self._sum += score
-        self._low = min(self._low, score)
-        kind = "video" if record.get("video") else "photo"
-        card = _Card(score, -self.scored, name, share, _facts(record), _curve(record), self._find(record), kind)
-        self.scored += 1
-        if len(self._best) < SHOWN:
-            heapq.heappush(self._best, card)
-        else:
-            heapq.heappushpop(self._best, card)
+        card = card_of(record, self.count, self._address)
+        self._cards.append(card)
+        self._paths[self.count] = self._find(record)
+        self.count += 1
+        if "s" in card:
+            self._scores.append(float(record["score"]))
+            self._scale = record["scale"]
+            if record.get("std") is not None:
+                self._deviations.append(record["std"])
+        if len(self._cards) >= 2 * SHOWN:
+            self._keep_ends()
 
-    def html(self, manifest: Mapping[str, Any]) -> str:
-        """The whole page. Thumbnails are read from the photos now."""
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        template = environment.from_string(files("realqa_cli.cli.views").joinpath("report.html.j2").read_text("utf-8"))
-        cards = sorted(self._best, reverse=True)
-        return template.render(
-            cards=cards,
-            errors=self._errors,
-            scored=self.scored,
-            failed=self.failed,
-            mean=self._sum / self.scored if self.scored else None,
-            best=cards[0].score if cards else None,
-            worst=self._low,
-            scale=[f"{end:g}" for end in self._scale],
-            histogram=_area([count / max(self._bins) for count in self._bins]) if self.scored else None,
-            manifest=manifest,
-            manifest_text=json.dumps(manifest, indent=2, ensure_ascii=False),
-        )
+    def _keep_ends(self) -> None:
+        """Keep the best and the worst half of `SHOWN` cards; of records without scores the first."""
+        self._cards.sort(key=lambda card: (-card.get("s", 0.0), card["i"]))
+        if len(self._cards) > SHOWN:
+            self._cards = self._cards[: SHOWN - SHOWN // 2] + self._cards[len(self._cards) - SHOWN // 2 :]
+        self._paths = {card["i"]: self._paths[card["i"]] for card in self._cards}
+
+    def html(self, manifest: Mapping[str, Any], *, today: date | None = None) -> str:
+        """The whole page. Thumbnails are made now."""
+        return _template().render(self._context(manifest, today))
+
+    def write(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        """Write the page, part by part, replacing an older one when it is complete. Raises `OutputError`."""
+        with replacing(path) as stream:
+            for part in _template().generate(self._context(manifest, None)):
+                stream.write(part.encode("utf-8", "backslashreplace"))
+
+    def _context(self, manifest: Mapping[str, Any], today: date | None) -> dict[str, Any]:
+        self._keep_ends()
+        ranks = ScoreRanks(self._scores)
+        reference = reference_for(manifest.get("settings") or {})
+        scale = Scale(*self._scale)
+        script = _package_text("report.js")
+        return {
+            "creator": PAGE_CREATOR,
+            "title": self._title,
+            "date": (today or date.today()).isoformat(),
+            "style": _package_text("report.css"),
+            "script": script,
+            "script_hash": f"sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}",
+            "cards": self._finished_cards(ranks),
+            "data": {
+                "run": str(manifest.get("run", "")),
+                "title": self._title,
+                "scale": [f"{end:g}" for end in self._scale],
+                "low": self._scale[0],
+                "high": self._scale[1],
+                "histogram": _histogram(self._scores, scale),
+                "reference": None if reference is None else reference.source,
+            },
+            "shown": len(self._cards),
+            "count": self.count,
+            "failed": self.failed,
+            "scored": len(self._scores),
+            "mean": sum(self._scores) / len(self._scores) if self._scores else None,
+            "undecided": undecided_difference(self._deviations),
+            "decided": DECIDED,
+            "lines": self.lines,
+            "errors": self._errors,
+            "manifest": manifest,
+            "manifest_text": json.dumps(manifest, indent=2, ensure_ascii=False),
+        }
+
+    def _finished_cards(self, ranks: ScoreRanks) -> Iterator[Card]:
+        side = LARGE if len(self._cards) <= FEW else SMALL
+        for card in self._cards:
+            path = self._paths[card["i"]]
+            picture = None if path is None else thumbnail(path, video=bool(card.get("v")), side=side)
+            extra = {"p": round(ranks.percentile(card["s"]), 1)} if "s" in card and len(ranks) > 1 else {}
+            yield card | extra | ({"t": picture} if picture else {})
 
 
-def _share(value: float, scale: Sequence[float]) -> float:
-    return Scale(*scale).clipped_share(value)
+def report_of(page: Path, sources: Sequence[str]) -> Report:
+    """An empty report for the records of photos and videos from these sources; its title names them."""
+    names = [Path(os.path.abspath(source)).name or source for source in sources if source != STDIN]
+    title = "Photos" if not names else names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return Report(_path_of, page=page, title=title)
 
 
-def _facts(record: Mapping[str, Any]) -> dict[str, str]:
-    """The small print of a card: what is there of mode, interval, p and a person's score."""
-    written: dict[str, Callable[[Any], str]] = {
-        "mode": lambda mode: f"{mode:g}",
-        "interval": lambda interval: f"{interval[0]:g}–{interval[1]:g}",
-        "mass": lambda mass: f"{mass:.3f}",
-        "frames": _range,
-        "flags": ", ".join,
-        "mos": lambda mos: f"{mos:g}" if isinstance(mos, int | float) else str(mos),
-    }
-    called = {"interval": "90 %", "mass": "p", "mos": "MOS"}
-    found = {key: record.get(key) for key in written}
-    return {called.get(key, key): written[key](value) for key, value in found.items() if value not in (None, [])}
+def _path_of(record: Mapping[str, Any]) -> Path | None:
+    name = record.get("image") or record.get("video")
+    return Path(name) if name else None
 
 
-def _range(frames: Sequence[Mapping[str, Any]]) -> str:
-    """From the lowest to the highest score of a video's frames."""
-    scores = [frame["score"] for frame in frames if "score" in frame]
-    return f"{min(scores):.2f}–{max(scores):.2f}" if scores else "none"
+def _histogram(scores: Sequence[float], scale: Scale) -> list[int]:
+    bars = [0] * _HISTOGRAM
+    for score in scores:
+        bars[min(int(scale.clipped_share(score) * _HISTOGRAM), _HISTOGRAM - 1)] += 1
+    return bars
 
 
-def _curve(record: Mapping[str, Any]) -> str | None:
-    """The record's distribution as an SVG path over the scale, where the record has one."""
-    pairs = record.get("distribution")
-    if not pairs:
-        return None
-    heights = [0.0] * _BINS
-    for value, probability in pairs:
-        heights[min(int(_share(value, record["scale"]) * _BINS), _BINS - 1)] += probability
-    return _area([height / max(heights) for height in heights])
+def _package_text(name: str) -> str:
+    return files("realqa_cli.cli.views").joinpath(name).read_text(encoding="utf-8")
 
 
-def _area(heights: Sequence[float]) -> str:
-    """A filled step curve in a box of `_BINS` x 10, heights from 0 to 1."""
-    steps = " ".join(f"V{10 - 10 * height:.2f}H{i + 1}" for i, height in enumerate(heights))
-    return f"M0 10{steps}V10Z"
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    return environment.from_string(_package_text("report.html.j2"))

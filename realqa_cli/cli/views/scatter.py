@@ -4,6 +4,7 @@ Few points are drawn one by one, many as hexagons by their number. The images th
 are numbered and named below, so that one can look at them. Knows records and one file format: pictures.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,11 @@ MANY = 2000
 NAMED = 6
 """Images that are named."""
 
+_OVERLAY = ("#3b6ea5", "#d1495b", "#e08e0b", "#4c8c4a", "#7b5ea7", "#5b6770")
 _INK, _POINT, _FIT, _FAR = "#2b2b2b", "#3b6ea5", "#d1495b", "#e08e0b"
 
 
-def draw_scatter(sample: PredictionSet, path: Path, title: str) -> None:
+def draw_scatter(sample: PredictionSet, path: Path, title: str, *, name_farthest: bool = True) -> None:
     """Writes the picture. Raises UsageError where there is nothing to draw."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -43,7 +45,7 @@ def draw_scatter(sample: PredictionSet, path: Path, title: str) -> None:
     mos, fitted = truth(pairs), None
     with suppress(ValueError):  # too few or constant: drawn without a curve
         fitted = metrics.fit_logistic(scores, mos, parameters=FIT_PARAMETERS)
-    far = _far(mos, fitted(scores) if fitted else on_mos_range(pairs)[0])
+    far = _far(mos, fitted(scores) if fitted else on_mos_range(pairs)[0]) if name_farthest else np.arange(0)
 
     figure = Figure(figsize=(6.4, 6.2 + 0.17 * ((len(far) + 1) // 2)), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
@@ -68,6 +70,47 @@ def draw_scatter(sample: PredictionSet, path: Path, title: str) -> None:
         listed = [f"{i} {_short(Path(pairs[j].row.name).name)}" for i, j in enumerate(far, 1)]
         below = "\n".join("    ".join(listed[i : i + 2]) for i in range(0, len(listed), 2))
         figure.supxlabel(f"farthest from the fit:\n{below}", fontsize=7.5, color=_INK)
+    save_figure(figure, path)
+
+
+def draw_overlay(samples: Sequence[tuple[str, PredictionSet]], path: Path) -> None:
+    """Several files in one plot, each in its color with its fit; scores are mapped to the unit of the MOS.
+
+    samples: (text of the legend, predictions). Raises UsageError where one has nothing to draw, or other MOS ranges.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for name, sample in samples:
+        if not sample.pairs:
+            raise UsageError(f"there is no pair of score and MOS to draw in {name}", where="--plot")
+    ranges = {sample.pairs[0].mos_range for _, sample in samples}
+    if len(ranges) > 1:
+        raise UsageError("the files have MOS of different ranges", where="--plot", remedy="plot them one by one")
+    figure = Figure(figsize=(6.4, 6.2 + 0.2 * len(samples)), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for i, (name, sample) in enumerate(samples):
+        color = _OVERLAY[i % len(_OVERLAY)]
+        scores, mos = on_mos_range(sample.pairs)[0], truth(sample.pairs)
+        size, alpha = float(np.clip(3000 / len(mos), 2, 24)), float(np.clip(30 / len(mos) ** 0.5, 0.12, 0.6))
+        axes.scatter(scores, mos, s=size, alpha=alpha, color=color, linewidths=0, zorder=2)
+        label = _short(name, 90)
+        with suppress(ValueError):
+            x = np.linspace(scores.min(), scores.max(), 200)
+            fitted = metrics.fit_logistic(scores, mos, parameters=FIT_PARAMETERS)(x)
+            axes.plot(x, fitted, color="white", lw=4, zorder=3)
+            axes.plot(x, fitted, color=color, lw=2, zorder=4, label=label)
+            continue
+        axes.scatter([], [], color=color, label=label)
+    mos_range = samples[0][1].pairs[0].mos_range
+    axes.set_xlabel(_axis("predicted score, as MOS", mos_range))
+    axes.set_ylabel(_axis("MOS", mos_range))
+    axes.grid(color="#e6e6e6", lw=0.6, zorder=0)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

@@ -7,13 +7,16 @@ photos need no memory.
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realqa_cli.cli.views.fitted_table import Column, fitted_table
 from realqa_cli.domain.scales import Scale
+from realqa_cli.domain.standing import DECIDED, ScoreRanks, score_word, undecided_difference
 
 WHOLE = 2000
 """Records that are held for one table, so that its columns fit and its best can be marked."""
@@ -49,35 +52,74 @@ class ScoreTable:
         """Prints the table, if there is one to print."""
         if self.held:
             self._clear()
-            self.console.print(_table(self.held, self.console.width))
+            self.console.print(_table(self.held, self.console.width), crop=False)
         for record in self.held:
             if record.get("error") is not None:
                 self.console.print(_error(record), soft_wrap=True)
+        for note in _notes(self.held):
+            self.console.print(Text(note, "dim"))
+
+
+_COLUMNS = (
+    Column("", left=True),
+    Column("photo", is_name=True),
+    Column("score"),
+    Column("", drop=3, left=True),  # the word
+    Column("", drop=4, left=True),  # the bar
+    Column("pct.", drop=2),
+    Column("ref.", drop=5),
+    Column("90 %", drop=6, style="dim"),
+    Column("p", drop=1),
+)
 
 
 def _table(records: list[Mapping[str, Any]], width: int) -> Table:
-    best = max((record["score"] for record in records if record.get("error") is None), default=None)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("", width=1)
+    scored = [record for record in records if record.get("error") is None]
+    best = max((record["score"] for record in scored), default=None)
+    ranks = ScoreRanks(record["score"] for record in scored)
     folder = _shared_folder(records)
-    table.add_column(Text(printable(folder) or _called(records)), overflow="fold")
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    details = width >= 72  # a narrow terminal keeps what matters
-    if details:
-        for name in ("mode", "90 %", "mass"):
-            table.add_column(name, justify="right", no_wrap=True, style="dim")
+    rows: list[list[str | Text]] = []
     for record in records:
         if record.get("error") is not None:
-            table.add_row(Text("✗", "red"), name_of(record, folder), "", Text(record["error"]["type"], "red"))
+            subject, why = name_of(record, folder), Text(record["error"]["type"], "red")
+            rows.append([Text("✗", "red"), subject, "", why, *[""] * (len(_COLUMNS) - 4)])
             continue
         mark = Text("★", "bold yellow") if record["score"] == best and len(records) > 1 else Text("")
         if _is_doubtful(record):
             mark = Text("?", "bold red")
         subject = name_of(record, folder).append_text(_flags(record))
-        cells = [mark, subject, Text(f"{record['score']:.2f}", "bold"), bar(record)]
-        table.add_row(*cells, *(_details(record) if details else ()))
-    return table
+        percentile = record["percentile"] if record.get("percentile") is not None else ranks.percentile(record["score"])
+        cells = [mark, subject, Text(f"{record['score']:.2f}", "bold"), word_for(record), bar(record)]
+        rows.append([*cells, f"{percentile:.0f}" if len(scored) > 1 else "", *_details(record)])
+    columns = [replace(c, title=printable(folder) or _called(records)) if c.is_name else c for c in _COLUMNS]
+    shown = [i for i, c in enumerate(columns) if i < 4 or c.title == "" or any(_plain(row[i]) for row in rows)]
+    return fitted_table([columns[i] for i in shown], [[row[i] for i in shown] for row in rows], width)
+
+
+def _notes(records: list[Mapping[str, Any]]) -> list[str]:
+    """What to know when one reads the numbers."""
+    scored = [record for record in records if record.get("error") is None]
+    difference = undecided_difference(r["std"] for r in scored if r.get("std") is not None)
+    notes = []
+    if difference and len(scored) > 1:
+        notes.append(
+            f"differences below {difference:.2g} are not decided (better with p < {DECIDED:g}); pct.: percentile"
+        )
+    if any(record.get("percentile_reference") is not None for record in scored):
+        notes.append("ref.: percentile among public photographs scored by the same model")
+    if any(map(_is_doubtful, scored)):
+        notes.append("p, ?: the model gives all scores on the scale together less than half of the probability")
+    return notes
+
+
+def _plain(cell: str | Text) -> str:
+    return cell if isinstance(cell, str) else cell.plain
+
+
+def word_for(record: Mapping[str, Any]) -> Text:
+    """The word for the score."""
+    scale = Scale(*record["scale"])
+    return Text(score_word(record["score"], scale), _COLOURS[_fifth(scale.clipped_share(record["score"]))])
 
 
 def _called(records: list[Mapping[str, Any]]) -> str:
@@ -92,11 +134,11 @@ def _is_doubtful(record: Mapping[str, Any]) -> bool:
 
 
 def _details(record: Mapping[str, Any]) -> list[str | Text]:
-    mode, interval, mass = (record.get(key) for key in ("mode", "interval", "mass"))
+    reference, interval, mass = (record.get(key) for key in ("percentile_reference", "interval", "mass"))
     return [
-        "" if mode is None else f"{mode:.2f}",
+        "" if reference is None else f"{reference:.0f}",
         "" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}",
-        "" if mass is None else Text(f"{mass:.2g}", "bold red") if _is_doubtful(record) else f"{mass:.3f}",
+        Text(f"{mass:.2g}", "bold red") if mass is not None and _is_doubtful(record) else "",
     ]
 
 
@@ -148,4 +190,8 @@ def bar(record: Mapping[str, Any]) -> Text:
     share = Scale(*record["scale"]).clipped_share(record["score"])
     eighths = round(share * BAR * 8)
     blocks = "█" * (eighths // 8) + _PARTS[eighths % 8].strip()
-    return Text(blocks.ljust(BAR), _COLOURS[min(int(share * len(_COLOURS)), len(_COLOURS) - 1)])
+    return Text(blocks.ljust(BAR), _COLOURS[_fifth(share)])
+
+
+def _fifth(share: float) -> int:
+    return min(int(share * len(_COLOURS)), len(_COLOURS) - 1)

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realqa_cli.cli.views.fitted_table import Column, fitted_table
+
 _BEST = {"accuracy": max, "recall": max, "hallucination": min}
 
 
@@ -26,20 +28,29 @@ class SortingTable:
         """Prints the table, if there are records."""
         if self.records:
             self._clear()
-            Console(file=sys.stdout).print(_table(self.records))
+            console = Console(file=sys.stdout)
+            console.print(_table(self.records, console.width), crop=False)
 
 
-def _table(records: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("model", overflow="fold")
-    for name in (*_BEST, "trials", "unparsed", "failed"):
-        table.add_column(name, justify="right", no_wrap=True)
+_COLUMNS = (
+    Column("model", is_name=True),
+    Column("accuracy"),
+    Column("recall", drop=1),
+    Column("hallucination", drop=2),
+    Column("trials", drop=5),
+    Column("unparsed", drop=4),
+    Column("failed", drop=3),
+)
+
+
+def _table(records: Sequence[Mapping[str, Any]], width: int) -> Table:
     best = {name: _best_of(name, records) for name in _BEST}
+    rows: list[list[str | Text]] = []
     for record in records:
         shares = [_share(record[name], best=best[name]) for name in _BEST]
         counts = [Text(str(record[name]), "red" if record[name] else "dim") for name in ("unparsed", "failed")]
-        table.add_row(Text(record["model"]), *shares, str(record["trials"]), *counts)
-    return table
+        rows.append([record["model"], *shares, str(record["trials"]), *counts])
+    return fitted_table(_COLUMNS, rows, width)
 
 
 def _best_of(name: str, records: Sequence[Mapping[str, Any]]) -> float | None:

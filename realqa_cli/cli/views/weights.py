@@ -5,16 +5,24 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from realqa_cli.cli.views.fitted_table import Column, fitted_table
 
 if TYPE_CHECKING:
     from realqa_cli.steps.composite.weights_file import Weights
 
 BAR = 10
 """Characters on each side of zero."""
-WIDE = 92
-"""Columns of a terminal from which on bars are drawn."""
+
+_COLUMNS = (
+    Column("attribute", is_name=True),
+    Column("weight"),
+    Column("std. weight", drop=1),
+    Column("", drop=4, left=True),  # the bar
+    Column("95 %", drop=3),
+    Column("VIP", drop=2),
+)
 
 
 def lines_of(weights: "Weights") -> Iterator[dict[str, Any]]:
@@ -30,23 +38,21 @@ def lines_of(weights: "Weights") -> Iterator[dict[str, Any]]:
 def print_weights(weights: "Weights") -> None:
     """Prints the table, and a line on how far the weights can be trusted."""
     console = Console(file=sys.stdout)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    drawn = console.width >= WIDE
-    names = ("attribute", "weight", "std. weight", *([""] if drawn else []), "95 %", "VIP")
-    for name in names:
-        table.add_column(name, justify="left" if name in ("attribute", "") else "right", no_wrap=True)
     most = max(abs(one.standardised) for one in weights.attributes.values()) or 1.0
+    rows: list[list[str | Text]] = []
     for key, one in _by_weight(weights):
         sure = one.ci95 is not None and one.ci95[0] * one.ci95[1] > 0
-        table.add_row(
-            key.replace("_", " "),
-            f"{one.weight:+.3g}",
-            Text(f"{one.standardised:+.3f}", "bold" if sure else ""),
-            *([_bar(one.standardised / most)] if drawn else []),
-            Text("–", "dim") if one.ci95 is None else Text(f"{one.ci95[0]:+.3f} … {one.ci95[1]:+.3f}", "dim"),
-            Text(f"{one.vip:.2f}", "bold" if one.vip >= 1 else ""),
+        rows.append(
+            [
+                key.replace("_", " "),
+                f"{one.weight:+.3g}",
+                Text(f"{one.standardised:+.3f}", "bold" if sure else ""),
+                _bar(one.standardised / most),
+                Text("–", "dim") if one.ci95 is None else Text(f"{one.ci95[0]:+.3f} … {one.ci95[1]:+.3f}", "dim"),
+                Text(f"{one.vip:.2f}", "bold" if one.vip >= 1 else ""),
+            ]
         )
-    console.print(table)
+    console.print(fitted_table(_COLUMNS, rows, console.width), crop=False)
     validated = weights.cross_validation
     srcc = "–" if validated["srcc"] is None else f"{validated['srcc']:.3f}"
     console.print(

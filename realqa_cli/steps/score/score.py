@@ -28,6 +28,7 @@ from realqa_cli.io.records import error_line
 from realqa_cli.io.sources import Item
 from realqa_cli.media.measurements import VERSION as MEASUREMENTS
 from realqa_cli.media.video import Clip, VisualInput
+from realqa_cli.models.reference import reference_for
 from realqa_cli.steps.score.method import METHODS, MethodContext, Prediction, make_method
 from realqa_cli.steps.score.results import (
     Comparison,
@@ -122,6 +123,7 @@ class Scorer:
             self.settings.measured,
         )
         self.manifest = self._manifest()
+        self._reference = reference_for(self.manifest.settings)
 
     @classmethod
     def from_settings(cls, settings: ScoreSettings) -> "Scorer":
@@ -231,7 +233,7 @@ class Scorer:
             fields["measured"] = item.measured
         return self._method.record.of(
             item.item,
-            **fields,
+            **{**fields, **self._standing(item, fields)},
             scale=self.readout.scale,
             method=self.readout.method,
             decode=self._method.decode,
@@ -244,11 +246,18 @@ class Scorer:
         """The fields of this run's records that other runs do not have."""
         settings = self.settings
         chosen = {
+            "percentile_reference": self._reference is not None,
             "distribution": settings.distribution,
             "measured": settings.measured,
             "frames": settings.per_frame,
         }
         return [name for name, is_chosen in chosen.items() if is_chosen]
+
+    def _standing(self, item: OpenedItem, fields: Mapping[str, Any]) -> dict[str, float]:
+        """The place of a photo's score in the reference distribution, if there is one."""
+        if self._reference is None or item.item.kind == "video":
+            return {}
+        return {"percentile_reference": self._reference.percentile(fields["score"])}
 
     def _needs(self) -> set[Capability]:
         if self.readout.method == "regression":

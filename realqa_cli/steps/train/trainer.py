@@ -21,6 +21,7 @@ from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.steps.train import tuning
 from realqa_cli.steps.train.checkpoints import write_errors
 from realqa_cli.steps.train.objectives.objective import LossOutput, Objective
+from realqa_cli.steps.train.progress import TrainProgress
 from realqa_cli.steps.train.run_folder import RunFolder
 from realqa_cli.steps.train.sampling import ConversationDataset, EpochSampler
 from realqa_cli.steps.train.validation import Validator
@@ -228,6 +229,23 @@ class _LogAtValidation(TrainerCallback):
         if _due(state, self.eval_steps):
             control.should_log = True
         return control
+
+
+class StepProgress(TrainerCallback):
+    """Reports the stage "training" and each step, also those between two lines of the log."""
+
+    def __init__(self, progress: TrainProgress) -> None:
+        self.progress = progress
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Called by the library."""
+        self.progress.stage("training", state.max_steps)
+        for _ in range(state.global_step):  # of the checkpoint that the run continues
+            self.progress.advance()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Called by the library."""
+        self.progress.advance()
 
 
 class _ErrorCarrier:

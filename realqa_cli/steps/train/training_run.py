@@ -25,7 +25,7 @@ from realqa_cli.steps.train.progress import TrainProgress
 from realqa_cli.steps.train.run_folder import RunFolder
 from realqa_cli.steps.train.sampling import ConversationDataset
 from realqa_cli.steps.train.settings import TrainSettings
-from realqa_cli.steps.train.trainer import SaveModel, ScoreTrainer
+from realqa_cli.steps.train.trainer import SaveModel, ScoreTrainer, StepProgress
 from realqa_cli.steps.train.tuning import Tuning
 from realqa_cli.steps.train.validation import Validator
 
@@ -69,7 +69,7 @@ def make_trainer(files: Sequence[Path], run: TrainingRun) -> ScoreTrainer:
     from transformers import set_seed
 
     settings, source, arguments = run.settings, run.source, run.arguments
-    run.progress.stage("loading the model", None)
+    run.progress.stage("preparing the model", None)
     set_seed(settings.seed)  # before the adapter, or the model from scratch, is initialised
     tuned = Tuning(settings.tuning, settings.lora_rank, settings.lora_dropout or 0.0, settings.freeze_vision)
     model, backend = tuning.prepare_model(source, tuned, settings.dtype, settings.attention)
@@ -88,7 +88,7 @@ def make_trainer(files: Sequence[Path], run: TrainingRun) -> ScoreTrainer:
     config = ScorerConfig.model_validate({**_config_fields(files, run), **objective.config_fields, **bounds})
     trained = objective.fit(model, source, new_weights=settings.tuning == "scratch")
     run.folder.write_manifest(run.manifest, _effective(run, config, lengths))
-    return ScoreTrainer(
+    trainer = ScoreTrainer(
         objective=objective,
         conversations=ConversationDataset(run.conversations),
         lengths=lengths if settings.group_by_length else None,
@@ -101,6 +101,9 @@ def make_trainer(files: Sequence[Path], run: TrainingRun) -> ScoreTrainer:
         model=trained,
         args=arguments,
     )
+    if run.folder.writes:
+        trainer.add_callback(StepProgress(run.progress))
+    return trainer
 
 
 def _lengths(objective: Objective, processor: Processor, run: TrainingRun) -> list[int]:
