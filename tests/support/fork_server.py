@@ -91,7 +91,8 @@ def serve(connection: socket.socket) -> None:
         arguments, folder, environment = json.loads(connection.recv(*LENGTH.unpack(size), socket.MSG_WAITALL))
         loaded, report = os.pipe()
         gc.freeze()
-        process = os.fork()
+        with warnings.catch_warnings(action="ignore"):  # some allocators have a thread, which survives a fork
+            process = os.fork()
         if process == 0:
             os.close(loaded)
             connection.close()
