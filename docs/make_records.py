@@ -22,6 +22,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     r.ScoreRecord,
     r.CotRecord,
     r.LevelRecord,
+    r.ExplainRecord,
     r.LabelRecord,
     s.RankRecord,
     s.CompositeRecord,

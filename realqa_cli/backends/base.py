@@ -149,6 +149,19 @@ class Backend:
         """(B,) the output of the regression head for each prompt and its prefix, 0 to 1: a share of the scale."""
         raise ModelError("the backend does not run regression heads")
 
+    def visual_grid(self, photo: "Image") -> tuple[int, int]:
+        """(rows, columns) of the visual tokens of a photo, which cover equal parts of it, row by row."""
+        raise ModelError("the backend does not know the visual tokens of a photo")
+
+    def log_probs_hiding(
+        self, prompt: Prompt, hidden: Sequence[Sequence[int]], continuations: Sequence[str], end: str
+    ) -> Floats:
+        """(G, V) as `log_probs`, with the tokens `hidden[g]` of the prompt's only photo hidden from attention.
+
+        Nothing else changes: the photo is encoded once, with all of it, and the other tokens keep their positions.
+        """
+        raise ModelError("the backend cannot hide visual tokens")
+
     def decode_mode(self, requested: str) -> str:
         """How answers are decoded if the user requests "exact" or "greedy".
 

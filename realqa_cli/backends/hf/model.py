@@ -6,11 +6,13 @@ families use their own processor. Probabilities come from the tree pass (decodin
 
 import threading
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from PIL.Image import Image
 
 from realqa_cli.backends.base import SINGLE_THREAD, Backend, LoadOptions, PhotoTransform, Prompt, ThreadPlan
 from realqa_cli.backends.hf.adapters import attach
@@ -33,6 +35,9 @@ _MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "
 
 _KEEPS_VISION = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
 """Model types whose forward pass accepts the features of images and videos."""
+
+HIDDEN_ROWS = 16
+"""Variants of a prompt in one forward pass of `HFBackend.log_probs_hiding`."""
 
 _MAX_THREADS = 4
 """Most threads that call a model on a CPU: each needs memory for its own batch."""
@@ -72,6 +77,36 @@ class HFBackend(Backend):
             run = tree.one_pass if self.takes_mask() else tree.cached
             log_probs_B_V[rows] = run(self.model, encoded, trie).cpu()
         return log_probs_B_V
+
+    def visual_grid(self, photo: Image) -> tuple[int, int]:
+        """See `Backend`. Raises ModelError for families other than Qwen-VL."""
+        self._require_visual_tokens()
+        encoded = self.processor.batch([self.text(Prompt("", (photo,)))], [(photo,)])
+        _, rows, columns = encoded.inputs["image_grid_thw"][0].tolist()
+        merge = self.model.config.vision_config.spatial_merge_size
+        return rows // merge, columns // merge
+
+    def log_probs_hiding(
+        self, prompt: Prompt, hidden: Sequence[Sequence[int]], continuations: Sequence[str], end: str
+    ) -> Floats:
+        """See `Backend`. Raises ModelError for families other than Qwen-VL."""
+        self._require_visual_tokens()
+        text = self.text(prompt)
+        dropped, trie = self.trie(text, continuations, end)
+        encoded = self.encode([text], [prompt], dropped)
+        columns = (encoded.ids_B_T[0] == self.model.config.image_token_id).nonzero()[:, 0]
+        found = []
+        for start in range(0, len(hidden), HIDDEN_ROWS):
+            rows = [columns[[*group]] for group in hidden[start : start + HIDDEN_ROWS]]
+            found.append(tree.one_pass(self.model, repeat_hiding(encoded, rows), trie).cpu())
+        return np.asarray(torch.cat(found))
+
+    def _require_visual_tokens(self) -> None:
+        if not (self.takes_mask() and self.model.config.model_type in _KEEPS_VISION):
+            kind = self.model.config.model_type
+            raise ModelError(
+                f"cannot hide visual tokens of {kind} models", remedy="use a model of the Qwen-VL families"
+            )
 
     @torch.inference_mode()
     def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
@@ -177,6 +212,26 @@ class HFBackend(Backend):
         """How many of the last tokens of the text merge into the continuations, and their trie."""
         cached = self._tries(text, continuations, end)
         return cached.merging, cached.trie
+
+
+def repeat_hiding(prompt: PromptBatch, hidden: Sequence[torch.Tensor]) -> PromptBatch:
+    """A batch of one prompt with a photo, once for each tensor of columns that nothing else may attend to."""
+    count = len(hidden)
+    mask_G_T = prompt.mask_B_T.repeat(count, 1)
+    for row, columns in enumerate(hidden):
+        mask_G_T[row, columns] = False
+    features = copy(prompt.inputs["mm_encoder_outputs"]["image"])
+    features["pooler_output"] = tuple(features["pooler_output"]) * count
+    inputs = {"image_grid_thw": prompt.inputs["image_grid_thw"].repeat(count, 1)}
+    types = prompt.token_types_B_T
+    return replace(
+        prompt,
+        ids_B_T=prompt.ids_B_T.repeat(count, 1),
+        mask_B_T=mask_G_T,
+        positions=prompt.positions.repeat_interleave(count, dim=-2),
+        inputs={**inputs, "mm_encoder_outputs": {"image": features}},
+        token_types_B_T=None if types is None else types.repeat(count, 1),
+    )
 
 
 def greedy(model: Any, tokenizer: Any, inputs: Mapping[str, Any], max_new_tokens: int, stop: str | None) -> list[str]:

@@ -1,0 +1,1 @@
+"""The step `realqa explain`: what moved the score of one photo."""
