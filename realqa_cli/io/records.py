@@ -225,8 +225,8 @@ class ExplainRecord(Record):
     """Lowest and highest score. Unit: points. Present: always."""
     measures: dict[str, Any]
     """Of the photo at its full size: `noise` (standard deviation in levels of 255), `clipped_highlights` and
-    `clipped_shadows` (per cent of the pixels), `mean_luminance` (per cent of white), `pixels` (width, height), and
-    `sharpness` (the measure of `realqa rank`). Present: always."""
+    `clipped_shadows` (per cent of the pixels), `mean_luminance` (per cent of white) and `pixels` (width, height).
+    Present: always."""
     attributes: dict[str, Any] | None
     """Answers of the chain of thought. Present: always; null for a model without attributes."""
     score_cot: float | None

@@ -30,7 +30,6 @@ SMALLEST = 0.01
 """Points that the colors of the map span at least: smaller contributions are next to nothing."""
 
 _MEASURES = {
-    "sharpness": ("sharpness", "{:.4g}", "compare photos of one scene only"),
     "noise": ("noise", "{:.1f} levels of 255", "standard deviation in the flattest parts"),
     "clipped_highlights": ("clipped highlights", "{:.2f} %", "pixels that are white"),
     "clipped_shadows": ("clipped shadows", "{:.2f} %", "pixels that are black"),
@@ -130,7 +129,7 @@ def _figure(found: "Explanation") -> "Figure":
     photo, values = found.photo, found.occlusion.contributions_R_C
     width, height = photo.size
     limit = max(SMALLEST, float(np.abs(values).max()))
-    figure = Figure(figsize=(8, 8 * height / width + 1.1), dpi=130, layout="constrained")
+    figure = Figure(figsize=(8, 8 * height / width + 0.85), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(np.asarray(photo.convert("L").convert("RGB")), extent=(0, width, height, 0))
