@@ -224,9 +224,9 @@ class ExplainRecord(Record):
     scale: Pair
     """Lowest and highest score. Unit: points. Present: always."""
     measures: dict[str, Any]
-    """Of the photo at its full size: `noise` (standard deviation in levels of 255), `clipped_highlights` and
-    `clipped_shadows` (per cent of the pixels), `mean_luminance` (per cent of white) and `pixels` (width, height).
-    Present: always."""
+    """Of the photo at its full size: `sharpness` (as in scores with `--measured`), `noise` (standard deviation in
+    levels of 255), `clipped_highlights` and `clipped_shadows` (per cent of the pixels), `mean_luminance` (per cent of
+    white) and `pixels` (width, height). Present: always."""
     attributes: dict[str, Any] | None
     """Answers of the chain of thought. Present: always; null for a model without attributes."""
     score_cot: float | None

@@ -1,4 +1,4 @@
-"""What can be measured in a photo at its full size, without a model: noise, clipping, brightness.
+"""What can be measured in a photo at its full size, without a model: sharpness, noise, clipping, brightness.
 
 All values are of the 8-bit sRGB photo. They describe, and do not judge: a silhouette has clipped shadows.
 """
@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from realqa_cli.media.sharpness import measure_sharpness
+
 _TILE = 32
 _FLATTEST = 0.1  # quantile of the tiles' noise: others have texture
 _NOISE_GAIN = 6.0  # what the filter makes of the standard deviation of white noise
@@ -18,11 +20,14 @@ _BAND_ROWS = 1024  # rows that are measured at once: 100 megapixels of float32 w
 
 
 class PhotoMeasures(TypedDict):
-    """noise: standard deviation in levels of 255.  clipped_highlights, clipped_shadows: per cent of the pixels.
+    """sharpness: see `media.sharpness`.  noise: standard deviation in levels of 255.
+
+    clipped_highlights, clipped_shadows: per cent of the pixels.
 
     mean_luminance: per cent of white (Rec. 709 luma of the stored values).  pixels: (width, height).
     """
 
+    sharpness: float
     noise: float
     clipped_highlights: float
     clipped_shadows: float
@@ -41,6 +46,7 @@ def measure_photo_values(photo: Image.Image) -> PhotoMeasures:
         total += float((band.reshape(-1, 3).mean(axis=0) @ (0.2126, 0.7152, 0.0722)) * band.shape[0])
     count = photo.width * photo.height
     return {
+        "sharpness": measure_sharpness(photo),
         "noise": estimate_noise(photo),
         "clipped_highlights": 100 * blown / count,
         "clipped_shadows": 100 * black / count,
@@ -80,4 +86,5 @@ def _noise_of_tiles(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
     means = tiled(grey[1:-1, 1:-1]).mean(axis=1)
     noise = np.median(tiled(filtered), axis=1) / (_MAD * _NOISE_GAIN)
-    return noise[(means > 4) & (means < 251)].astype(np.float32)
+    kept: npt.NDArray[np.float32] = noise[(means > 4) & (means < 251)].astype(np.float32)
+    return kept

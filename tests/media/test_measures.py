@@ -30,6 +30,12 @@ def test_texture_is_not_taken_for_noise(photos: Path, name: str) -> None:
     assert estimate_noise(photo.filter(ImageFilter.GaussianBlur(3))) <= own
 
 
+def test_blur_lowers_the_sharpness_of_a_photo(photos: Path) -> None:
+    photo = open_photo(photos / "bee.jpg")
+    softer = measure_photo_values(photo.filter(ImageFilter.GaussianBlur(1)))
+    assert softer["sharpness"] < 0.6 * measure_photo_values(photo)["sharpness"]
+
+
 def test_clipping_and_brightness_are_shares_of_the_photo() -> None:
     pixels = np.full((100, 200, 3), 128, np.uint8)
     pixels[:10] = 255

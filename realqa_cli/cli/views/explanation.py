@@ -30,6 +30,7 @@ SMALLEST = 0.01
 """Points that the colors of the map span at least: smaller contributions are next to nothing."""
 
 _MEASURES = {
+    "sharpness": ("sharpness", "{:.4f}", "of the sharpest parts; compare photos of one scene only"),
     "noise": ("noise", "{:.1f} levels of 255", "standard deviation in the flattest parts"),
     "clipped_highlights": ("clipped highlights", "{:.2f} %", "pixels that are white"),
     "clipped_shadows": ("clipped shadows", "{:.2f} %", "pixels that are black"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from realqa_cli import __version__
+from realqa_cli.domain.numerals import DECIDED
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.io.manifest import Manifest, versions
 from realqa_cli.io.records import ScoreRecord, error_line
@@ -22,9 +23,6 @@ from realqa_cli.steps.rank.candidates import Candidate, sources_of
 from realqa_cli.steps.rank.comparisons import Comparisons
 from realqa_cli.steps.rank.grouping import PhotoGroup, group_photos
 from realqa_cli.steps.rank.stars import StarRule
-
-DECIDED = 0.75
-"""Least probability of being better that decides between two photos; below it is too close to call."""
 
 _RANK_FIELDS = ("group", "group_size", "group_kind", "rank", "rank_in_group", "win_rate", "p_better_than_next")
 _EARLIER = frozenset({*_RANK_FIELDS, "decided", "keep", "stars", "companions"})
