@@ -20,6 +20,8 @@ realqa rank card/
 
 realqa rank card/ -o ranking.jsonl --keep 2 --link-to best/
 
+realqa rank card/ -o ranking.jsonl --report ranking.html
+
 realqa rank card/ --stars 10,20,40,20,10 --xmp --dry-run
 
 realqa rank scores.jsonl --json | jq -r 'select(.keep) | .image'
@@ -96,6 +98,7 @@ def rank(
     json: o.Json = False,
     table: o.TableOption = False,
     top: o.Top = None,
+    report: o.ReportOption = None,
     quiet: o.Quiet = False,
 ) -> int:
     """Rank photos: near-duplicates and bursts in groups, the best of each group, and the order over all."""

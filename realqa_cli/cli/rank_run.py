@@ -55,6 +55,7 @@ def run_rank(
             bar.stop()
         _write(output, options, reporter, manifest, [*ranked, *failed])
         _print(options, ranked, failed)
+        _write_report(options, manifest, [*ranked, *failed])
         for record in ranked:
             actions.perform(record)
     actions.report(reporter)
@@ -149,6 +150,17 @@ def _write(
     runs = read_runs(options.output) if options.resume else {}
     write_runs(options.output, runs | {manifest.run: manifest.as_json()})
     write_atomic(file.path, "".join(f"{dump_line(record)}\n" for record in records))
+
+
+def _write_report(options: OutputOptions, manifest: Manifest, records: Sequence[dict[str, Any]]) -> None:
+    if options.report is None:
+        return
+    from realqa_cli.cli.views.report import report_of
+
+    report = report_of(options.report, options.sources)
+    for record in records:
+        report.add(record)
+    report.write(options.report, manifest.as_json())
 
 
 def _print(options: OutputOptions, ranked: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from realqa_cli.domain.standing import ReferenceScores
 
 FILE = "reference_scores.json"
-WITHOUT_EFFECT = frozenset({"backend", "graphs", "dtype", "video"})
+WITHOUT_EFFECT = frozenset({"backend", "graphs", "dtype", "video", "measured"})
 """Settings of a run that do not change the score of a photo beyond rounding."""
 
 
