@@ -132,7 +132,11 @@ class Report:
         for card in self._cards:
             path = self._paths[card["i"]]
             picture = None if path is None else thumbnail(path, video=bool(card.get("v")), side=side)
-            extra = {"p": round(ranks.percentile(card["s"]), 1)} if "s" in card and len(ranks) > 1 else {}
+            extra: Card = {}
+            if "s" in card:
+                extra["s"] = round(card["s"], 4)
+                if len(ranks) > 1:
+                    extra["p"] = round(ranks.percentile(card["s"]), 1)  # of the score before rounding
             yield card | extra | ({"t": picture} if picture else {})
 
 

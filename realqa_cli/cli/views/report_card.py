@@ -68,7 +68,7 @@ def _score_fields(record: Mapping[str, Any], score: float, scale: Scale) -> Card
     interval, mass = record.get("interval"), record.get("mass")
     mos, mos_range = record.get("mos"), record.get("mos_range") or record["scale"]
     fields: Card = {
-        "s": round(score, 4),
+        "s": score,
         "x": round(scale.clipped_share(score), 4),
         "w": score_word(score, scale),
         "pr": record.get("percentile_reference"),

@@ -85,6 +85,12 @@ def test_a_card_has_score_word_percentile_and_interval() -> None:
     assert all(key in report_card.KEYS for card in cards(page) for key in card)
 
 
+def test_percentiles_are_those_of_the_scores_before_rounding() -> None:
+    page = page_of([record(f"{i}.jpg", 1 + i / 7) for i in range(4)])
+    assert [card["p"] for card in cards(page)] == [87.5, 62.5, 37.5, 12.5]
+    assert cards(page)[1]["s"] == 1.2857
+
+
 def test_the_probability_is_there_only_where_it_is_low() -> None:
     assert cards(page_of([record("a.jpg", 3.0, mass=0.25)]))[0]["mass"] == 0.25
 
