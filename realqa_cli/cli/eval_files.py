@@ -24,16 +24,34 @@ class EvalFiles:
     report: Path | None
     release: Path | None
 
-    def write_report(
-        self, sample: "PredictionSet", lines: Sequence[Mapping[str, Any]], file: str, settings: "EvalSettings"
+    def write(
+        self,
+        samples: Mapping[str, "PredictionSet"],
+        lines: Sequence[Mapping[str, Any]],
+        settings: "EvalSettings",
+        reporter: Reporter,
     ) -> None:
-        """Write the HTML report of a file's predictions, with these metrics."""
-        if self.report is not None:
-            from realqa_cli.cli.eval_report import write_eval_report
+        """Write what was requested for the predictions by file, with their metrics. Raises UsageError."""
+        for file, sample in samples.items():
+            if self.report is not None:
+                from realqa_cli.cli.eval_report import write_eval_report
 
-            write_eval_report(sample, lines, file, settings, self.report)
+                write_eval_report(sample, lines, file, settings, self.report)
+            self._write_release(sample, reporter)
+        if self.plot is not None:
+            self._write_plot(self.plot, samples, settings)
 
-    def write_release(self, sample: "PredictionSet", talk: Reporter) -> None:
+    def _write_plot(self, plot: Path, samples: Mapping[str, "PredictionSet"], settings: "EvalSettings") -> None:
+        from realqa_cli.cli.views import scatter
+
+        titles = {file: _correlations(sample, settings) for file, sample in samples.items()}
+        if len(samples) > 1:
+            scatter.draw_overlay([(f"{file}: {titles[file]}", sample) for file, sample in samples.items()], plot)
+        else:
+            ((file, sample),) = samples.items()
+            scatter.draw_scatter(sample, plot, titles[file], name_farthest=self.names)
+
+    def _write_release(self, sample: "PredictionSet", reporter: Reporter) -> None:
         """Write the predictions as the paper's generated_predictions.jsonl."""
         if self.release is None:
             return
@@ -42,4 +60,14 @@ class EvalFiles:
 
         write_atomic(self.release, "".join(dump_line(row) + "\n" for row in release_rows(sample)))
         left_out = len(sample.predictions) - len(sample.pairs)
-        talk.say(f"{self.release}: {len(sample.pairs)} rows" + (f", {left_out} left out" if left_out else ""))
+        reporter.say(f"{self.release}: {len(sample.pairs)} rows" + (f", {left_out} left out" if left_out else ""))
+
+
+def _correlations(sample: "PredictionSet", settings: "EvalSettings") -> str:
+    """SRCC, PLCC and the number of images, for a plot."""
+    from realqa_cli.steps.evaluate import evaluate
+
+    plain = type(settings)(metric=("srcc", "plcc"), bootstrap=0)  # a plot shows no intervals
+    measured = {line["metric"]: line["value"] for line in evaluate.evaluate(sample, plain)}
+    parts = [f"{name.upper()} {value:.3f}" for name, value in measured.items() if value is not None]
+    return ", ".join([*parts, f"n = {len(sample.pairs)}"])
