@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from realqa_cli.cli.views.fitted_table import Column, fitted_table
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.errors import escaped
 from realqa_cli.io.jsonl import write_atomic
@@ -37,6 +37,14 @@ _MEASURES = {
     "mean_luminance": ("mean luminance", "{:.0f} %", "of white"),
 }
 
+_MEASURE_COLUMNS = (Column("measure", left=True), Column("value", left=True), Column("", drop=1, left=True))
+_FLIP_COLUMNS = (
+    Column("attribute", is_name=True),
+    Column("answer", drop=1, is_name=True),
+    Column("instead", is_name=True),
+    Column("change"),
+)
+
 
 def print_explanation(record: Mapping[str, Any]) -> None:
     """Prints the tables to stdout."""
@@ -48,19 +56,15 @@ def print_explanation(record: Mapping[str, Any]) -> None:
     interval = f"90 % from {record['interval'][0]:.2f} to {record['interval'][1]:.2f}"
     console.print(Text(escaped(str(record["image"])), "bold"))
     console.print(f"score {record['score']:.2f} on {low:g}-{high:g}, {interval}\n", highlight=False)
-    measures = Table(box=None, show_header=False, pad_edge=False)
-    for name, text, note in measures_of(record):
-        measures.add_row(name, text, Text(note, "dim"))
-    console.print(measures)
+    measures = [[name, text, Text(note, "dim")] for name, text, note in measures_of(record)]
+    console.print(fitted_table(_MEASURE_COLUMNS, measures, console.width), crop=False)
     if record["flips"]:
         console.print(f"\nscore {record['score_cot']:.2f} after the chain of thought; with another answer:\n")
-        flips = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("attribute", "answer", "instead", "change"):
-            flips.add_column(name, justify="right" if name == "change" else "left", overflow="fold")
+        flips: list[list[str | Text]] = []
         for flip in record["flips"][:FLIPS]:
             title = ATTRIBUTES[flip["attribute"]].title
-            flips.add_row(title, str(flip["answer"]), str(flip["exchanged"]), _change(flip["change"]))
-        console.print(flips)
+            flips.append([title, str(flip["answer"]), str(flip["exchanged"]), _change(flip["change"])])
+        console.print(fitted_table(_FLIP_COLUMNS, flips, console.width), crop=False)
     if record["not_used"]:
         names = ", ".join(ATTRIBUTES[key].title for key in record["not_used"])
         console.print(Text(f"\nnot used, as the model does not know them: {names}", "dim"))

@@ -59,7 +59,7 @@ class RankTable:
             line.rstrip()
             self.console.print(line, soft_wrap=True)
         for note in _notes(rows, widths):
-            self.console.print(Text(note, "dim"), soft_wrap=True)
+            self.console.print(Text(note, "dim"))
 
     def _room(self, widths: Mapping[str, int]) -> int:
         """Characters that are left for the name."""

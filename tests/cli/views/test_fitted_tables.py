@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from realqa_cli.cli.views import agreement, metrics, ncm_table, scores, sorting, weights
+from realqa_cli.cli.views import agreement, explanation, metrics, ncm_table, ranking, scores, sorting, weights
 from realqa_cli.cli.views.fitted_table import COMFORTABLE, NARROWEST, Column, fitted_table, shortened_text
 from realqa_cli.cli.views.latex import latex_table
 
@@ -120,9 +120,29 @@ def annotators() -> None:
     agreement.show([{**agreed, "kappa": 0.625, "weights": "quadratic", "shift": 0.5}, {**drift, **figures}])
 
 
+def ranking_table() -> None:
+    place = {"p_better_than_next": 0.625, "decided": False, "stars": 4, "keep": True, "sharpness": 0.125}
+    of_sink(
+        ranking.RankTable,
+        [
+            {"image": f"{i}{LONG}", "score": 3.98, "group": 1, "rank": i, "rank_in_group": i, **place, "error": None}
+            for i in (1, 2, 3)
+        ],
+    )
+
+
+def explanation_tables() -> None:
+    flip = {"attribute": "background_clutter", "answer": "moderately cluttered", "exchanged": "uncluttered"}
+    measures = {"sharpness": 0.1234, "noise": 2.5, "clipped_highlights": 0.25}
+    parts = {"contributions": [[0.125, -0.125]], "rows": [0.0, 1.0], "columns": [0.0, 0.5, 1.0]}
+    scored = {"score": 3.98, "scale": [1.0, 5.0], "interval": [3.25, 4.75], "score_cot": 3.875, "error": None}
+    record = {"image": "a.jpg", **scored, "measures": measures, "not_used": [], "occlusion": parts}
+    explanation.print_explanation({**record, "flips": [{**flip, "change": -0.375}]})
+
+
 TABLES = (
     *(score_table, one_file, comparison, attributes, several_files, attributes_of_files),
-    *(sort_probe, composite_fit, ncm_of_logs, ncm_of_model, annotators),
+    *(sort_probe, composite_fit, ncm_of_logs, ncm_of_model, annotators, ranking_table, explanation_tables),
 )
 
 
