@@ -18,7 +18,7 @@ from evaluate import Judge, correlations
 from labels import Record, fit_ranks, read_records, scores
 from photos import fit, fitted_size
 from PIL import Image
-from windowed import FULL, WINDOW, windowed
+from window_attention import FULL, WINDOW, windowed
 
 VARIANTS: dict[str, tuple[tuple[int, ...], int]] = {
     "whole photo": ((0, 1, 2, 3), 224),

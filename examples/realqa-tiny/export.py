@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from initialise import image_processor_settings
 from photos import MAX_PIXELS, MIN_PIXELS
-from words import save_tokenizer
+from tokenizer import save_tokenizer
 
 REALQA = {
     "format": 1,

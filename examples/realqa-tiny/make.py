@@ -18,20 +18,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import distill_features
 import evaluate
 import numpy as np
 import train
+import train_language
+from attribute_rehearsal import remind
 from card import card
 from export import export, write_settings
 from initialise import initialise
 from inputs import Conversation
 from labels import fit_ranks, read_records
-from photographs import READING, Settings, real_photographs
 from photos import load, reference, region, split
-from reminders import remind
-from teach import judge_scenes, teach
+from tokenizer import save_tokenizer
+from train_attributes import judge_scenes, teach
+from train_on_ratings import Recipe, train_on_ratings
 from windows import SIDE, write_shards
-from words import save_tokenizer
 
 PHOTOS_FOR_START = 60  # whose patches set the strength of the first patterns
 
@@ -61,16 +63,15 @@ def main() -> None:
     taught = work / "taught" if arguments.livec else arguments.output
     teach(arguments.photos, work / "start", data, taught, work / "lessons", arguments.share)
     if arguments.livec:
-        real_photographs(
+        train_on_ratings(
             arguments.photos,
             arguments.livec,
             taught,
             arguments.output,
-            work / "photographs",
-            Settings(),
-            READING,
+            work / "ratings",
+            Recipe(distill_features.Settings(), train_language.Settings()),
             more=arguments.more,
-            reminders=remind(work / "lessons" / "seen" / "labels.jsonl", work / "photographs"),
+            lessons=remind(work / "lessons" / "seen" / "labels.jsonl", work / "ratings"),
         )
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)

@@ -22,6 +22,7 @@ import torch
 from inputs import Conversation, mask, patches, positions
 from labels import Record, scores
 from ladders import RUNGS, batches, order_loss
+from mixed_precision import autocast
 from torch.nn import functional as F
 
 NUMERALS = np.round(np.arange(100, 501) / 100, 2)
@@ -259,7 +260,7 @@ def train(
             images, values = data.draw(side, count, rng)
         for group in optimiser.param_groups:
             group["lr"] = settings.rate * cosine(progress, step, settings.warm_up)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             loss, expected = step_loss(model, talk, images, values, settings, rng)
             if side == LADDER:
                 loss = settings.order * order_loss(expected)

@@ -1,6 +1,6 @@
 """Views: photographs as the student sees them, with what the teacher's network and an earlier model say.
 
-A view is a whole photo, fitted to the model's grid: as it is, mirrored, or changed (cut, exposed, damaged).
+A view is a whole photo, fitted to the model's grid: as it is, or changed (cut, exposed, damaged).
 Views are written one by one, so that a run that was cut off goes on where it stopped. What they are worth
 as labels is decided in `opinions`.
 """
@@ -18,23 +18,27 @@ import numpy.typing as npt
 import torch
 from degrade import DEGRADATIONS, TONES, draw_chain
 from ladders import SHARES
-from photos import fit, load, region
+from mixed_precision import autocast
+from photos import MIN_PIXELS, fit, load, region
 from PIL import Image
 from scenes import exposed
 from teacher import Cells, Network, imagenet_weights
+from windows import SHARES as WINDOW_SHARES
 
 Pixels = npt.NDArray[np.uint8]
+UNRATED_PIXELS = 230_000  # of a photo without ratings at most, so that more can be made
 SIDE = 392  # pixels of a changed view's side at most, so that twice as many can be made
 KEPT = 0.6  # least share of a side that a cut keeps
 EXPOSED = 0.35  # probability that a changed view is exposed otherwise
 STOPS = (-3.2, 1.8)
 DAMAGED = 0.8  # probability that a changed view is damaged
-DAMAGES = {name: share for name, share in SHARES.items() if name not in TONES}
+# Half as ladders have it, half as the windows of the start, among which are more coded and scaled frames.
+DAMAGES = {name: share + WINDOW_SHARES.get(name, 0) for name, share in SHARES.items() if name not in TONES}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One view to make. change: 0 as it is, 1 mirrored, 2 and more: a seed for changes."""
+    """One view to make. change: 0 as it is, 1 and more: a seed for changes."""
 
     photo: Path
     change: int
@@ -49,7 +53,7 @@ class View:
     photo: str
     change: int
     score: float | None
-    earlier: float | None  # score by the earlier model; None of mirrored photos
+    earlier: float | None  # score by the earlier model; None of photos that people rated
 
     def pixels(self) -> Pixels:
         return np.asarray(load(self.stem.with_suffix(".png")))
@@ -75,13 +79,11 @@ def changed(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
 def make(task: Task) -> Pixels:
     """The pixels of a view, on the model's grid."""
     photo = load(task.photo)
-    if task.change == 1:
-        photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if task.change > 1:
+    if task.change:
         name = [*task.photo.name.encode()]
         rng = np.random.default_rng([task.change, *name])
         return np.asarray(region(fit(changed(photo, rng)), SIDE, rng))
-    return np.asarray(fit(photo))
+    return np.asarray(fit(photo) if task.score is not None else fit(photo, MIN_PIXELS, UNRATED_PIXELS))
 
 
 def write_views(
@@ -129,29 +131,25 @@ def _write(tasks: list[Task], folder: Path, earlier: Path, weights: Path, number
             Image.fromarray(pixels).save(stem.with_suffix(".png"), compress_level=1)
             np.save(stem.with_suffix(".npy"), network.cells(pixels))
             line: dict[str, Any] = {"number": number, "photo": task.photo.name, "change": task.change}
-            line |= {"score": task.score, "earlier": None if task.change == 1 else _judged(judge, pixels)}
+            line |= {"score": task.score, "earlier": None if task.score is not None else _judged(judge, pixels)}
             lines.write(json.dumps(line) + "\n")
             lines.flush()
 
 
 def _judged(judge: Any, pixels: Pixels) -> float:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         return round(float(judge.scores([pixels])[0]), 4)
 
 
 def plan(rated: list[tuple[Path, float]], others: list[Path], changed_views: int, seed: int = 4) -> list[Task]:
-    """Rated photos as they are and mirrored, the others as they are, then changed versions of any.
+    """Rated photos and the others as they are, then changed versions of the others.
 
-    The order of the others and of the changed ones is random, so that those that there was time for are an
-    even choice.
+    Both come in a random order, so that those that there was time for are an even choice.
     """
     rng = np.random.default_rng(seed)
-    tasks = [Task(photo, change, score) for change in (0, 1) for photo, score in rated]
-    tasks += [Task(others[i], 0) for i in rng.permutation(len(others))]
-    photos = [photo for photo, _ in rated] + others
-    for number in range(changed_views):
-        round_, place = divmod(number, len(photos))
-        if place == 0:
-            order = rng.permutation(len(photos))
-        tasks.append(Task(photos[order[place]], 2 + round_))
+    order = rng.permutation(len(others))
+    tasks = [Task(photo, 0, score) for photo, score in rated] + [Task(others[i], 0) for i in order]
+    for number in range(changed_views if others else 0):
+        version, place = divmod(number, len(others))
+        tasks.append(Task(others[order[place]], 1 + version))
     return tasks

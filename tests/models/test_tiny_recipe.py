@@ -157,7 +157,7 @@ def test_fidelity_is_one_for_the_same_photo_and_falls_with_blur() -> None:
 
 
 def test_the_settings_of_the_last_leg_share_out_all_batches() -> None:
-    from together import FORMATS, Settings
+    from train_mixture import FORMATS, Settings
 
     told = dataclasses.asdict(Settings())
     assert sum(told[kind] for kind in ("windows", "ladders", "whole_ladders", "lessons")) == pytest.approx(1)
@@ -198,23 +198,28 @@ def rated_photos(tmp_path: Path) -> Path:
 def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
     rated_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, realqa_here: Realqa
 ) -> None:
-    import photographs
+    import distill_features
     import photos
+    import train_language
+    import train_on_ratings
     import views
-    from judge_photographs import blanks, distributions
+    from evaluate_ratings import blanks, distributions
     from livec import read_ratings
+    from safetensors.torch import load_file
 
     monkeypatch.setattr(views, "Network", _Patterns)
     monkeypatch.setattr(views, "imagenet_weights", lambda: None)
-    monkeypatch.setattr(views, "fit", lambda photo: photos.fit(photo, 12_544, 50_176))
+    monkeypatch.setattr(views, "fit", lambda photo, *_: photos.fit(photo, 12_544, 50_176))
     monkeypatch.setattr(photos, "HELD_OUT", 0)
-    parts = [
+    small = {"minutes": 0.01, "processes": 1}
+    recipe = train_on_ratings.Recipe(
+        dataclasses.replace(distill_features.Settings(), **small, sizes=((4, 2, 1.0, 1.0),), scored=1.0),
         dataclasses.replace(
-            part, minutes=0.01, processes=1, together=1, people=(2, 4, 6), opinions=(2, 4, 6),
-            others=((photographs.LADDERS, 1.0),),
-        )
-        for part in (photographs.Settings(), photographs.READING)
-    ]  # fmt: skip
+            train_language.Settings(), **small, rated=(2, 4, 6), whole=(2, 4, 6), unrated=(2, 4, 6),
+            others=((train_language.LADDERS, 1.0),), ladders=1,
+        ),
+        changed_views=4, share_of_start=0.25, processes=1,
+    )  # fmt: skip
     start, output, work = (
         ROOT / "realqa_cli" / "models" / "realqa-tiny",
         tmp_path / "model",
@@ -223,18 +228,20 @@ def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
     threads = torch.get_num_threads()
     try:
         for _ in range(2):  # the second time goes on where the first one stopped
-            photographs.real_photographs(
-                PHOTOS[0].parent, rated_photos, start, output, work, *parts, reminders=[], changed_views=4
-            )
+            train_on_ratings.train_on_ratings(PHOTOS[0].parent, rated_photos, start, output, work, recipe, lessons=[])
     finally:
         torch.set_num_threads(threads)
-    first, second = (torch.load(work / f"{part}.pt", weights_only=True) for part in ("photographs", "reading"))
+    first, second = (torch.load(work / f"{part}.pt", weights_only=True) for part in ("distilled", "language"))
     assert first["step"] > 0
     assert second["step"] > 0
     blocks = [name for name in first["mean"] if ".visual.blocks." in name]
     assert all(torch.equal(first["mean"][name], second["model"][name]) for name in blocks)
+    before, after = (load_file(folder / "model.safetensors") for folder in (start, output))
+    name = "model.language_model.norm.weight"
+    expected = second["mean"][name].lerp(before[name].float(), 0.25)
+    assert torch.allclose(after[name].float(), expected, atol=2e-3)
     assert "people's ratings of 10 photographs" in json.loads((output / "realqa.json").read_text())["trained_on"]
-    assert len(list((work / "views").glob("*.npy"))) == 10 * 2 + len(photos.split(PHOTOS[0].parent)["train"]) + 4
+    assert len(list((work / "views").glob("*.npy"))) == 10 + len(photos.split(PHOTOS[0].parent)["train"]) + 4
 
     from evaluate import Judge
 
@@ -249,7 +256,7 @@ def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
 
 
 def test_intervals_are_judged_by_the_share_of_scores_that_they_hold() -> None:
-    from judge_photographs import people
+    from evaluate_ratings import people
     from train import soft_targets
 
     rng = np.random.default_rng(0)
@@ -307,7 +314,8 @@ def test_the_statistics_of_a_crop_follow_from_its_cells() -> None:
 
 
 def test_blank_frames_are_of_many_kinds() -> None:
-    from blank import blank
+
+    from blank_frames import blank
 
     rng = np.random.default_rng(1)
     frames = [blank(84, 112, rng) for _ in range(30)]

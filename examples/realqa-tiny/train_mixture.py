@@ -32,13 +32,14 @@ import torch
 from export import settle, write_settings
 from inputs import Conversation
 from labels import fit_ranks, read_records
+from mixed_precision import autocast
 from PIL import Image
 from train import WHOLE, Sizes, Windows, cosine, save, step_loss
 from train import Settings as WindowSettings
 from transformers import AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_window_index
-from windowed import windowed
+from window_attention import windowed
 
 from realqa_cli import models
 from realqa_cli.backends.base import LoadOptions
@@ -216,7 +217,7 @@ class Learner:
         """(the loss, a scalar; of windows the PLCC, of ladders the share of steps that fall)."""
         told = math.nan
         self._sight.keeps = batch.kind in FORMATS
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             if batch.kind in FORMATS:
                 return self._lessons.loss(self._model, batch), told
             blank = np.full(len(batch.content), 3.0, np.float32)  # of ladders only the order counts

@@ -1,6 +1,6 @@
 """Judging on real photographs: people's opinion, use of the scale, intervals, blank frames, a contact sheet.
 
-    python examples/realqa-tiny/judge_photographs.py --model MODEL --livec LIVEC [--split dev] [--sheet FILE]
+    python examples/realqa-tiny/evaluate_ratings.py --model MODEL --livec LIVEC [--split dev] [--sheet FILE]
 
 Prints JSON. `split` is `dev` (for choosing and judging) or `train` (to see how far the model has learnt).
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from blank import blank
+from blank_frames import blank
 from evaluate import VALUES, Judge, correlations
 from livec import Rated, read_ratings
 from photos import fit, load

@@ -8,6 +8,8 @@ the teacher sees between them.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from teacher import Cells, choose_ridge, statistics
@@ -21,7 +23,7 @@ LOCAL, MOST = 0.7, 0.6  # share of the teacher's difference between a crop and i
 LOWEST, HIGHEST = 1.05, 4.95
 
 
-class Opinions:
+class PseudoLabels:
     """Scores of views and of their crops."""
 
     def __init__(self, views: list[View]) -> None:
@@ -31,8 +33,10 @@ class Opinions:
         self.ridge, left_out, self.penalty = choose_ridge(features[rated], scores)
         self.agreement = float(np.corrcoef(left_out, scores)[0, 1])
         self._of_views = self.ridge(features)
-        earlier = np.array([view.earlier for view in views], float)
-        earlier = scores.mean() + SLOPE * (earlier - earlier[rated].mean())
+        earlier = np.array([math.nan if view.earlier is None else view.earlier for view in views])
+        plain = [i for i, view in enumerate(views) if view.earlier is not None and view.change == 0]
+        if plain:
+            earlier = self._of_views[plain].mean() + SLOPE * (earlier - earlier[plain].mean())
         self.scores = _scores(views, self._of_views, earlier)
 
     def of_crop(self, number: int, cells: Cells) -> float:
@@ -53,7 +57,7 @@ def _scores(views: list[View], teacher: Floats, earlier: Floats) -> Floats:
         start = plain[view.photo]
         people = views[start].score
         found[i] = people if people is not None else TRUST * teacher[start] + (1 - TRUST) * earlier[start]
-        if view.change > 1:
+        if view.change:
             costs = teacher[i] - teacher[start], earlier[i] - earlier[start]
             found[i] += CHANGE * costs[0] + (1 - CHANGE) * costs[1]
     return np.clip(found, LOWEST, HIGHEST)

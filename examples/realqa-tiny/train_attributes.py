@@ -1,6 +1,6 @@
 """From a scorer that only knows damage to one that reasons over the attributes, by realqa's own commands.
 
-    python examples/realqa-tiny/teach.py --photos PHOTOS --start FOLDER --data SHARDS --output MODEL
+    python examples/realqa-tiny/train_attributes.py --photos PHOTOS --start FOLDER --data SHARDS --output MODEL
 
 The paper's two stages, on scenes whose attributes are known (`scenes`): `realqa build-cot --stage attributes`
 and `realqa train` (stage 1, with some direct scores, lest they be forgotten); `realqa self-label` of scenes
@@ -27,7 +27,7 @@ from photos import split
 from PIL import Image
 from scene_labels import fit_quantiles, is_clear_cut, write_labels
 from scenes import AREAS, write_scenes
-from together import Settings, finish
+from train_mixture import Settings, finish
 
 Line = dict[str, Any]
 
