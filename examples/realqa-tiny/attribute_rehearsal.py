@@ -1,4 +1,4 @@
-"""Conversations about attributes, so that the leg on real photographs does not forget them.
+"""Conversations about attributes, so that the training on real photographs does not unlearn them.
 
 They are those of `teach`, about scenes whose attributes are known. Only the scores at the end of the chains
 of thought differ: there, an undamaged scene was worth 4.9 whatever it shows, and people do not rate

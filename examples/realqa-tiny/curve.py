@@ -62,13 +62,13 @@ def main() -> None:
 
 def operations(vision: Any, pixels: int) -> float:
     """Floating-point operations of a Qwen2.5-VL's vision part for a square photo: two a multiplication."""
-    width, height = fitted_size(*[round(pixels**0.5)] * 2, 1, pixels)
+    width, height = fitted_size(round(pixels**0.5), round(pixels**0.5), 1, pixels)
     patches, size, inner = width * height / 14**2, vision.hidden_size, vision.intermediate_size
     within = min(patches, (vision.window_size / 14) ** 2)
     seen = [patches if block in vision.fullatt_block_indexes else within for block in range(vision.depth)]
     blocks = sum(2 * patches * (4 * size**2 + 3 * size * inner + 2 * size * other) for other in seen)
     merged = 4 * size
-    return blocks + 2 * patches * size * 3 * 2 * 14**2 + patches / 2 * merged * (merged + vision.out_hidden_size)
+    return float(blocks + 2 * patches * size * 3 * 2 * 14**2 + patches / 2 * merged * (merged + vision.out_hidden_size))
 
 
 def _image(record: Record) -> Image.Image:

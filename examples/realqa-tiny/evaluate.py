@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +38,8 @@ class Judge:
         self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         self.talk = Conversation(self.tokenizer)
-        told = json.loads((folder / "realqa.json").read_text())
-        self.bounds = told["min_pixels"], told["max_pixels"]
+        settings = json.loads((folder / "realqa.json").read_text())
+        self.bounds = settings["min_pixels"], settings["max_pixels"]
         self.tree = self.talk.full_tree()
 
     def distribution(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
@@ -66,7 +67,8 @@ class Judge:
             + second[:, :, digits][:, :, :, None]
             + third[:, :, digits].reshape(batch, 5, 10, 10)
         )
-        return joint.reshape(batch, 500)[:, :401].softmax(-1)
+        probabilities: torch.Tensor = joint.reshape(batch, 500)[:, :401].softmax(-1)
+        return probabilities
 
     def score(self, image: Image.Image) -> float:
         return self.scores([np.asarray(fit(image, *self.bounds))])[0]
@@ -79,8 +81,8 @@ class Judge:
         """What plain greedy generation answers for a whole photo."""
         features = self.processor(images=image, return_tensors="pt")
         asked = {"type": "text", "text": prompts.DIRECT_QUESTION}
-        message = {"role": "user", "content": [{"type": "image"}, asked]}
-        text = self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+        message: Any = {"role": "user", "content": [{"type": "image"}, asked]}
+        text: Any = self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
         pads = int(features["image_grid_thw"][0].prod()) // 4
         ids = self.tokenizer(text.replace("<|image_pad|>", "<|image_pad|>" * pads), return_tensors="pt")
         kinds = (ids["input_ids"] == self.talk.image_pad).int()

@@ -38,8 +38,8 @@ def main() -> None:
     judge = Judge(arguments.model)
     rated = read_ratings(arguments.livec, arguments.split)
     found = distributions(judge, [one.path for one in rated])
-    told = people(found, np.array([one.score for one in rated]))
-    print(json.dumps({arguments.split: told, "blank": blanks(judge)}, indent=2))
+    figures = people(found, np.array([one.score for one in rated]))
+    print(json.dumps({arguments.split: figures, "blank": blanks(judge)}, indent=2))
     if arguments.sheet:
         contact_sheet(rated, found @ VALUES.numpy(), arguments.sheet)
 

@@ -45,11 +45,11 @@ def settle(model: Any, tokenizer: Any, folder: Path) -> None:
     save_tokenizer(folder)
 
 
-def write_settings(folder: Path, told: dict[str, Any]) -> None:
-    """`realqa.json` as `told`, and the image processor's settings with its pixel bounds."""
-    bounds = image_processor_settings(told["min_pixels"], told["max_pixels"])
+def write_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """`realqa.json` as `settings`, and the image processor's settings with its pixel bounds."""
+    bounds = image_processor_settings(settings["min_pixels"], settings["max_pixels"])
     _write(folder / "preprocessor_config.json", bounds)
-    _write(folder / "realqa.json", told)
+    _write(folder / "realqa.json", settings)
     for file in folder.iterdir():
         file.chmod(0o644)
 

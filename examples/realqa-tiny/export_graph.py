@@ -23,13 +23,13 @@ from realqa_cli.backends.base import UnsupportedModel
 from realqa_cli.backends.onnx.graphs import ARCHITECTURE, LANGUAGE, UNGATED, VISION, architecture, vision_size
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl")
-EPSILON = 1e-6  # of the vision towers' norms; it stands in no config.json
+EPSILON = 1e-6  # of the vision towers' norms; config.json does not name it
 
 
 class Tower:
     """The vision tower: (P, C) patches of one image, and a kernel for them, to (F, H) visual tokens.
 
-    The kernel is no weight of the graph: photos, whose frames are all the same, take one of half the size.
+    The kernel is not a weight of the graph: photos, whose frames are all the same, take one of half the size.
     ungated: for weights whose gates do nothing, see `onnx_graphs.ungated`.
     """
 

@@ -51,7 +51,7 @@ def read_records(folder: Path, name: str) -> list[Record]:
 def fit_ranks(records: list[Record]) -> npt.NDArray[np.float64]:
     """Quantiles of every metric over all windows, shape (KNOTS, 3)."""
     values = np.concatenate([np.asarray(record.fidelities) for record in records])
-    return np.quantile(values, np.linspace(0, 1, KNOTS), axis=0)
+    return np.asarray(np.quantile(values, np.linspace(0, 1, KNOTS), axis=0))
 
 
 def scores(record: Record, quantiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -63,4 +63,4 @@ def scores(record: Record, quantiles: npt.NDArray[np.float64]) -> npt.NDArray[np
     rank = ranks[:, 1:].mean(axis=1) if adds_structure else ranks.mean(axis=1)
     rank = LOCAL * rank + (1 - LOCAL) * rank[0]
     score = LOWEST + (HIGHEST - LOWEST) * rank - record.penalty
-    return np.clip(score, LOWEST, HIGHEST).astype(np.float32)
+    return np.asarray(np.clip(score, LOWEST, HIGHEST), np.float32)

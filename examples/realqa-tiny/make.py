@@ -54,14 +54,14 @@ def main() -> None:
     model = initialise(tokenizer, _starting_images(photos["train"]))
     windows = train.Windows(records, quantiles)
     effort = {"steps": 0.0, "windows": 0.0, "minutes": 0.0}
-    for number, (leg, minutes) in enumerate(zip(train.LEGS, arguments.minutes, strict=True), start=1):
-        settings = replace(leg, minutes=minutes, threads=arguments.threads)
+    for number, (phase, minutes) in enumerate(zip(train.PHASES, arguments.minutes, strict=True), start=1):
+        settings = replace(phase, minutes=minutes, threads=arguments.threads)
         checkpoint = work / f"checkpoint-{number}.pt"
         done = train.train(model, Conversation(tokenizer), windows, photos["train"], settings, checkpoint)
         effort = {name: effort[name] + done[name] for name in effort}
     export(model, tokenizer, work / "start", len(photos["train"]))
     taught = work / "taught" if arguments.livec else arguments.output
-    teach(arguments.photos, work / "start", data, taught, work / "lessons", arguments.share)
+    teach(arguments.photos, work / "start", data, taught, work / "conversations", arguments.share)
     if arguments.livec:
         train_on_ratings(
             arguments.photos,
@@ -71,11 +71,11 @@ def main() -> None:
             work / "ratings",
             Recipe(distill_features.Settings(), train_language.Settings()),
             more=arguments.more,
-            lessons=remind(work / "lessons" / "seen" / "labels.jsonl", work / "ratings"),
+            conversations=remind(work / "conversations" / "seen" / "labels.jsonl", work / "ratings"),
         )
 
     figures = _judge(arguments.output, photos, data, quantiles, arguments.human_mos)
-    figures["attributes"], figures["scenes"] = judge_scenes(arguments.output, work / "lessons")
+    figures["attributes"], figures["scenes"] = judge_scenes(arguments.output, work / "conversations")
     settings = json.loads((arguments.output / "realqa.json").read_text())
     write_settings(arguments.output, settings | {"attributes": evaluate.knowledge(figures["attributes"])})
     figures["training"] = {"photos": len(photos["train"]), "held_photos": len(photos["held_out"])}
@@ -93,16 +93,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes",
         type=float,
-        nargs=len(train.LEGS),
-        default=[leg.minutes for leg in train.LEGS],
-        help="training time of each leg on the clock (default: as for the shipped model)",
+        nargs=len(train.PHASES),
+        default=[phase.minutes for phase in train.PHASES],
+        help="training time of each phase on the clock (default: as for the shipped model)",
     )
     parser.add_argument("--items", type=int, default=15_400, help="degraded images to train on (default: 15400)")
     parser.add_argument("--held-out-items", type=int, default=400, help="degraded images to test on (default: 400)")
     parser.add_argument("--share", type=float, default=1.0, help="of the scenes of `teach` (default: 1)")
     parser.add_argument("--threads", type=int, default=2, help="processes for data, threads for training")
     parser.add_argument("--livec", type=Path, help="folder with labels.csv and images/ that people rated")
-    parser.add_argument("--more", type=Path, help="folder of more photographs, for the leg on real ones")
+    parser.add_argument("--more", type=Path, help="folder of more photographs, for the phase on real ones")
     parser.add_argument("--human-mos", type=Path, help="folder with labels.csv and images/, for judging only")
     return parser.parse_args()
 

@@ -1,6 +1,6 @@
 """What catches the eye and how busy a picture is, from documented image statistics; no model, no ratings.
 
-Stand-ins for judgements that only people can give: subject, clutter, composition and eye-catching here are
+Substitutes for judgements that only people can give: subject, clutter, composition and eye-catching here are
 these numbers and no more.
 """
 
@@ -20,7 +20,7 @@ SIDE = 64  # cells of a map's side
 
 @dataclass(frozen=True)
 class Statistics:
-    """Numbers on a whole photo; what is high and what is low is told by the ranks among many photos."""
+    """Numbers on a whole photo; their ranks among many photos say what is high and low."""
 
     subject_clutter: float
     background_clutter: float

@@ -20,7 +20,7 @@ Facts = dict[str, Any]
 Quantiles = dict[str, npt.NDArray[np.float64]]
 KNOTS = 201
 CLARITY = {"very blurry": 0.0, "moderately blurry": 0.25, "moderately clear": 0.5, "very clear": 0.75}
-BORDER = 0.05  # ranks this near to another class's are nobody's to name
+BORDER = 0.05  # scenes whose rank is this near to another class are left out
 CUT = {"fully complete": 0, "partially complete": 1, "incomplete": 3}  # points that composition loses
 CLUTTER = ("uncluttered", "moderately cluttered", "cluttered")
 PENALTY = {
@@ -46,7 +46,7 @@ def quality_rank(scene: Facts, quantiles: npt.NDArray[np.float64]) -> float:
     if not names:
         return 1.0
     if names <= DISPLACED:
-        return 1 - 0.9 * max(severity for _, severity in scene["chain"])
+        return float(1 - 0.9 * max(severity for _, severity in scene["chain"]))
     return float(np.mean(ranks[1:] if names & NOISES else ranks))
 
 

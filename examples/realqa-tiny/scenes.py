@@ -3,7 +3,7 @@
 A scene is a whole photo with one choice for each attribute and one chain of damage. The choices keep clear of
 the borders between two options (an exposure is wrong by 0.7 stops or by 0.2, never by 0.5), since nobody
 could say what is right there. Knows photos, degradations, fidelities and saliency; what the facts of a scene
-are worth as labels is told by `scene_labels`.
+are worth as labels is decided in `scene_labels`.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ def balanced(image: Pixels) -> Pixels:
 
 def saturated(image: npt.NDArray[Any], gain: float) -> Pixels:
     grey = (image @ np.array([0.299, 0.587, 0.114]))[:, :, None]
-    return np.clip(np.rint(grey + gain * (image - grey)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(grey + gain * (image - grey)), 0, 255), np.uint8)
 
 
 def exposed(image: Pixels, stops: float) -> Pixels:
     light = np.clip((image / 255.0) ** 2.2 * 2.0**stops, 0, 1)
-    return np.rint(light ** (1 / 2.2) * 255).astype(np.uint8)
+    return np.asarray(np.rint(light ** (1 / 2.2) * 255), np.uint8)
 
 
 def hidden(image: Pixels, share: float, stranger: Pixels, rng: np.random.Generator) -> Pixels:

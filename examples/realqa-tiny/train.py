@@ -60,7 +60,7 @@ class Settings:
 
 
 # The shipped model went through both: the first finds its way, the second adds the order within ladders.
-LEGS = (
+PHASES = (
     Settings(minutes=25),
     Settings(
         minutes=38,
@@ -207,7 +207,8 @@ def _expected(log_first: torch.Tensor, log_second: torch.Tensor) -> torch.Tensor
 
 def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a, b = a - a.mean(), b - b.mean()
-    return (a * b).sum() / (a.norm() * b.norm() + 1e-6)
+    correlation: torch.Tensor = (a * b).sum() / (a.norm() * b.norm() + 1e-6)
+    return correlation
 
 
 def cosine(progress: float, step: int, warm_up: int) -> float:
@@ -227,7 +228,7 @@ def _size(sizes: Sizes, progress: float, sides: set[int], rng: np.random.Generat
 def train(
     model: Any, talk: Conversation, data: Windows, photos: list[Path], settings: Settings, checkpoint: Path
 ) -> dict[str, float]:
-    """Train one leg in place; returns what was done, in steps, windows and minutes. `photos` are for ladders.
+    """Train one phase in place; returns what was done, in steps, windows and minutes. `photos` are for ladders.
 
     A checkpoint a minute; a run that was cut off goes on from its last one.
     """
@@ -282,9 +283,9 @@ def train(
     return {"steps": step, "windows": seen, "minutes": round(min(spent / 60, settings.minutes), 1)}
 
 
-def save(checkpoint: Path, model: Any, optimiser: Any, **told: float) -> None:
-    """A checkpoint that is whole or not there. told: what else is to be known when training goes on."""
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **told}
+def save(checkpoint: Path, model: Any, optimiser: Any, **figures: float) -> None:
+    """A checkpoint that is complete or not there. figures: what else is needed to continue."""
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), **figures}
     partial = checkpoint.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(checkpoint)

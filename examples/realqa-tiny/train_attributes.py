@@ -3,9 +3,9 @@
     python examples/realqa-tiny/train_attributes.py --photos PHOTOS --start FOLDER --data SHARDS --output MODEL
 
 The paper's two stages, on scenes whose attributes are known (`scenes`): `realqa build-cot --stage attributes`
-and `realqa train` (stage 1, with some direct scores, lest they be forgotten); `realqa self-label` of scenes
+and `realqa train` (stage 1, with some direct scores, so that they are not forgotten); `realqa self-label` of scenes
 that stage 1 has not seen; `realqa build-cot` and `realqa train` on direct scores and chains of thought
-(stage 2). Then the vision part is given windows (`windowed`), and a last leg is on all of it and on ladders
+(stage 2). Then the vision part is given windows (`windowed`), and a last phase is on all of it and on ladders
 of damage, `together`. What a step leaves in WORK is kept and not done twice; training goes on from its last
 checkpoint.
 """
@@ -71,37 +71,37 @@ def main() -> None:
 def teach(photos: Path, start: Path, data: Path, output: Path, work: Path, share: float = 1.0) -> None:
     """Writes `output`. share: of the usual number of scenes and windows, for a quick trial."""
     labels = _label_scenes(photos, data, work, share)
-    lessons = _Lessons(work, share)
+    conversations = _Conversations(work, share)
     windows, seen = _Scenes(_export_windows(data, work / "windows", share)), _Scenes(labels["seen"])
 
     ordinary, large = seen.between(0, MIDDLE), seen.between(MIDDLE, LARGE)
     narrow = [line for line in windows.lines if line["side"] < max(WINDOWS)]
-    lessons.attributes(seen, "mix", ordinary + lessons.some(large, MIX_LARGE))
-    lessons.attributes(seen, "levels", lessons.some(ordinary, LEVELS))
-    lessons.attributes(seen, "attributes", lessons.some(ordinary[::-1], SINGLE))
-    lessons.rehearse(windows, lessons.some(narrow, REHEARSED))
-    begun = lessons.train("stage-1", start)
+    conversations.attributes(seen, "mix", ordinary + conversations.some(large, MIX_LARGE))
+    conversations.attributes(seen, "levels", conversations.some(ordinary, LEVELS))
+    conversations.attributes(seen, "attributes", conversations.some(ordinary[::-1], SINGLE))
+    conversations.rehearse(windows, conversations.some(narrow, REHEARSED))
+    begun = conversations.train("stage-1", start)
 
     small, more = seen.between(0, SMALL), _Scenes(labels["small"])
-    lessons.attributes(seen, "mix", small)
-    lessons.attributes(more, "mix", more.lines)
-    lessons.attributes(more, "levels", lessons.some(more.lines, MORE_LEVELS))
-    lessons.attributes(more, "attributes", lessons.some(more.lines[::-1], MORE_SINGLE))
-    lessons.rehearse(windows, lessons.some(narrow, MORE_REHEARSED))
-    stage_1 = lessons.train("stage-1-more", begun)
+    conversations.attributes(seen, "mix", small)
+    conversations.attributes(more, "mix", more.lines)
+    conversations.attributes(more, "levels", conversations.some(more.lines, MORE_LEVELS))
+    conversations.attributes(more, "attributes", conversations.some(more.lines[::-1], MORE_SINGLE))
+    conversations.rehearse(windows, conversations.some(narrow, MORE_REHEARSED))
+    stage_1 = conversations.train("stage-1-more", begun)
 
     fresh = _Scenes(labels["fresh"])
-    asked = fresh.write("asked", lessons.some(fresh.between(0, SMALL), SELF_LABELLED))
+    asked = fresh.write("asked", conversations.some(fresh.between(0, SMALL), SELF_LABELLED))
     self_labels = work / "self-labels.jsonl"
     _realqa("self-label", asked, "--model", stage_1, "--batch-size", 16, "-o", self_labels)
-    lessons.build(self_labels, "--formats", "cot,cot-regular")
-    lessons.scores(seen, "cot-regular", small)
-    lessons.scores(seen, "cot-regular", lessons.some(seen.between(SMALL, LARGE), MIDDLING))
-    lessons.scores(fresh, "direct", fresh.between(0, LARGE))
-    lessons.rehearse(windows, lessons.some(windows.lines[::-1], SCORED_WINDOWS))
-    stage_2 = lessons.train("stage-2", stage_1)
-    leg = replace(Settings(), minutes=Settings.minutes * share)
-    finish(stage_2, output, split(photos)["train"], data, lessons.of_scenes, leg, work / "last-leg.pt")
+    conversations.build(self_labels, "--formats", "cot,cot-regular")
+    conversations.scores(seen, "cot-regular", small)
+    conversations.scores(seen, "cot-regular", conversations.some(seen.between(SMALL, LARGE), MIDDLING))
+    conversations.scores(fresh, "direct", fresh.between(0, LARGE))
+    conversations.rehearse(windows, conversations.some(windows.lines[::-1], SCORED_WINDOWS))
+    stage_2 = conversations.train("stage-2", stage_1)
+    phase = replace(Settings(), minutes=Settings.minutes * share)
+    finish(stage_2, output, split(photos)["train"], data, conversations.of_scenes, phase, work / "last-phase.pt")
 
 
 def judge_scenes(model: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -131,7 +131,7 @@ class _Scenes:
         return file
 
 
-class _Lessons:
+class _Conversations:
     """The conversations of one stage after the other. share: of the usual number.
 
     files: what was built since the last stage.  of_scenes: all that was built, but of windows.
@@ -148,16 +148,16 @@ class _Lessons:
 
     def attributes(self, scenes: _Scenes, granularity: str, lines: list[Line]) -> None:
         """Conversations of stage 1."""
-        chosen = scenes.write(f"lesson-{self.made + 1}", lines)
+        chosen = scenes.write(f"conversations-{self.made + 1}", lines)
         self.build(chosen, "--stage", "attributes", "--granularity", granularity)
 
     def scores(self, scenes: _Scenes, formats: str, lines: list[Line]) -> None:
         """Conversations of stage 2."""
-        self.build(scenes.write(f"lesson-{self.made + 1}", lines), "--formats", formats)
+        self.build(scenes.write(f"conversations-{self.made + 1}", lines), "--formats", formats)
 
     def rehearse(self, windows: _Scenes, lines: list[Line]) -> None:
-        """Direct scores, lest they be forgotten."""
-        self.files.append(self._built(windows.write(f"lesson-{self.made + 1}", lines), "--formats", "direct"))
+        """Direct scores, so that they are not forgotten."""
+        self.files.append(self._built(windows.write(f"conversations-{self.made + 1}", lines), "--formats", "direct"))
 
     def build(self, labels: Path, *options: str) -> None:
         made = self._built(labels, *options)
@@ -166,7 +166,7 @@ class _Lessons:
 
     def _built(self, labels: Path, *options: str) -> Path:
         self.made += 1
-        file = self.work / f"lesson-{self.made}.jsonl"
+        file = self.work / f"conversations-{self.made}.jsonl"
         if not file.exists():
             _realqa("build-cot", labels, *options, "-o", file)
         return file
@@ -201,7 +201,8 @@ def _export_windows(data: Path, folder: Path, share: float) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         records = read_records(data, "train")
         quantiles, rng = fit_ranks(records), np.random.default_rng(5)
-        left, lines = {side: int(count * share) for side, count in WINDOWS.items()}, []
+        left = {side: int(count * share) for side, count in WINDOWS.items()}
+        lines: list[Line] = []
         for index in rng.permutation(len(records)):
             record = records[index]
             sides = [w[2] if w[2] == w[3] else 0 for w in record.windows]

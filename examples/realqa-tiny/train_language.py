@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ from photos import GRID
 from pseudo_labels import PseudoLabels
 from train import Settings as NumberSettings
 from train import step_loss
-from train_mixture import Lessons, Sight
+from train_mixture import Conversations, Sight
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_window_index
+from transformers.vision_utils import get_vision_window_index
 from views import View
 from workers import Training, Workers, run_workers
 
@@ -40,7 +41,7 @@ from realqa_cli.backends.hf.fused_ops import fuse_operations
 
 Images = npt.NDArray[np.uint8]
 RATED, WHOLE, UNRATED = "rated", "rated, whole", "unrated"
-BLANK, LADDERS, WHOLE_LADDERS, LESSONS = "blank", "ladders", "whole ladders", "attributes"
+BLANK, LADDERS, WHOLE_LADDERS, CONVERSATIONS = "blank", "ladders", "whole ladders", "attributes"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Settings:
     whole_share: float = 0.3  # of the batches of rated photos
     whole_photos: int = 100  # of a process that are kept as a whole
     videos: float = 0.1  # share of the batches that ask about a video
-    others: tuple[tuple[str, float], ...] = ((BLANK, 0.25), (LADDERS, 0.25), (WHOLE_LADDERS, 0.1), (LESSONS, 0.4))
+    others: tuple[tuple[str, float], ...] = ((BLANK, 0.25), (LADDERS, 0.25), (WHOLE_LADDERS, 0.1), (CONVERSATIONS, 0.4))
     blanks: int = 80  # blank frames of a process
     ladders: int = 40
     whole_ladders: int = 6
@@ -77,12 +78,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Data:
-    """photos: for ladders.  lessons: files of conversations about attributes; may be empty."""
+    """photos: for ladders.  conversations: files of conversations about attributes; may be empty."""
 
     views: list[View]
     opinions: PseudoLabels
     photos: list[Path]
-    lessons: list[Path]
+    conversations: list[Path]
 
 
 class CachedTower(Sight):
@@ -128,9 +129,15 @@ class Losses:
     """Losses of batches, with gradients for the merger and the language part only."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, lessons: Lessons | None, data: Data, settings: Settings, workers: Workers
+        self,
+        model: Any,
+        tokenizer: Any,
+        conversations: Conversations | None,
+        data: Data,
+        settings: Settings,
+        workers: Workers,
     ) -> None:
-        self._model, self._lessons, self._data, self._settings = model, lessons, data, settings
+        self._model, self._conversations, self._data, self._settings = model, conversations, data, settings
         self._of_images, self._of_videos = Conversation(tokenizer), Conversation(tokenizer, "video")
         self._numbers = NumberSettings(sigma=settings.sigma, regression=1.0, keeps_mean=True)
         self._tower, self._rank = CachedTower(model.model.visual), workers.rank
@@ -143,7 +150,7 @@ class Losses:
             UNRATED: unrated[workers.rank :: workers.size],
         }
         self._sizes = {RATED: settings.rated, WHOLE: settings.whole, UNRATED: settings.unrated}
-        others = [(kind, share) for kind, share in settings.others if kind != LESSONS or lessons]
+        others = [(kind, share) for kind, share in settings.others if kind != CONVERSATIONS or conversations]
         self._kinds, self._shares = [kind for kind, _ in others], np.array([share for _, share in others])
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(".visual." not in name or ".merger." in name)
@@ -157,8 +164,8 @@ class Losses:
                 loss, figures[f"PLCC {kind}"] = self._crops(kind, rng)
                 (loss / 3).backward()
         kind = str(rng.choice(self._kinds, p=self._shares / self._shares.sum()))
-        if kind == LESSONS:
-            loss = self._lesson(rng)
+        if kind == CONVERSATIONS:
+            loss = self._conversation(rng)
             figures["loss of attributes"] = float(loss.detach())
         elif kind == BLANK:
             loss, figures["mean score of blank frames"] = self._blank(rng)
@@ -172,9 +179,7 @@ class Losses:
         count, least, most = self._sizes[kind]
         rows, columns = (int(side) for side in rng.integers(least, most + 1, 2))
         chosen = [int(number) for number in rng.choice(self._views[kind], count)]
-        states = [
-            self._tower.states(kind, number, lambda number=number: self._view(number, most))[0] for number in chosen
-        ]
+        states = [self._tower.states(kind, number, partial(self._view, number, most))[0] for number in chosen]
         rows = min([rows, *(len(one) for one in states)])
         columns = min([columns, *(one.shape[1] for one in states)])
         parts, scores = [], []
@@ -192,7 +197,7 @@ class Losses:
     def _blank(self, rng: np.random.Generator) -> tuple[torch.Tensor, float]:
         """(loss, mean score) of frames that show nothing."""
         numbers = rng.integers(self._settings.blanks, size=8)
-        states = [self._tower.states(BLANK, int(n), lambda n=n: self._blank_frame(int(n)))[0] for n in numbers]
+        states = [self._tower.states(BLANK, int(n), partial(self._blank_frame, int(n)))[0] for n in numbers]
         side = int(rng.integers(6, BLANK_SIDE + 1))
         wanted = rng.uniform(*SCORES, len(states)).astype(np.float32)
         loss, expected = self._scored(torch.stack([one[:side, :side] for one in states]), wanted, rng)
@@ -208,11 +213,11 @@ class Losses:
         falls = expected.detach().reshape(-1, len(ladders.RUNGS)).diff(dim=1) < 0
         return self._settings.order * ladders.order_loss(expected), float(falls.float().mean())
 
-    def _lesson(self, rng: np.random.Generator) -> torch.Tensor:
-        assert self._lessons is not None
+    def _conversation(self, rng: np.random.Generator) -> torch.Tensor:
+        assert self._conversations is not None
         self._tower.keeps = True
         with autocast():
-            loss = self._lessons.loss(self._model, self._lessons.draw(rng))
+            loss = self._conversations.loss(self._model, self._conversations.draw(rng))
         self._tower.keeps = False
         return loss
 
@@ -260,8 +265,8 @@ def _learn(workers: Workers, data: Data, start: Path, weights: Path, checkpoint:
     torch.manual_seed(settings.seed)
     model = fuse_operations(AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)).train()
     model.load_state_dict(torch.load(weights, weights_only=True)["mean"])
-    lessons = Lessons(data.lessons, start, model) if data.lessons else None
-    losses = Losses(model, AutoTokenizer.from_pretrained(start), lessons, data, settings, workers)
+    conversations = Conversations(data.conversations, start, model) if data.conversations else None
+    losses = Losses(model, AutoTokenizer.from_pretrained(start), conversations, data, settings, workers)
     training = Training(model, None, settings, checkpoint, workers)
     rng = np.random.default_rng([settings.seed, training.step, workers.rank])
     while training.progress < 1:

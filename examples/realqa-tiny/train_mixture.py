@@ -1,14 +1,14 @@
-"""The last leg of training: damage, ladders, attributes and chains of thought together.
+"""The last phase on synthetic damage: windows, ladders, attributes and chains of thought in a mixture.
 
 Each of them alone takes from the others: after chains of thought a ladder no longer falls, after ladders the
 exposure is forgotten. Here every step adds the gradients of batches drawn from all of them.
 
 The vision blocks stay as they are: trained along, they came nearer to our labels and farther from people's
-(EXPERIMENTS.md). So what they make of a lesson's photo is computed once and kept (`Sight`); only the merger
+(EXPERIMENTS.md). So what they make of a conversation's photo is computed once and kept (`Sight`); only the merger
 behind them, which hands it on to the language part, is trained with that.
 
-A lesson is a conversation of `realqa build-cot`, with realqa's own batches and loss. What differs from
-`realqa train` is its weight: nearly all words of an answer are its form and soon cost nothing, so a lesson
+A conversation is a conversation of `realqa build-cot`, with realqa's own batches and loss. What differs from
+`realqa train` is its weight: nearly all words of an answer are its form and soon cost nothing, so a conversation
 counts by the sum over its words and not by their mean. What is learnt are the few that are choices.
 """
 
@@ -38,19 +38,20 @@ from train import WHOLE, Sizes, Windows, cosine, save, step_loss
 from train import Settings as WindowSettings
 from transformers import AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_window_index
+from transformers.vision_utils import get_vision_window_index
 from window_attention import windowed
 
 from realqa_cli import models
 from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.fused_ops import fuse_operations
-from realqa_cli.inference.teacher_forcing import conversations
-from realqa_cli.inference.teacher_forcing.data_spec import DataSpec as Told
+from realqa_cli.domain.scales import Scale
+from realqa_cli.inference.teacher_forcing import conversations as conversation_files
+from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
 from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu
 from realqa_cli.steps.train.objectives.next_token import NextTokenObjective
 from realqa_cli.steps.train.objectives.objective import ObjectiveSetup
 
-# Shares of the lessons, and by what the sum over an answer's words is divided; free wording counts less.
+# Shares of the conversations, and by what the sum over an answer's words is divided; free wording counts less.
 FORMATS = {
     "mix": (0.52, 10.0),
     "levels": (0.06, 10.0),
@@ -59,11 +60,11 @@ FORMATS = {
     "cot": (0.05, 60.0),
     "direct": (0.13, 10.0),
 }
-PIXELS = 600_000  # of a batch of lessons
-MOST = 6  # lessons in a batch
+PIXELS = 600_000  # of a batch of conversations
+MOST = 6  # conversations in a batch
 BATCHES = 4  # in a step
 VIDEOS = "windows as videos"  # so that the sentence is not forgotten for the other subject
-AFTER = 0.5  # share of the leg's outcome in the weights; the rest is what it started from
+AFTER = 0.5  # share of the phase's outcome in the weights; the rest is what it started from
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Settings:
     windows: float = 0.32  # shares of the batches
     ladders: float = 0.17
     whole_ladders: float = 0.06
-    lessons: float = 0.45
+    conversations: float = 0.45
     videos: float = 0.1  # share of the windows that are asked for as if they were videos
     sizes: Sizes = (
         (112, 24, 0.30, 0.20), (224, 12, 0.40, 0.40), (448, 4, 0.15, 0.20), (WHOLE, 3, 0.15, 0.20),
@@ -90,7 +91,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Batch:
-    """kind: as in the log.  content: images of one size (B, height, width, 3), or lessons.
+    """kind: as in the log.  content: images of one size (B, height, width, 3), or conversations.
 
     values: the scores of windows.
     """
@@ -100,13 +101,13 @@ class Batch:
     values: npt.NDArray[np.float32] | None = None
 
 
-class Lessons:
+class Conversations:
     """Conversations of `realqa build-cot`, in batches of one format and of about one size."""
 
     def __init__(self, files: list[Path], folder: Path, model: Any) -> None:
         """folder: of the model that learns, for its tokenizer and settings."""
-        found: dict[tuple[str, int], list[conversations.Conversation]] = defaultdict(list)
-        for line in conversations.read_conversations(files):
+        found: dict[tuple[str, int], list[conversation_files.Conversation]] = defaultdict(list)
+        for line in conversation_files.read_conversations(files):
             found[line.format or "", _area(line.images[0])].append(line)
         counts: dict[str, int] = defaultdict(int)
         for (name, _), lines in found.items():
@@ -115,13 +116,13 @@ class Lessons:
         weights = [FORMATS[name][0] * len(lines) / counts[name] * area**0.5 for (name, area), lines in found.items()]
         self._groups, self._shares = [*found.values()], np.array(weights) / sum(weights)
         prepares = processor_on_cpu(models.find(str(folder)), LoadOptions(min_pixels=12_544), model)
-        told = Told((1.0, 5.0), 3, None, {})
+        spec = DataSpec(Scale.of((1.0, 5.0)), 3, None, {})
         self._objective = NextTokenObjective(
-            ObjectiveSetup(processor=prepares, spec=told, max_length=4096, takes_mask=True, number_loss=1.0)
+            ObjectiveSetup(processor=prepares, spec=spec, max_length=4096, takes_mask=True, number_loss=1.0)
         )
 
     def draw(self, rng: np.random.Generator) -> Batch:
-        """A batch of lessons."""
+        """A batch of conversations."""
         lines = self._groups[int(rng.choice(len(self._groups), p=self._shares))]
         area = _area(lines[0].images[0])
         count = max(2, min(MOST, PIXELS // area))
@@ -138,9 +139,9 @@ class Lessons:
 class Batches:
     """All that is learnt from."""
 
-    def __init__(self, windows: Windows, lessons: Lessons, photos: list[Path], settings: Settings) -> None:
+    def __init__(self, windows: Windows, conversations: Conversations, photos: list[Path], settings: Settings) -> None:
         """photos: for ladders."""
-        self._windows, self._lessons, self._settings = windows, lessons, settings
+        self._windows, self._conversations, self._settings = windows, conversations, settings
         self._ladders = {
             whole: ladders.batches(photos, 1 if whole else 4, settings.seed + whole, whole=whole)
             for whole in (False, True)
@@ -148,22 +149,22 @@ class Batches:
 
     def draw(self, progress: float, rng: np.random.Generator) -> Batch:
         """A batch of some kind; large windows more and more."""
-        told = self._settings
-        shares = np.array([told.lessons, told.windows, told.ladders, told.whole_ladders])
+        settings = self._settings
+        shares = np.array([settings.conversations, settings.windows, settings.ladders, settings.whole_ladders])
         kind = int(rng.choice(4, p=shares / shares.sum()))
         if kind == 0:
-            return self._lessons.draw(rng)
+            return self._conversations.draw(rng)
         if kind == 1:
-            weights = np.array([begin + progress * (end - begin) for _, _, begin, end in told.sizes])
-            side, count, _, _ = told.sizes[int(rng.choice(len(weights), p=weights / weights.sum()))]
+            weights = np.array([begin + progress * (end - begin) for _, _, begin, end in settings.sizes])
+            side, count, _, _ = settings.sizes[int(rng.choice(len(weights), p=weights / weights.sum()))]
             images, values = self._windows.draw(side, count, rng)
-            return Batch(VIDEOS if rng.random() < told.videos else "windows", images, values)
+            return Batch(VIDEOS if rng.random() < settings.videos else "windows", images, values)
         images = next(self._ladders[kind == 3])
         return Batch("whole ladders" if kind == 3 else "ladders", images)
 
 
 class Sight:
-    """A vision tower whose blocks are frozen: what they make of a lesson's photo is kept.
+    """A vision tower whose blocks are frozen: what they make of a conversation's photo is kept.
 
     kept: by photo, the states (P, H) before the merger; about 100 KB a photo.
     """
@@ -192,8 +193,8 @@ class Sight:
         return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=merged)
 
     def _kept(self, visual: Any, pixels: torch.Tensor, grid_thw: torch.Tensor) -> torch.Tensor:
-        told = pixels[::29].numpy().tobytes() + bytes(grid_thw.numpy())
-        key = hashlib.blake2b(told, digest_size=12).digest()
+        sample = pixels[::29].numpy().tobytes() + bytes(grid_thw.numpy())
+        key = hashlib.blake2b(sample, digest_size=12).digest()
         if key not in self.kept:
             self.kept[key] = self._blocks(visual, pixels, grid_thw).bfloat16()
         return self.kept[key]
@@ -208,18 +209,18 @@ class Sight:
 class Learner:
     """Losses of batches, with gradients."""
 
-    def __init__(self, model: Any, tokenizer: Any, lessons: Lessons, settings: Settings) -> None:
-        self._model, self._lessons, self._settings = model, lessons, settings
+    def __init__(self, model: Any, tokenizer: Any, conversations: Conversations, settings: Settings) -> None:
+        self._model, self._conversations, self._settings = model, conversations, settings
         self._of_images, self._of_videos = Conversation(tokenizer), Conversation(tokenizer, "video")
         self._sight = Sight(model.model.visual)
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, float]:
         """(the loss, a scalar; of windows the PLCC, of ladders the share of steps that fall)."""
-        told = math.nan
+        figure = math.nan
         self._sight.keeps = batch.kind in FORMATS
         with autocast():
             if batch.kind in FORMATS:
-                return self._lessons.loss(self._model, batch), told
+                return self._conversations.loss(self._model, batch), figure
             blank = np.full(len(batch.content), 3.0, np.float32)  # of ladders only the order counts
             values = blank if batch.values is None else batch.values
             talk = self._of_videos if batch.kind == VIDEOS else self._of_images
@@ -235,23 +236,23 @@ def finish(
     output: Path,
     photos: list[Path],
     data: Path,
-    lessons: list[Path],
+    conversations: list[Path],
     settings: Settings,
     checkpoint: Path,
 ) -> None:
-    """The folder `output` with what the leg makes of `trained`, with windows and weights of half the size.
+    """The folder `output` with what the phase makes of `trained`, with windows and weights of half the size.
 
-    photos: those of training.  data: with the shards of `windows`.  lessons: files of conversations.
+    photos: those of training.  data: with the shards of `windows`.  conversations: files of conversations.
     """
     model = windowed(trained)
     tokenizer = AutoTokenizer.from_pretrained(trained)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(".visual." not in name or ".merger." in name)
     records = read_records(data, "train")
-    told = Lessons(lessons, trained, model)
-    batches = Batches(Windows(records, fit_ranks(records)), told, photos, settings)
+    teaching = Conversations(conversations, trained, model)
+    batches = Batches(Windows(records, fit_ranks(records)), teaching, photos, settings)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    train(fuse_operations(model), tokenizer, told, batches, settings, checkpoint)
+    train(fuse_operations(model), tokenizer, teaching, batches, settings, checkpoint)
     after = model.state_dict()
     model.load_state_dict({name: before[name].lerp(after[name], AFTER) for name in after})
     for part in (model.config.text_config, model.config.vision_config):
@@ -263,10 +264,10 @@ def finish(
 
 
 def train(
-    model: Any, tokenizer: Any, lessons: Lessons, batches: Batches, settings: Settings, checkpoint: Path
+    model: Any, tokenizer: Any, conversations: Conversations, batches: Batches, settings: Settings, checkpoint: Path
 ) -> dict[str, float]:
     """Trains in place; returns steps and minutes. Goes on from its last checkpoint."""
-    learner = Learner(model, tokenizer, lessons, settings)
+    learner = Learner(model, tokenizer, conversations, settings)
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(_groups(named, settings), betas=(0.9, 0.98))
     step, spent = 0, 0.0
@@ -286,9 +287,9 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         for _ in range(BATCHES):
             batch = batches.draw(progress, rng)
-            loss, told = learner.loss(batch, rng)
+            loss, figure = learner.loss(batch, rng)
             (loss / BATCHES).backward()
-            history.append((batch.kind, float(loss.detach()), told))
+            history.append((batch.kind, float(loss.detach()), figure))
         torch.nn.utils.clip_grad_norm_([p for _, p in named], settings.clip)
         optimiser.step()
         step += 1
@@ -325,9 +326,9 @@ def _area(image: Path) -> int:
 
 
 def _log(step: int, spent: float, history: list[tuple[str, float, float]]) -> None:
-    """One line: for each kind of batch the mean loss, what is told of it, and how many there were."""
+    """One line: for each kind of batch the mean loss, its figure, and how many there were."""
     parts = []
     for kind in sorted({kind for kind, _, _ in history}):
-        losses, told = np.array([row[1:] for row in history if row[0] == kind]).T
-        parts.append(f"{kind} {losses.mean():.3f}/{told.mean():.3f} ({len(losses)})")
+        losses, figures = np.array([row[1:] for row in history if row[0] == kind]).T
+        parts.append(f"{kind} {losses.mean():.3f}/{figures.mean():.3f} ({len(losses)})")
     print(f"{spent:6.0f} s  step {step:5d}  {'  '.join(parts)}", flush=True)

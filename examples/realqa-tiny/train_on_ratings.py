@@ -57,17 +57,17 @@ def train_on_ratings(
     *,
     more: Path | None = None,
     damage_judge: Path | None = None,
-    lessons: list[Path] | None = None,
+    conversations: list[Path] | None = None,
 ) -> None:
     """Writes the model folder `output`.
 
     photos, more: folders of photographs without ratings.  start: model folder.  damage_judge: the model folder
-    whose scores tell what damage costs (default: `start`).  lessons: conversations about attributes, if made.
+    whose scores tell what damage costs (default: `start`).  conversations: conversations about attributes, if made.
     """
     work.mkdir(parents=True, exist_ok=True)
-    if lessons is None:
+    if conversations is None:
         labels = label_scenes(photos, work, scenes=recipe.scenes, items=recipe.scenes // 3, processes=recipe.processes)
-        lessons = remind(labels, work)
+        conversations = remind(labels, work)
     paths = split(photos)["train"]
     if more:
         paths += sorted(p for p in more.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
@@ -81,7 +81,7 @@ def train_on_ratings(
     summary = fit_summary([view.cells() for view in people], np.array([view.score for view in people], float))
     first, second = work / "distilled.pt", work / "language.pt"
     distill(views, labels_of_views, summary, start, first, recipe.distill)
-    data = train_language.Data(views, labels_of_views, paths, lessons)
+    data = train_language.Data(views, labels_of_views, paths, conversations)
     train_language.train_language(data, start, first, second, recipe.language)
     weights = torch.load(second, weights_only=True)["mean"]
     write_model(weights, start, output, recipe.share_of_start, _trained_on(views))

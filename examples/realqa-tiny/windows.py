@@ -105,13 +105,11 @@ def make_item(path: Path, number: int, seed: int) -> Item:
     if rng.random() < NATIVE:
         zoom = rng.uniform(1.1, 1.7)
         larger = clean.resize([round(zoom * side) for side in clean.size], Image.Resampling.BICUBIC)
-        toned, degraded, penalty = (
-            _resized(part, clean.size) if isinstance(part, np.ndarray) else part
-            for part in apply_chain(np.asarray(larger), chain, rng)
-        )
+        toned, degraded, penalty = apply_chain(np.asarray(larger), chain, rng)
+        toned, degraded = _resized(toned, clean.size), _resized(degraded, clean.size)
     else:
         toned, degraded, penalty = apply_chain(np.asarray(clean), chain, rng)
-    windows = draw_windows(*degraded.shape[:2], rng)
+    windows = draw_windows(degraded.shape[0], degraded.shape[1], rng)
     return Item(degraded, path.name, whole, chain, penalty, windows, fidelity(toned, degraded, windows))
 
 

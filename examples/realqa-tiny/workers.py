@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import distributed, nn
-from torch.multiprocessing import spawn
+from torch.multiprocessing.spawn import spawn
 from train import cosine
 
 
@@ -26,8 +26,8 @@ class Workers:
         """meeting: a file by which the processes find each other; it must not exist before the first starts."""
         self.rank, self.size = rank, processes
         if processes > 1:
-            store = distributed.FileStore(str(meeting), processes)
-            distributed.init_process_group("gloo", store=store, rank=rank, world_size=processes)
+            where = meeting.absolute().as_uri()
+            distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=processes)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """The gradients of all processes become their mean; parameters without a gradient count as zero."""
@@ -124,7 +124,7 @@ class Training:
 
     def _save(self, seconds: float) -> None:
         """A checkpoint that is complete or not there."""
-        state = {"model": self._model.state_dict(), "head": self._head.state_dict(), "mean": self._mean}
+        state: dict[str, Any] = {"model": self._model.state_dict(), "head": self._head.state_dict(), "mean": self._mean}
         state |= {"optimiser": self._optimiser.state_dict(), "step": self.step, "seconds": seconds}
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)

@@ -156,11 +156,11 @@ def test_fidelity_is_one_for_the_same_photo_and_falls_with_blur() -> None:
     assert (some > much).all()
 
 
-def test_the_settings_of_the_last_leg_share_out_all_batches() -> None:
+def test_the_settings_of_the_mixture_share_out_all_batches() -> None:
     from train_mixture import FORMATS, Settings
 
-    told = dataclasses.asdict(Settings())
-    assert sum(told[kind] for kind in ("windows", "ladders", "whole_ladders", "lessons")) == pytest.approx(1)
+    settings = dataclasses.asdict(Settings())
+    assert sum(settings[kind] for kind in ("windows", "ladders", "whole_ladders", "conversations")) == pytest.approx(1)
     assert sum(share for share, _ in FORMATS.values()) == pytest.approx(1)
 
 
@@ -195,7 +195,7 @@ def rated_photos(tmp_path: Path) -> Path:
     return tmp_path / "livec"
 
 
-def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
+def test_training_on_ratings_runs_from_data_to_a_model(
     rated_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, realqa_here: Realqa
 ) -> None:
     import distill_features
@@ -228,7 +228,9 @@ def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
     threads = torch.get_num_threads()
     try:
         for _ in range(2):  # the second time goes on where the first one stopped
-            train_on_ratings.train_on_ratings(PHOTOS[0].parent, rated_photos, start, output, work, recipe, lessons=[])
+            train_on_ratings.train_on_ratings(
+                PHOTOS[0].parent, rated_photos, start, output, work, recipe, conversations=[]
+            )
     finally:
         torch.set_num_threads(threads)
     first, second = (torch.load(work / f"{part}.pt", weights_only=True) for part in ("distilled", "language"))
@@ -237,7 +239,7 @@ def test_the_leg_on_real_photographs_runs_from_data_to_a_model(
     blocks = [name for name in first["mean"] if ".visual.blocks." in name]
     assert all(torch.equal(first["mean"][name], second["model"][name]) for name in blocks)
     before, after = (load_file(folder / "model.safetensors") for folder in (start, output))
-    name = "model.language_model.norm.weight"
+    name = "lm_head.weight"
     expected = second["mean"][name].lerp(before[name].float(), 0.25)
     assert torch.allclose(after[name].float(), expected, atol=2e-3)
     assert "people's ratings of 10 photographs" in json.loads((output / "realqa.json").read_text())["trained_on"]

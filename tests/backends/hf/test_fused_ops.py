@@ -21,7 +21,7 @@ GRID = torch.tensor([[1, 18, 22], [1, 8, 12]])
 def model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "ungated":
         monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
-        from windowed import windowed
+        from window_attention import windowed
 
         return windowed(write(tmp_path / "model", "qwen2_vl"))
     folder = write(tmp_path / "model", request.param)
@@ -64,7 +64,7 @@ def test_the_other_branch_of_a_gated_mlp_is_left_out_where_it_is_always_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
-    from windowed import windowed
+    from window_attention import windowed
 
     ungated, asked = windowed(write(tmp_path / "model", "qwen2_vl")), []
     for block in ungated.model.visual.blocks:
@@ -75,7 +75,7 @@ def test_the_other_branch_of_a_gated_mlp_is_left_out_where_it_is_always_one(
 
 def test_an_adapter_on_that_branch_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
-    from windowed import windowed
+    from window_attention import windowed
 
     plain = windowed(write(tmp_path / "model", "qwen2_vl"))
     adapted: Any = inject_adapter_in_model(LoraConfig(target_modules=["up_proj"]), plain)

@@ -37,7 +37,7 @@ def test_a_model_that_sees_the_whole_photo_in_every_block_sees_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
-    from windowed import windowed
+    from window_attention import windowed
 
     before = features(AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32))
     torch.testing.assert_close(features(windowed(folder, full=(0, 1))), before, rtol=1e-4, atol=1e-4)
