@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -41,7 +42,7 @@ def _between(gentle: float, harsh: float, severity: float) -> float:
 
 
 def _to_pixels(values: npt.NDArray[np.floating]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def _filtered(image: Pixels, kernel: npt.NDArray[np.floating]) -> Pixels:
@@ -135,17 +136,18 @@ def _through_codec(
     """A video codec's key frame; half the time it is coded at a lower resolution and enlarged again."""
     height, width = image.shape[:2]
     shrink = float(rng.uniform(1.2, 3.0)) if rng.random() < 0.5 else 1.0
-    coded = tuple(max(64, int(extent / shrink) // 4 * 4) for extent in (width, height))
+    coded_width, coded_height = (max(64, int(extent / shrink) // 4 * 4) for extent in (width, height))
     crf = 16 + factor * severity
-    still = Image.fromarray(image).resize(coded, Image.Resampling.BICUBIC)
+    still = Image.fromarray(image).resize((coded_width, coded_height), Image.Resampling.BICUBIC)
     options = {"crf": f"{crf:.0f}", "preset": "superfast"}
     if encoder == "libx265":
         options["x265-params"] = "log-level=none:pools=1:frame-threads=1"
-    context = av.CodecContext.create(encoder, "w")
-    context.width, context.height, context.pix_fmt = coded[0], coded[1], "yuv420p"
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt = coded_width, coded_height, "yuv420p"
     context.time_base, context.thread_count, context.options = Fraction(1, 25), 1, options
-    reader = av.CodecContext.create(decoder, "r")
-    frame = av.VideoFrame.from_image(still)
+    reader: Any = av.CodecContext.create(decoder, "r")
+    frame_class: Any = av.VideoFrame
+    frame = frame_class.from_image(still)
     frame.pts = 0
     packets = [*context.encode(frame), *context.encode(None)]
     frames = [f for packet in packets for f in reader.decode(packet)] + list(reader.decode(None))

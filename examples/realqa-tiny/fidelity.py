@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating]
 Window = tuple[int, int, int, int]
 METRICS = ("dss", "mdsi", "haarpsi")
 
@@ -78,7 +78,7 @@ def _subband_maps(subband: Array, first: bool) -> list[Array]:
     constant = 1000.0 if first else 300.0
 
     def smooth(x: Array) -> Array:
-        return ndimage.gaussian_filter(x, 1.5, truncate=0.8, axes=(-2, -1), mode="reflect")
+        return np.asarray(ndimage.gaussian_filter(x, 1.5, truncate=0.8, axes=(-2, -1), mode="reflect"))
 
     mean = smooth(subband)
     variance = np.maximum(smooth(subband * subband) - mean * mean, 0)
@@ -123,7 +123,7 @@ def _mdsi(pair: Array, windows: Sequence[Window]) -> Array:
 def _gradient(channel: Array) -> Array:
     """Magnitude of the Prewitt gradient."""
     dy, dx = (ndimage.prewitt(channel, axis=axis, mode="constant") / 3 for axis in (0, 1))
-    return np.hypot(dy, dx)
+    return np.asarray(np.hypot(dy, dx))
 
 
 # -- HaarPSI
@@ -161,4 +161,4 @@ def _haar(channel: Array, scale: int, axis: int) -> Array:
     step = np.repeat(np.array([1, -1], np.float32), length // 2) / length
     across = 3 - axis
     edges = ndimage.correlate1d(channel, step, axis=axis, mode="constant")
-    return ndimage.correlate1d(edges, np.ones(length, np.float32), axis=across, mode="constant")
+    return np.asarray(ndimage.correlate1d(edges, np.ones(length, np.float32), axis=across, mode="constant"))

@@ -38,7 +38,7 @@ def saliency(image: Pixels) -> Map:
         logs = np.log(np.abs(spectrum) + 1e-6)
         residual = np.exp(logs - ndimage.uniform_filter(logs, 3) + 1j * np.angle(spectrum))
         total += ndimage.gaussian_filter(np.abs(fft.ifft2(residual)) ** 2, 3.0)
-    return total / total.sum()
+    return np.asarray(total / total.sum())
 
 
 def statistics(image: Pixels) -> Statistics:

@@ -87,14 +87,14 @@ def statistics(cells: Cells) -> npt.NDArray[np.float32]:
     """Mean and deviation of every channel over all cells, as signed logarithms: (2 F,)."""
     mean, square = cells.astype(np.float32).reshape(-1, *cells.shape[-2:]).mean(axis=0)
     values = np.concatenate([mean, np.sqrt(np.maximum(square - mean**2, 0))])
-    return (np.sign(values) * np.log1p(np.abs(values))).astype(np.float32)
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)), np.float32)
 
 
 def local(cells: Cells) -> npt.NDArray[np.float32]:
     """The mean and the size of every channel in each cell, as signed logarithms: (R, C, 2 F)."""
     values = cells.astype(np.float32)
     both = np.concatenate([values[:, :, 0], np.sqrt(np.maximum(values[:, :, 1], 0))], axis=-1)
-    return (np.sign(both) * np.log1p(np.abs(both))).astype(np.float32)
+    return np.asarray(np.sign(both) * np.log1p(np.abs(both)), np.float32)
 
 
 @dataclass(frozen=True)
