@@ -56,7 +56,9 @@ def questions_of(config: ScorerConfig | None, form: Sequence[str]) -> list[Attri
     known = (config.questions if config is not None else None) or {}
     by_level = [(level, False) for level in LEVELS if level in known]
     by_attribute = [(key, True) for key in ATTRIBUTES if key in known]
-    topics = [] if MIX_TOPIC in known else max(by_level, by_attribute, key=lambda part: _covered(part, form))
+    topics: list[tuple[str, bool]] = []
+    if MIX_TOPIC not in known:
+        topics = max(by_level, by_attribute, key=lambda part: _covered(part, form))
     found = []
     for topic, single in topics:
         keys = tuple(key for key in form if topic in (_attribute(key).key, _attribute(key).level))
