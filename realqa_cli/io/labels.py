@@ -153,7 +153,9 @@ class LabelIndex:
 
     def unjoined_copy(self) -> "LabelIndex":
         """The same rows, none of them joined yet."""
-        return LabelIndex(self._by_path.values(), name=self.name, elsewhere=self._elsewhere)
+        copy = LabelIndex(self._by_path.values(), name=self.name, elsewhere=self._elsewhere)
+        copy.repeated = self.repeated
+        return copy
 
     def notes(self) -> list[str]:
         """What the summary says about the two files after the join."""

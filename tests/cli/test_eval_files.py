@@ -95,6 +95,14 @@ def test_what_several_files_cannot_have_is_a_usage_error(
     assert says in ran.err
 
 
+def test_labels_that_name_an_image_twice_are_reported(realqa_here: Realqa, files: list[Path], tmp_path: Path) -> None:
+    rows = [*(f"{i}.jpg,{i % 5 + 1},1-5" for i in range(40)), "0.jpg,2,1-5"]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,mos,mos_range", *rows, ""]))
+    ran = realqa_here("eval", *files, "--labels", tmp_path / "labels.csv", "--metric", "srcc", "--bootstrap", 0)
+    assert [line["n"] for line in ran.records] == [40, 40]
+    assert "1 images occur more than once; the last row of each is used" in ran.err
+
+
 def test_a_file_given_twice_is_a_usage_error(realqa_here: Realqa, files: list[Path]) -> None:
     assert "is given twice" in realqa_here("eval", files[0], files[0]).err
 
