@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from realqa_cli.io import records as r
 from realqa_cli.io import summary_records as s
+from realqa_cli.io.explain_record import ExplainRecord
 
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 PAGE = Path(__file__).parent / "reference" / "records.md"
@@ -22,7 +23,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     r.ScoreRecord,
     r.CotRecord,
     r.LevelRecord,
-    r.ExplainRecord,
+    ExplainRecord,
     r.LabelRecord,
     s.RankRecord,
     s.CompositeRecord,

@@ -137,6 +137,8 @@ def test_every_module_says_what_it_is_and_has_a_name_that_means_something(module
 
 
 SAME_NAMES = {
+    "apply": "verbs of `realqa calibrate` and `realqa composite`",
+    "fit": "verbs of `realqa calibrate` and `realqa composite`",
     "main": "the entry point of a process: the command line, and the worker that decodes",
     "run": "the command line, and a mode of `realqa annotate`",
     "train": "the command and its step",

@@ -21,7 +21,7 @@ SAME, SAME_HALF = 0.002, 0.05
 """Points of a scale of 1-5 by which scores may differ between batches and devices: in float32, in lower precision."""
 
 
-def check_model(settings: DoctorSettings) -> Iterator[Finding]:
+def check_loaded_model(settings: DoctorSettings) -> Iterator[Finding]:
     """All checks of the model; those after one that makes them impossible are left out."""
     try:
         model = LoadedModel.load(settings, settings.find())
@@ -35,7 +35,11 @@ def check_model(settings: DoctorSettings) -> Iterator[Finding]:
     if model.readout.numerals:
         yield check_numerals(model)
     photos = sample_photos()
-    checks: list[Callable[[LoadedModel, Sequence[Image.Image]], Finding]] = [check_photos, check_batches, check_devices]
+    checks: list[Callable[[LoadedModel, Sequence[Image.Image]], Finding]] = [
+        check_photo_scores,
+        check_batches,
+        check_device_agreement,
+    ]
     if model.readout.method != "regression":
         checks.insert(0, check_mass)
     if settings.backend == "auto" and model.backend.settings().get("backend") == "onnx":
@@ -126,7 +130,7 @@ def check_mass(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
     return Finding("mass", "ok", text, values=values)
 
 
-def check_photos(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
+def check_photo_scores(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
     """Whether scores depend on the photo, and a photo out of focus has a lower one."""
     scores = model.scores(photos)
     values = {"scores": scores}
@@ -150,7 +154,7 @@ def check_batches(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
     )
 
 
-def check_devices(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
+def check_device_agreement(model: LoadedModel, photos: Sequence[Image.Image]) -> Finding:
     """Whether the CPU and the GPU give the same scores."""
     import torch
 

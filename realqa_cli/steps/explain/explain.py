@@ -12,8 +12,9 @@ from realqa_cli.errors import ItemError, ModelError, one_line
 from realqa_cli.inference.inputs import OpenOptions, identify_item
 from realqa_cli.inference.model_settings import ModelSettings, decode_options, decode_setting
 from realqa_cli.inference.readout import resolve
+from realqa_cli.io.explain_record import ExplainRecord
 from realqa_cli.io.manifest import Manifest
-from realqa_cli.io.records import ExplainRecord, error_line
+from realqa_cli.io.records import error_line
 from realqa_cli.io.sources import Item
 from realqa_cli.media.measures import PhotoMeasures, measure_photo_values
 from realqa_cli.media.video import Clip

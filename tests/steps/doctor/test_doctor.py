@@ -103,7 +103,7 @@ def test_a_score_that_depends_on_its_batch_fails() -> None:
 
 def test_scores_that_do_not_depend_on_the_photo_fail() -> None:
     model = loaded(BatchDependent.load(DoctorSettings().find(), None))  # type: ignore[arg-type]
-    assert model_checks.check_photos(model, sample_photos()).status == "failed"
+    assert model_checks.check_photo_scores(model, sample_photos()).status == "failed"
 
 
 def test_a_tokenizer_that_loses_a_digit_fails(tmp_path: Path) -> None:

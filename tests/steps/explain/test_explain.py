@@ -14,7 +14,7 @@ from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import ScoreDistribution
-from realqa_cli.io.records import ExplainRecord
+from realqa_cli.io.explain_record import ExplainRecord
 from realqa_cli.media.photo import open_photo
 from realqa_cli.steps.explain.explain import Explainer, ExplainSettings
 
