@@ -12,6 +12,7 @@ from process import Realqa
 from realqa_cli import Scorer
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
+from realqa_cli.cli.views.explanation import print_explanation
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.io.explain_record import ExplainRecord
@@ -36,7 +37,9 @@ def explainer() -> Explainer:
     return Explainer(ExplainSettings(max_pixels=50_176, groups=12))
 
 
-def test_the_record_the_map_and_the_page(realqa_here: Realqa, photo: Path, tmp_path: Path) -> None:
+def test_the_record_the_map_the_page_and_the_table(
+    realqa_here: Realqa, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     picture, page = tmp_path / "map.png", tmp_path / "page.html"
     ran = realqa_here("explain", photo, *SMALL, "--map", picture, "--report", page)
     record: dict[str, Any] = json.loads(ran.out)
@@ -53,15 +56,17 @@ def test_the_record_the_map_and_the_page(realqa_here: Realqa, photo: Path, tmp_p
     assert used == {*record["attributes"]} - {*record["not_used"]}
     changes = [abs(flip["change"]) for flip in record["flips"]]
     assert changes == sorted(changes, reverse=True)
-    assert Image.open(picture).size[0] > 800
+    with Image.open(picture) as drawn:
+        assert drawn.width > 800
     text = page.read_text(encoding="utf-8")
     assert "&lt;b&gt;small.jpg" in text
     assert "<b>small" not in text
     assert "http" not in text
-    again = realqa_here("explain", photo, *SMALL, "--map", picture, "--report", page, "--table")
-    assert "Exposure" in again.out
-    assert "levels of 255" in again.out
-    assert f"{record['score']:.2f}" in again.out
+    print_explanation(record)
+    table = capsys.readouterr().out
+    assert "Exposure" in table
+    assert "levels of 255" in table
+    assert f"score {record['score']:.2f}" in table
 
 
 def test_the_score_is_that_of_realqa_score(explainer: Explainer, photo: Path) -> None:
