@@ -161,8 +161,8 @@ class ScoreRecord(Record):
     """Expected label by a calibration. Unit: points of `calibrated_range`. Present: with `--calibration`, and after
     `realqa calibrate apply`; null in an error record."""
     calibrated_interval: Pair | None = None
-    """Where the label lies with the probability that the calibration was fitted for. Unit and presence: as
-    `calibrated`."""
+    """Where the label lies with the probability that the calibration was fitted for. Unit: points of
+    `calibrated_range`. Present: as `calibrated`."""
     calibrated_range: Pair | None = None
     """Lowest and highest label. Present: as `calibrated`."""
     calibration: str | None = None
