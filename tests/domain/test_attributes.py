@@ -2,7 +2,7 @@
 
 import pytest
 
-from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, exposure_quality
+from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS, Attribute, exposure_quality
 
 
 def test_there_are_ten_attributes_and_nine_are_scored() -> None:
@@ -16,7 +16,7 @@ def test_the_levels_hold_two_five_and_three_attributes_from_high_to_low() -> Non
 
 
 @pytest.mark.parametrize("attribute", [a for a in ATTRIBUTES.values() if a.kind == "choice"], ids=lambda a: a.key)
-def test_every_option_has_a_code_of_its_own_and_reads_back(attribute) -> None:
+def test_every_option_has_a_code_of_its_own_and_reads_back(attribute: Attribute) -> None:
     assert len(attribute.options) == len(attribute.codes) == len(set(attribute.codes))
     for option, code in zip(attribute.options, attribute.codes, strict=True):
         assert attribute.normalise(f"  {option.upper()} ") == option

@@ -1,5 +1,8 @@
 """The metrics against SciPy, known values, and the properties that define them."""
 
+import random
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -46,7 +49,9 @@ def test_rank_correlations_see_only_the_order(name: str, pairs: list[tuple[int, 
 
 @pytest.mark.parametrize("name", ["srcc", "plcc", "krcc", "rmse"])
 @given(pairs=grades, shuffle=st.randoms(use_true_random=False))
-def test_the_order_of_the_pairs_and_of_the_two_sides_does_not_matter(name: str, pairs: list, shuffle) -> None:
+def test_the_order_of_the_pairs_and_of_the_two_sides_does_not_matter(
+    name: str, pairs: list[Any], shuffle: random.Random
+) -> None:
     a, b = split(pairs)
     metric, value = metrics.METRICS[name], metrics.METRICS[name](a, b)
     order = list(range(len(a)))
@@ -56,7 +61,7 @@ def test_the_order_of_the_pairs_and_of_the_two_sides_does_not_matter(name: str, 
 
 
 @given(pairs=grades, slope=st.floats(0.01, 100), offset=st.floats(-100, 100))
-def test_plcc_ignores_a_rising_straight_line(pairs: list, slope: float, offset: float) -> None:
+def test_plcc_ignores_a_rising_straight_line(pairs: list[Any], slope: float, offset: float) -> None:
     a, b = split(pairs)
     assert metrics.plcc([slope * x + offset for x in a], b) == pytest.approx(metrics.plcc(a, b), abs=1e-6)
 
@@ -82,7 +87,7 @@ def test_known_values() -> None:
         ([[1, 2]], [[1, 2]], "two flat sequences"),
     ],
 )
-def test_what_has_no_value_says_so(name: str, a: list, b: list, words: str) -> None:
+def test_what_has_no_value_says_so(name: str, a: list[Any], b: list[Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         metrics.METRICS[name](a, b)
 

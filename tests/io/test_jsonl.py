@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realqa_cli.errors import OutputError, RecordError, UsageError
-from realqa_cli.io import appender
 from realqa_cli.io.appender import Appender
 from realqa_cli.io.jsonl import dump_line, parse_line, read_lines, write_atomic
 
@@ -261,7 +261,7 @@ def test_a_link_to_the_file_is_the_file(path: Path, tmp_path: Path) -> None:
 def test_syncing_is_left_to_once_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     clock = iter([10.0, 10.0, 10.5, 11.1, 11.1, 12.0])
-    monkeypatch.setattr(appender.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     with Appender(path) as output:
         monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(path.read_bytes().count(b"\n")))
         for number in range(3):

@@ -1,6 +1,7 @@
 """Label Studio: tasks that it takes, and its export read back, whatever people did there."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_labels import SAID, annotate, content, export_of, label, write_export
 
-from realqa_cli.domain.attributes import ATTRIBUTES
+from realqa_cli.domain.attributes import ATTRIBUTES, Attribute
 from realqa_cli.errors import OutputError, UsageError
 from realqa_cli.media.files import content_id_of
 from realqa_cli.steps.annotate.controls import read_result, results
@@ -95,7 +96,8 @@ def test_photos_are_addressed_from_the_folder_that_label_studio_serves(tmp_path:
 
 
 def test_failed_items_and_videos_give_no_task_and_a_file_is_not_replaced_by_chance(tmp_path: Path) -> None:
-    file, said = tmp_path / "tasks.json", []
+    file = tmp_path / "tasks.json"
+    said: list[Any] = []
     failed = {"image": "a.jpg", "error": {"type": "missing", "message": "no such file"}}
     video = {**label(3), "video": "a.mp4"}
     assert write_tasks([failed, label(1), video], file, say=said.append) == 1
@@ -183,7 +185,7 @@ def test_what_nobody_changed_keeps_the_labels_own_form(tmp_path: Path) -> None:
 @given(data=st.data())
 def test_every_label_comes_back_from_its_controls_as_it_was(data: st.DataObject) -> None:
     text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.split)
-    kinds = {
+    kinds: dict[str, Callable[[Attribute], Any]] = {
         "rating": lambda a: st.fixed_dictionaries({"score": st.integers(1, 10)}, optional={"reason": text}),
         "choice": lambda a: st.sampled_from(a.options),
         "text": lambda a: st.fixed_dictionaries({"subject": text}, optional={"background": text}),

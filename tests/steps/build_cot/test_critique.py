@@ -18,7 +18,9 @@ numerals = st.integers(100, 499).map(lambda n: f"{n / 100:.2f}")
 
 
 @given(labels, numerals, st.sampled_from(["high-first", "low-first"]), st.text(max_size=5))
-def test_the_text_holds_every_value_and_ends_with_the_score(label: dict, numeral: str, order: Any, seed: str) -> None:
+def test_the_text_holds_every_value_and_ends_with_the_score(
+    label: dict[str, Any], numeral: str, order: Any, seed: str
+) -> None:
     texts = slot_texts(label)
     text = compose(texts, numeral, order=order, seed=seed)
     assert lost(text, texts, numeral) == []
@@ -31,7 +33,7 @@ def test_the_text_holds_every_value_and_ends_with_the_score(label: dict, numeral
 
 
 @given(labels, numerals)
-def test_a_text_about_other_values_is_noticed(label: dict, numeral: str) -> None:
+def test_a_text_about_other_values_is_noticed(label: dict[str, Any], numeral: str) -> None:
     label = {key: value for key, value in label.items() if ATTRIBUTES[key].kind == "choice"}
     texts = slot_texts(label)
     text = compose(texts, numeral)
@@ -89,7 +91,7 @@ def test_there_are_dozens_of_clauses_for_every_level() -> None:
 
 
 @given(labels, numerals, st.text(max_size=3))
-def test_sentences_begin_with_capitals_and_have_no_loose_ends(label: dict, numeral: str, seed: str) -> None:
+def test_sentences_begin_with_capitals_and_have_no_loose_ends(label: dict[str, Any], numeral: str, seed: str) -> None:
     for value in label.values():
         if isinstance(value, dict):
             for part in ("reason", "subject", "background"):
