@@ -24,6 +24,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     r.CotRecord,
     r.LevelRecord,
     ExplainRecord,
+    r.ThoughtRecord,
     r.LabelRecord,
     s.RankRecord,
     s.CompositeRecord,

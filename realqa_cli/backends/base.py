@@ -6,12 +6,13 @@ tensors, servers or tokens. Backends are chosen by name and imported on demand.
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import Floats
+from realqa_cli.domain.prompts import PLAIN_CHAT, ChatLayout, ScoreQuestion
 from realqa_cli.errors import ModelError, UsageError
 from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 
@@ -26,8 +27,11 @@ log = logging.getLogger("realqa")
 PhotoTransform = Callable[["Image"], "Image"]
 """Transforms an upright RGB photo before it is part of a prompt."""
 
-Capability = Literal["log_probs", "text", "regression", "logits"]
-"""What a command can need of a backend. logits: the torch model itself, for teacher forcing."""
+Capability = Literal["log_probs", "text", "samples", "regression", "logits"]
+"""What a command can need of a backend.
+
+samples: random answers.  logits: the torch model itself, for teacher forcing.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Prompt:
     prefix: the first words of the answer, such as "The score of this image is ".
     video: only for backends whose `frame_transform` is not None.
     pattern: a regular expression of all answers that can be parsed, for servers with constrained decoding.
+    layout: the parts of the chat other than the question.
     """
 
     question: str
@@ -45,6 +50,7 @@ class Prompt:
     prefix: str = ""
     video: Clip | None = None
     pattern: str = ""
+    layout: ChatLayout = PLAIN_CHAT
 
     @classmethod
     def about(cls, visual_input: VisualInput, question: str, prefix: str = "") -> "Prompt":
@@ -53,6 +59,11 @@ class Prompt:
         clip = visual_input if isinstance(visual_input, Clip) else None
         images = () if isinstance(visual_input, Clip) else (visual_input,)
         return cls(prompts.about(question, subject), images, prompts.about(prefix, subject), clip)
+
+    @classmethod
+    def asking(cls, visual_input: VisualInput, question: ScoreQuestion, layout: ChatLayout = PLAIN_CHAT) -> "Prompt":
+        """A prompt that asks for the score of one photo or video, with the start of the answer."""
+        return replace(cls.about(visual_input, question.text, question.prefix), layout=layout)
 
     @property
     def visual_inputs(self) -> tuple[VisualInput, ...]:
@@ -97,6 +108,20 @@ class LoadOptions:
                 remedy="lower --min-pixels or raise --max-pixels",
             )
         return least, most
+
+
+@dataclass(frozen=True)
+class TextSampling:
+    """How random answers are drawn.
+
+    seed: of the answer to each prompt, whatever the other prompts are.
+    top_k: number of tokens to draw from; 0 for all.  top_p: share of the probability to draw from.
+    """
+
+    seed: int
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
 
 
 class UnsupportedModel(ModelError):
@@ -144,6 +169,13 @@ class Backend:
         An answer may end as soon as it contains `stop`; it may contain a little more text after it.
         """
         raise ModelError("the backend does not generate text")
+
+    def sample(self, batch: Sequence[Prompt], max_new_tokens: int, sampling: TextSampling) -> list[str]:
+        """A random answer to each prompt, its prefix included, without special tokens.
+
+        The answer to a prompt depends on the seed, not on the other prompts of the batch.
+        """
+        raise ModelError("the backend does not sample answers", remedy="leave out --samples")
 
     def regression_values(self, batch: Sequence[Prompt]) -> Floats:
         """(B,) the output of the regression head for each prompt and its prefix, 0 to 1: a share of the scale."""
@@ -209,7 +241,7 @@ BACKENDS = {
 CAPABILITIES: dict[str, frozenset[Capability]] = {
     "onnx": frozenset({"log_probs", "text"}),
     "openvino": frozenset({"log_probs", "text"}),
-    "hf": frozenset({"log_probs", "text", "regression", "logits"}),
+    "hf": frozenset({"log_probs", "text", "samples", "regression", "logits"}),
     "echo": frozenset({"log_probs", "text", "regression"}),
 }
 """What each backend supports, known without importing it."""

@@ -4,6 +4,7 @@ An option that was not given is None, and the defaults of the settings apply. Th
 that is `options`.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -98,6 +99,23 @@ def parse_shard(text: str) -> Shard:
         return Shard.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def parse_levels(text: str) -> dict[str, float | None]:
+    """Read `excellent=5,good=4` or `excellent,good`: words with or without values, best first."""
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    words = [word.strip() for word, _, _ in pairs]
+    try:
+        values = [float(value) if given else None for _, given, value in pairs]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} has a value that is not a number") from error
+    if len({*words}) < max(2, len(words)) or not all(words):
+        raise typer.BadParameter(f"{text!r} needs at least two different words")
+    if len({value is None for value in values}) > 1:
+        raise typer.BadParameter(f"{text!r} has values for some words only")
+    if None not in values and (len({*values}) < 2 or not all(map(math.isfinite, filter(None, values)))):
+        raise typer.BadParameter(f"{text!r} needs different finite values")
+    return dict(zip(words, values, strict=True))
 
 
 def parse_columns(text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from realqa_cli.cli.option_values import parse_columns, parse_scale, parse_shard
+from realqa_cli.cli.option_values import parse_columns, parse_levels, parse_scale, parse_shard
 from realqa_cli.cli.output_files import METRICS, PAGE, PLOT, OutputFile, records_kind
 from realqa_cli.datasets import DATASETS
 from realqa_cli.io.shards import Shard
@@ -60,14 +60,27 @@ _QUANTIZE = "4bit or 8bit weights; CUDA only."
 Quantize = Annotated[str | None, option(MODEL, "--quantize", metavar="BITS", help=_QUANTIZE)]
 
 _METHOD = (
-    "direct (the score alone), cot (the attributes first), levels (one of five words) or regression (models"
-    " with that head). Defaults to what the model's folder says, else direct."
+    "direct (the score alone), cot (the attributes first), levels (one of several words), think (a thought first,"
+    " with a preset) or regression (models with that head). Defaults to the preset's or to what the model's folder"
+    " says, else direct."
 )
 MethodOption = Annotated[str | None, option(SCORING, "--method", metavar="NAME", help=_METHOD)]
 _DECODE = "exact computes the probability of every possible score; greedy reads the one that the model writes."
 Decode = Annotated[str | None, option(SCORING, "--decode", metavar="NAME", help=_DECODE, default="exact")]
-_PRESET = "realqa-release: pixel bounds and numerals as the paper's released adapters expect them."
+_PRESET = "Ask as the authors of a known model do, for example q-align; `realqa presets` lists them; none: not."
 PresetOption = Annotated[str | None, option(SCORING, "--preset", metavar="NAME", help=_PRESET)]
+_PRESET_FILE = "Ask as this file says; `realqa presets NAME` prints one as an example."
+PresetFile = Annotated[Path | None, option(SCORING, "--preset-file", metavar="FILE.toml", help=_PRESET_FILE)]
+_PROMPT = "Ask this question instead."
+PromptOption = Annotated[str | None, option(SCORING, "--prompt", metavar="TEXT", help=_PROMPT)]
+_PREFIX = "Let the answer begin with this text, after which the number or word follows."
+PrefixOption = Annotated[str | None, option(SCORING, "--prefix", metavar="TEXT", help=_PREFIX)]
+_LEVELS = "The words of --method levels, best first: excellent,good,... or with values excellent=5,good=4,..."
+LevelsOption = Annotated[str | None, option(SCORING, "--levels", metavar="WORD,...", parser=parse_levels, help=_LEVELS)]
+_SAMPLES = "Average over N random thoughts of a reasoning model; by default its greedy thought."
+Samples = Annotated[int | None, option(SCORING, "--samples", metavar="N", min=1, max=64, help=_SAMPLES)]
+_SEED = "Random seed of --samples."
+SamplesSeed = Annotated[int | None, option(SCORING, "--seed", metavar="N", min=0, help=_SEED, default="0")]
 _ENGINE = "local (this process) or ray (a Ray cluster, one model per GPU)."
 Engine = Annotated[str | None, option(SCORING, "--engine", metavar="NAME", help=_ENGINE, default="local")]
 _BATCH_SIZE = "Photos per forward pass."

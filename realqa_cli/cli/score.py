@@ -21,6 +21,8 @@ realqa score photo.jpg
 
 realqa score holiday/ --top 10
 
+realqa score holiday/ --model q-future/Q-ReAlign-Mini-0.8B --preset q-realign
+
 realqa score clip.mp4 --frames 16 --per-frame
 
 realqa score holiday/ -o scores.jsonl --report scores.html
@@ -54,6 +56,12 @@ def score(
     form: o.FormOption = None,
     reasons: o.CotReasons = None,
     preset: o.PresetOption = None,
+    preset_file: o.PresetFile = None,
+    prompt: o.PromptOption = None,
+    prefix: o.PrefixOption = None,
+    levels: o.LevelsOption = None,
+    samples: o.Samples = None,
+    seed: o.SamplesSeed = None,
     engine: o.Engine = None,
     batch_size: o.BatchSize = None,
     min_pixels: o.MinPixels = None,

@@ -5,7 +5,8 @@ ancestors only, and its position is its depth below the prompt, so for the model
 continuation. Edges then have exact conditional probabilities, and paths exact joint ones.
 
 `one_pass` needs an attention that accepts a mask (sdpa, eager). `cached` does not: it encodes the prompt once
-and runs the branches of the trie as a batch over the cached prompt.
+and runs the branches of the trie as a batch over copies of the cached prompt, recurrent states included. `plain`
+needs nothing and keeps nothing: it runs the whole prompt with each branch.
 
 This module handles models and tensors, not photos, questions or tokenizers.
 """
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from realqa_cli.domain.numerals import TokenTrie
+from realqa_cli.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,36 @@ def cached(model: Any, prompt: PromptBatch, trie: TokenTrie, *, rows: int = 64) 
     )
 
 
+@torch.inference_mode()
+def plain(model: Any, prompt: PromptBatch, trie: TokenTrie) -> Tensor:
+    """(1, V) as `one_pass`, for a single prompt of any model: one plain forward pass over each branch.
+
+    The model finds its positions by itself, and nothing is padded or kept between passes. Raises ModelError for
+    further inputs by token, whose values for the branches are unknown.
+    """
+    length, device = prompt.ids_B_T.shape[1], prompt.ids_B_T.device
+    for name, value in prompt.inputs.items():
+        if name != "token_type_ids" and isinstance(value, Tensor) and value.ndim > 1 and value.shape[:2] == (1, length):
+            raise ModelError(f"the model has the unsupported input {name}", remedy="serve it and use --server")
+    branches = [[*trie.ancestors(node)[::-1], node] for node in trie.inner if _is_tip(trie, node)] or [[]]
+    logits: dict[int, Tensor] = {}
+    for branch in branches:
+        added = torch.tensor([[trie.tokens[node] for node in branch]], device=device, dtype=torch.long)
+        ids = torch.cat([prompt.ids_B_T, added], dim=1)
+        inputs = dict(prompt.inputs)
+        types = {"mm_token_type_ids": prompt.token_types_B_T, "token_type_ids": inputs.pop("token_type_ids", None)}
+        inputs |= {
+            name: torch.nn.functional.pad(value, (0, len(branch))) for name, value in types.items() if value is not None
+        }
+        out = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **inputs).logits
+        rows = out[:, length - 1 :]
+        logits |= {node: rows[:, place] for place, node in enumerate([0, *branch])}
+    order = sorted(logits)
+    return _joint(
+        torch.stack([logits[node] for node in order], dim=1), {node: row for row, node in enumerate(order)}, trie
+    )
+
+
 def _is_tip(trie: TokenTrie, node: int) -> bool:
     """Whether an inner node has no inner children, so that its branch covers its ancestors."""
     return all(trie.parents[other] != node for other in trie.inner)
@@ -161,7 +193,7 @@ def _run_branches(
     steps_W = torch.arange(width, device=device)
     mask_R_K = torch.nn.functional.pad(prompt.mask_B_T.long(), (0, width), value=1).repeat_interleave(count, dim=0)
     cache = copy.deepcopy(past)
-    cache.batch_repeat_interleave(count)
+    cache.reorder_cache(torch.arange(batch, device=device).repeat_interleave(count))  # recurrent states, too
     out = model(
         input_ids=ids_R_W,
         attention_mask=mask_R_K,

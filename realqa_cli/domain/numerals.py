@@ -62,6 +62,21 @@ def short_numerals(low: float, high: float) -> list[str]:
     return [str(float(text)) for text in numerals(3, low, high)]
 
 
+def free_numerals(low: float, high: float) -> list[str]:
+    """All spellings with one to three digits, ascending: "4", "4.0", "4.00" and "4.01", for models of other authors.
+
+    `ScoreDistribution.from_log_probs` adds the probabilities of spellings with the same value.
+    """
+    found = []
+    for digits in (1, 2, 3):
+        try:
+            found += numerals(digits, low, high)
+        except ValueError:
+            if digits == 3:
+                raise
+    return sorted(found, key=lambda text: (float(text), len(text)))
+
+
 @dataclass(frozen=True)
 class TokenTrie:
     """A set of continuations as paths of tokens that share their prefixes.
@@ -165,7 +180,8 @@ class ScoreDistribution:
     ) -> "ScoreDistribution":
         """From each numeral's log-probability under the model. Raises ValueError for NaN.
 
-        numbers: the values of the texts; None for numerals.
+        numbers: the values of the texts; None for numerals. Texts with equal values, such as "4" and "4.0", become
+        one value with the sum of their probabilities, and the most likely of the texts.
         """
         if not np.all(log_probs < np.inf):  # also false for NaN
             raise ValueError("the model gives no probabilities (NaN)")
@@ -175,12 +191,27 @@ class ScoreDistribution:
         if peak == -np.inf:
             raise ValueError("the model gives every number the probability zero")
         weights = np.exp(log_probs - peak)
+        total = float(weights.sum())
+        starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf))
+        spellings = np.split(order, starts[1:])
         return cls(
-            values=values[order],
-            probs=weights[order] / weights.sum(),
-            mass=min(1.0, float(weights.sum() * np.exp(peak))),
-            texts=tuple(texts[i] for i in order),
+            values=values[order][starts],
+            probs=np.add.reduceat(weights[order], starts) / total,
+            mass=min(1.0, total * float(np.exp(peak))),
+            texts=tuple(texts[group[int(np.argmax(weights[group]))]] for group in spellings),
         )
+
+    @classmethod
+    def mixture(cls, parts: Sequence["ScoreDistribution"]) -> "ScoreDistribution":
+        """The mean of distributions, such as those after several sampled thoughts; `mass` is their mean, too."""
+        values = np.unique(np.concatenate([part.values for part in parts]))
+        probs, texts = np.zeros(len(values)), [""] * len(values)
+        for part in sorted(parts, key=lambda each: each.mass):
+            places = np.searchsorted(values, part.values)
+            probs[places] += part.probs / len(parts)
+            for place, text in zip(places, part.texts, strict=True):
+                texts[place] = text
+        return cls(values, probs, float(np.mean([part.mass for part in parts])), tuple(texts))
 
     @property
     def mean(self) -> float:

@@ -75,6 +75,19 @@ def predicted_score(text: object) -> float | None:
     return None if score is None else score.value
 
 
+def number_after(text: str, tag: str) -> float | None:
+    """The first number after the last occurrence of `tag`; None if there is none."""
+    span = number_span(text, tag)
+    return None if span is None else float(text[slice(*span)])
+
+
+def number_span(text: str, tag: str) -> tuple[int, int] | None:
+    """The start and end of the first number after the last occurrence of `tag`."""
+    place = text.rfind(tag)
+    found = re.compile(r"\d+(?:\.\d+)?").search(text, place + len(tag)) if place >= 0 else None
+    return None if found is None else found.span()
+
+
 def labelled_score(text: object) -> float | None:
     """The number after "score of this image is", else the other statements of `stated_score`."""
     if not isinstance(text, str):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from realqa_cli.backends.base import Backend, Capability
@@ -30,6 +31,16 @@ class ModelHandle(Protocol):
         """The content of `realqa.json`; None without one."""
         ...
 
+    @property
+    def name(self) -> str:
+        """The name of the model as requested; "" if it is unknown before loading."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the base weights; None for a model behind a server."""
+        ...
+
     def load(self, *, min_pixels: int | None, max_pixels: int | None, needs: Collection[Capability]) -> Backend:
         """Loads the model with the resolved pixel bounds and the needed capabilities.
 
@@ -54,6 +65,16 @@ class LocalModel:
         """See `ModelHandle`."""
         return self.source.config
 
+    @property
+    def name(self) -> str:
+        """See `ModelHandle`."""
+        return self.source.name
+
+    @property
+    def folder(self) -> Path | None:
+        """See `ModelHandle`."""
+        return self.source.base
+
     def load(self, *, min_pixels: int | None, max_pixels: int | None, needs: Collection[Capability]) -> Backend:
         """See `ModelHandle`."""
         return self.settings.load(self.source, min_pixels=min_pixels, max_pixels=max_pixels, needs=needs)
@@ -70,6 +91,12 @@ class RemoteModel:
 
     settings: ServerSettings
     config: None = None
+    folder: None = None
+
+    @property
+    def name(self) -> str:
+        """See `ModelHandle`."""
+        return self.settings.model or ""
 
     def load(self, *, min_pixels: int | None, max_pixels: int | None, needs: Collection[Capability]) -> Backend:
         """See `ModelHandle`. The server may support less than `needs`; `Backend.decode_mode` then says so."""

@@ -136,7 +136,7 @@ class ScoreRecord(Record):
     scale: Pair
     """Lowest and highest score that the model can give. Unit: points. Present: always."""
     method: str
-    """Question and read-out: `direct`, `cot`, `levels` or `regression`. Present: always."""
+    """Question and read-out: `direct`, `cot`, `levels`, `think` or `regression`. Present: always."""
     decode: str | None
     """`exact`, `topk` (from a server's top log-probabilities) or `greedy`. Present: always; null for regression."""
     text: str | None
@@ -205,7 +205,20 @@ class LevelRecord(ScoreRecord):
     """Output of `realqa score --method levels`."""
 
     levels: dict[str, float]
-    """Probability of each of the five words, from best to worst. Unit: 0 to 1, they sum to 1. Present: always."""
+    """Probability of each of the words, from best to worst. Unit: 0 to 1, they sum to 1. Present: always."""
+
+
+class ThoughtRecord(ScoreRecord):
+    """Output of `realqa score` with a preset of a reasoning model: the score after the model's own thought."""
+
+    nullable: ClassVar[Collection[str]] = ("samples", "content", "error")
+
+    samples: int | None
+    """Number of random thoughts, whose distributions are averaged. Present: always; null for the greedy thought."""
+    unparsed_samples: int | None = None
+    """Those of the thoughts that end without a number; they do not count. Present: with `--samples`."""
+    thoughts: list[str] | None = None
+    """The answer after each random thought. Present: with `--samples`."""
 
 
 class LabelRecord(Record):

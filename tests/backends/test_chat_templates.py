@@ -8,7 +8,7 @@ import pytest
 from small_models import tokenizer, write
 
 from realqa_cli.backends import chat_templates
-from realqa_cli.backends.chat_templates import message, templated
+from realqa_cli.backends.chat_templates import templated, turn
 from realqa_cli.backends.time_limit import time_limit
 from realqa_cli.cli import main
 from realqa_cli.errors import ModelError
@@ -29,7 +29,7 @@ def test_a_template_that_fails_is_one_line(template: str) -> None:
     words = tokenizer()
     words.chat_template = template
     with pytest.raises(ModelError, match=r"the model.s chat template fails: .*; check chat_template\.jinja"):
-        templated(words, [message("user", "How good is it?")], True)
+        templated(words, [turn("user", "How good is it?")], True)
 
 
 def test_a_template_that_never_ends_is_stopped(
@@ -39,7 +39,7 @@ def test_a_template_that_never_ends_is_stopped(
     words = tokenizer()
     words.chat_template = ENDLESS
     with pytest.raises(ModelError, match=r"the model.s chat template did not end within 0\.5 s"):
-        templated(words, [message("user", "How good is it?")], True)
+        templated(words, [turn("user", "How good is it?")], True)
 
 
 def loop_for_ever() -> None:

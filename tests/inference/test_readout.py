@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from realqa_cli.domain.levels import WORDS
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.readout import resolve
+from realqa_cli.inference.readout import Readout, resolve
+from realqa_cli.models.presets import read_preset
 from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.score.score import ScoreSettings
 
+RELEASE = read_preset("realqa-release")
 TRAINED = ScorerConfig(scale=Scale(1, 5), digits=2, min_pixels=1000, max_pixels=2000)
 
 
@@ -48,12 +51,17 @@ def test_levels_are_read_out_of_any_model_that_writes_text_and_need_no_numerals(
     assert (found.method, found.scale, found.numerals) == ("levels", (0, 100), ())
 
 
+def bounds_of(found: Readout) -> tuple[float, float]:
+    assert tuple(found.words) == WORDS
+    return found.words["bad"], found.words["excellent"]
+
+
 def test_levels_have_the_bounds_that_they_were_trained_with_also_on_another_scale() -> None:
     trained = ScorerConfig(objective="levels", scale=Scale(0, 10), level_bounds=Scale(2, 9))
-    assert resolve(trained, ScoreSettings()).level_bounds == (2, 9)
-    assert resolve(trained, ScoreSettings(scale=(0, 100))).level_bounds == (20, 90)
-    assert resolve(TRAINED, ScoreSettings(method="levels")).level_bounds == (1, 5)
-    assert resolve(TRAINED, ScoreSettings()).level_bounds is None
+    assert bounds_of(resolve(trained, ScoreSettings())) == (2, 9)
+    assert bounds_of(resolve(trained, ScoreSettings(scale=(0, 100)))) == (20, 90)
+    assert bounds_of(resolve(TRAINED, ScoreSettings(method="levels"))) == (1, 5)
+    assert resolve(TRAINED, ScoreSettings()).words == {}
 
 
 @pytest.mark.parametrize(
@@ -90,14 +98,14 @@ def test_without_numerals_no_digits_are_assumed(caplog: pytest.LogCaptureFixture
     assert record.getMessage() == "the model has no realqa.json: assuming scale 1-5; set --scale to change it"
 
 
-@pytest.mark.parametrize("settings", [{"scale": (0, 100)}, {"digits": 4}, {"preset": "other"}])
+@pytest.mark.parametrize("settings", [{"scale": (0, 100)}, {"digits": 4}])
 def test_what_cannot_be_read_out_is_a_usage_error(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         resolve(TRAINED, ScoreSettings(**settings))
 
 
 def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numerals() -> None:
-    found = resolve(ScorerConfig(), ScoreSettings(preset="realqa-release"))
+    found = resolve(ScorerConfig(), ScoreSettings(), RELEASE)
     assert (found.min_pixels, found.max_pixels) == (200_704, 401_408)
     assert (found.scale, found.digits) == ((0, 10), 3)
     assert (found.numerals[0], found.numerals[-1], len(found.numerals)) == ("0.0", "9.99", 1000)
@@ -115,15 +123,15 @@ def test_the_release_preset_shrinks_by_nearest_neighbour_and_writes_short_numera
 def test_the_release_preset_states_the_scale_unless_an_option_or_the_model_contradicts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert resolve(None, ScoreSettings(preset="realqa-release")).scale == (0, 10)
+    assert resolve(None, ScoreSettings(), RELEASE).scale == (0, 10)
     assert not caplog.records
-    assert resolve(None, ScoreSettings(preset="realqa-release", scale=(1, 5))).numerals[-1] == "5.0"
-    resolve(TRAINED, ScoreSettings(preset="realqa-release"))
+    assert resolve(None, ScoreSettings(scale=(1, 5)), RELEASE).numerals[-1] == "5.0"
+    resolve(TRAINED, ScoreSettings(), RELEASE)
     assert "scale 0-10 instead of 1-5" in caplog.text
 
 
 def test_the_release_preset_looks_at_small_frames_twice_a_second_unless_told_otherwise() -> None:
-    found = resolve(ScorerConfig(), ScoreSettings(preset="realqa-release"))
+    found = resolve(ScorerConfig(), ScoreSettings(), RELEASE)
     frame = Image.effect_noise((1280, 720), 90).convert("RGB")
     assert found.prepare_frame(frame).size == (170, 96)
     assert found.sampling(None, None).settings() == {"frames": 64, "fps": 2}

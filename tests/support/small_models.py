@@ -4,6 +4,7 @@ Their answers mean nothing; their arithmetic is that of the full-sized ones.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ CORPUS = [
 ]
 
 
-def tokenizer(*, merges_digits: bool = False, vocabulary: int = 400) -> PreTrainedTokenizerFast:
+def tokenizer(
+    *, merges_digits: bool = False, vocabulary: int = 400, corpus: Sequence[str] = CORPUS, **more: Any
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE; every digit is one token, or digits and points merge freely ("3", ".9", "99")."""
     bpe = Tokenizer(models.BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -53,7 +56,7 @@ def tokenizer(*, merges_digits: bool = False, vocabulary: int = 400) -> PreTrain
         )
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        CORPUS,
+        corpus,
         trainers.BpeTrainer(
             vocab_size=vocabulary,
             special_tokens=SPECIAL,
@@ -67,6 +70,7 @@ def tokenizer(*, merges_digits: bool = False, vocabulary: int = 400) -> PreTrain
         pad_token="<|endoftext|>",
         chat_template=TEMPLATE,
         extra_special_tokens=SPECIAL[3:],
+        **more,
     )
 
 
@@ -123,7 +127,16 @@ def _config(family: str, words: PreTrainedTokenizerFast) -> dict[str, object]:
             "deepstack_visual_indexes": [0],
         }
         rope["mrope_interleaved"] = True
-    extra = {"head_dim": 16} if family == "qwen3_vl" else {}
+    extra: dict[str, object] = {"head_dim": 16} if family != "qwen2_vl" and family != "qwen2_5_vl" else {}
+    if family.startswith("qwen3_5"):
+        del vision["deepstack_visual_indexes"]
+        rope["partial_rotary_factor"] = 1.0
+        heads = {"linear_key_head_dim": 16, "linear_value_head_dim": 16}
+        extra |= {**heads, "linear_num_key_heads": 2, "linear_num_value_heads": 2}
+        extra["layer_types"] = ["linear_attention", "full_attention"]
+    if family == "qwen3_5_moe":
+        extra |= {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 32}
+        extra |= {"num_experts": 4, "num_experts_per_tok": 2}
     return {
         "text_config": _text(words, rope_parameters=rope, **extra),
         "vision_config": vision,
@@ -132,17 +145,25 @@ def _config(family: str, words: PreTrainedTokenizerFast) -> dict[str, object]:
 
 
 def write(
-    folder: Path, family: str = "qwen2_vl", *, merges_digits: bool = False, seed: int = 0, gain: float = 8.0
+    folder: Path,
+    family: str = "qwen2_vl",
+    *,
+    merges_digits: bool = False,
+    seed: int = 0,
+    gain: float = 8.0,
+    words: PreTrainedTokenizerFast | None = None,
 ) -> Path:
-    """Writes a model folder of `family` (qwen2_vl, qwen2_5_vl, qwen3_vl or llava) and returns it.
+    """Writes a model folder of `family` (a Qwen-VL one, llava, llava_onevision, internvl, or gemma3) and returns it.
 
-    `gain` scales the random weights of the head, so that the distributions are far from uniform.
+    `gain` scales the random weights of the head, so that the distributions are far from uniform. `words` is the
+    tokenizer instead of `tokenizer()`.
     """
-    words = tokenizer(merges_digits=merges_digits)
+    named = {"model_specific_special_tokens": _NAMED[family]} if family in _NAMED else {}
+    words = words or tokenizer(merges_digits=merges_digits, **named)
     torch.manual_seed(seed)
     model: Any
-    if family == "llava":
-        model = _llava(folder, words)
+    if family in _OTHERS:
+        model = _OTHERS[family](folder, words)
     else:
         config = AutoConfig.for_model(family, **_config(family, words))
         model = AutoModelForImageTextToText.from_config(config)
@@ -202,3 +223,113 @@ def _llava(folder: Path, words: PreTrainedTokenizerFast) -> PreTrainedModel:
     )
     processor.save_pretrained(folder)
     return LlavaForConditionalGeneration(config)
+
+
+def _llava_onevision(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionImageProcessorPil,
+        Qwen2Config,
+    )
+
+    image_token = words.convert_tokens_to_ids("<|image_pad|>")
+    config = LlavaOnevisionConfig(
+        vision_config=_siglip(),
+        text_config=Qwen2Config(**_text(words)),
+        image_token_id=image_token,  # type: ignore[arg-type]
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),  # type: ignore[arg-type]
+        image_grid_pinpoints=[[56, 112], [112, 56], [112, 112]],
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+    )
+    images = LlavaOnevisionImageProcessorPil(
+        size={"height": 56, "width": 56}, image_grid_pinpoints=[[56, 112], [112, 56], [112, 112]]
+    )
+    parts = {"num_image_tokens": 16, "vision_feature_select_strategy": "full", "image_token": "<|image_pad|>"}
+    _save_processor(folder, images, "LlavaOnevisionProcessor", parts)
+    return LlavaOnevisionForConditionalGeneration(config)
+
+
+def _internvl(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
+    from transformers import (
+        GotOcr2ImageProcessorPil,
+        InternVLConfig,
+        InternVLForConditionalGeneration,
+        InternVLVisionConfig,
+        Qwen2Config,
+    )
+
+    vision = InternVLVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=[56, 56],
+        patch_size=[14, 14],
+    )
+    image_token = words.convert_tokens_to_ids("<|image_pad|>")
+    config = InternVLConfig(
+        vision_config=vision,
+        text_config=Qwen2Config(**_text(words)),
+        image_token_id=image_token,  # type: ignore[arg-type]
+        image_seq_length=4,
+    )
+    images = GotOcr2ImageProcessorPil(
+        size={"height": 56, "width": 56}, crop_to_patches=True, min_patches=1, max_patches=3
+    )
+    _save_processor(folder, images, "InternVLProcessor", {"image_seq_length": 4})
+    return InternVLForConditionalGeneration(config)
+
+
+def _gemma3(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessorPil, Gemma3TextConfig
+
+    text = _text(words, head_dim=16, sliding_window=16, layer_types=["sliding_attention", "full_attention"])
+    config = Gemma3Config(
+        vision_config=_siglip(),
+        text_config=Gemma3TextConfig(**text),
+        mm_tokens_per_image=4,
+        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),  # type: ignore[arg-type]
+        boi_token_id=words.convert_tokens_to_ids("<|vision_start|>"),  # type: ignore[arg-type]
+        eoi_token_id=words.convert_tokens_to_ids("<|vision_end|>"),  # type: ignore[arg-type]
+    )
+    words.chat_template = TEMPLATE.replace("<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|>", 1)
+    images = Gemma3ImageProcessorPil(size={"height": 56, "width": 56})
+    _save_processor(folder, images, "Gemma3Processor", {"image_seq_length": 4})
+    model = Gemma3ForConditionalGeneration(config)
+    with torch.no_grad():  # it begins with zeros, by which photos would not matter
+        model.model.multi_modal_projector.mm_input_projection_weight.normal_(0, 0.3)
+    return model
+
+
+def _siglip() -> object:
+    from transformers import SiglipVisionConfig
+
+    return SiglipVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=56,
+        patch_size=14,
+        vision_use_head=False,
+    )
+
+
+def _save_processor(folder: Path, images: object, name: str, settings: dict[str, object]) -> None:
+    """The files of a processor, without making one: its class needs torchvision."""
+    images.save_pretrained(folder)  # type: ignore[attr-defined]
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": name, **settings}))
+
+
+_NAMED = {
+    "internvl": {
+        "start_image_token": "<|vision_start|>",
+        "end_image_token": "<|vision_end|>",
+        "context_image_token": "<|image_pad|>",
+        "video_token": "<|video_pad|>",
+    },
+    "gemma3": {"boi_token": "<|vision_start|>", "eoi_token": "<|vision_end|>", "image_token": "<|image_pad|>"},
+}
+_OTHERS = {"llava": _llava, "llava_onevision": _llava_onevision, "internvl": _internvl, "gemma3": _gemma3}

@@ -4,6 +4,7 @@ Qwen2-VL, Qwen2.5-VL and Qwen3-VL are preprocessed without torchvision (qwen.py)
 families use their own processor. Probabilities come from the tree pass (decoding/tree.py).
 """
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -14,7 +15,15 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from realqa_cli.backends.base import SINGLE_THREAD, Backend, LoadOptions, PhotoTransform, Prompt, ThreadPlan
+from realqa_cli.backends.base import (
+    SINGLE_THREAD,
+    Backend,
+    LoadOptions,
+    PhotoTransform,
+    Prompt,
+    TextSampling,
+    ThreadPlan,
+)
 from realqa_cli.backends.hf.adapters import attach
 from realqa_cli.backends.hf.fused_ops import attention_of, fuse_operations
 from realqa_cli.backends.hf.processor import Processor, load_processor
@@ -30,10 +39,17 @@ from realqa_cli.io.manifest import folder_digest, versions
 from realqa_cli.media.video import FrameTransform
 from realqa_cli.models import ModelSource
 
-_MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
-"""Model types whose attention is tested with the mask of the tree pass; others use the cached pass."""
+log = logging.getLogger("realqa")
 
-_KEEPS_VISION = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
+_CACHED_TREE = {"qwen3_5", "qwen3_5_moe", "gemma3", "llava_onevision"}
+"""Model types whose cache is tested with the cached pass: recurrent states, sliding windows, and the rest."""
+
+_MASKED_TREE = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava", "internvl"}
+"""Model types whose attention is tested with the mask of the tree pass.
+
+All others are read by plain forward passes, since nothing is known of their positions and caches."""
+
+_KEEPS_VISION = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"}
 """Model types whose forward pass accepts the features of images and videos."""
 
 HIDDEN_ROWS = 16
@@ -52,6 +68,12 @@ class HFBackend(Backend):
         self._features = threading.local()  # several threads may call at once
         self._writing = threading.Lock()  # but one may generate: generation keeps state in the model
         self._tries = TrieCache(processor.encode)
+        kind = model.config.model_type
+        known = kind in _MASKED_TREE | _CACHED_TREE
+        self.way = "one pass" if self.takes_mask() else "cache" if known else "plain"
+        """How the tree of continuations is run (decoding/tree.py): "one pass", "cache" or "plain"."""
+        if not known:
+            log.warning("%s models were never checked: one plain forward pass for each branch, exact but slow", kind)
 
     @classmethod
     def load(cls, source: ModelSource, options: LoadOptions) -> "HFBackend":
@@ -73,9 +95,11 @@ class HFBackend(Backend):
             groups.setdefault(self.trie(text, continuations, end), []).append(row)
         log_probs_B_V = np.empty((len(batch), len(continuations)))
         for (dropped, trie), rows in groups.items():
-            encoded = self.encode([texts[r] for r in rows], [batch[r] for r in rows], dropped)
-            run = tree.one_pass if self.takes_mask() else tree.cached
-            log_probs_B_V[rows] = run(self.model, encoded, trie).cpu()
+            run = {"one pass": tree.one_pass, "cache": tree.cached, "plain": tree.plain}[self.way]
+            together = [rows] if self.way != "plain" else [[row] for row in rows]
+            for some in together:
+                encoded = self.encode([texts[r] for r in some], [batch[r] for r in some], dropped)
+                log_probs_B_V[some] = run(self.model, encoded, trie).cpu()
         return log_probs_B_V
 
     def visual_grid(self, photo: Image) -> tuple[int, int]:
@@ -111,6 +135,25 @@ class HFBackend(Backend):
     @torch.inference_mode()
     def generate(self, batch: Sequence[Prompt], max_new_tokens: int, stop: str | None = None) -> list[str]:
         """The greedy answer to each prompt; see `Backend`."""
+        inputs = self._generation_inputs(batch)
+        with self._writing:
+            written = greedy(self.model, self.processor.tokenizer, inputs, max_new_tokens, stop)
+        return [prompt.prefix + text for prompt, text in zip(batch, written, strict=True)]
+
+    @torch.inference_mode()
+    def sample(self, batch: Sequence[Prompt], max_new_tokens: int, sampling: TextSampling) -> list[str]:
+        """A random answer to each prompt; see `Backend`. Prompts are run one by one, so that none affects another."""
+        answers = []
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        for prompt in batch:
+            inputs = self._generation_inputs([prompt])
+            with self._writing, torch.random.fork_rng(devices):
+                torch.manual_seed(sampling.seed)
+                (text,) = sampled(self.model, self.processor.tokenizer, inputs, max_new_tokens, sampling)
+            answers.append(prompt.prefix + text)
+        return answers
+
+    def _generation_inputs(self, batch: Sequence[Prompt]) -> dict[str, Any]:
         texts = [self.text(prompt) for prompt in batch]
         encoded = self.processor.batch(texts, [prompt.visual_inputs for prompt in batch])
         inputs = dict(encoded.inputs)
@@ -118,10 +161,7 @@ class HFBackend(Backend):
             inputs["mm_token_type_ids"] = encoded.token_types_B_T
         if encoded.positions.ndim == 3:  # the model's own rule ignores the length of videos (qwen.py)
             inputs["position_ids"] = encoded.positions
-        inputs |= {"input_ids": encoded.ids_B_T, "attention_mask": encoded.mask_B_T.long()}
-        with self._writing:
-            written = greedy(self.model, self.processor.tokenizer, inputs, max_new_tokens, stop)
-        return [prompt.prefix + text for prompt, text in zip(batch, written, strict=True)]
+        return inputs | {"input_ids": encoded.ids_B_T, "attention_mask": encoded.mask_B_T.long()}
 
     @torch.inference_mode()
     def regression_values(self, batch: Sequence[Prompt]) -> Floats:
@@ -176,7 +216,8 @@ class HFBackend(Backend):
 
     def text(self, prompt: Prompt) -> str:
         """The rendered prompt, with its prefix."""
-        return self.processor.render(prompt.question, len(prompt.images), int(prompt.video is not None)) + prompt.prefix
+        shown = len(prompt.images), int(prompt.video is not None)
+        return self.processor.render(prompt.question, *shown, prompt.layout) + prompt.prefix
 
     def tokens(self, texts: list[str]) -> list[list[int]]:
         """Token ids of rendered texts; a placeholder is one token, however large the image."""
@@ -238,15 +279,21 @@ def greedy(model: Any, tokenizer: Any, inputs: Mapping[str, Any], max_new_tokens
     """The greedy answer to each prompt; sampling settings of the model folder are overridden."""
     if stop is not None:
         inputs = {**inputs, "stop_strings": [stop], "tokenizer": tokenizer}
-    ids_B_T = model.generate(
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        **inputs,
-    )
+    plain = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None}
+    return _written(model, tokenizer, {**inputs, **plain, "max_new_tokens": max_new_tokens})
+
+
+def sampled(
+    model: Any, tokenizer: Any, inputs: Mapping[str, Any], max_new_tokens: int, sampling: TextSampling
+) -> list[str]:
+    """A random answer to each prompt, by the state of torch's generator."""
+    chosen = {"temperature": sampling.temperature, "top_k": sampling.top_k or None, "top_p": sampling.top_p}
+    options = {"do_sample": True, "num_beams": 1, "max_new_tokens": max_new_tokens, **chosen}
+    return _written(model, tokenizer, {**inputs, **options})
+
+
+def _written(model: Any, tokenizer: Any, inputs: Mapping[str, Any]) -> list[str]:
+    ids_B_T = model.generate(**inputs)
     new_B_T = ids_B_T[:, inputs["input_ids"].shape[1] :]
     written: list[str] = tokenizer.batch_decode(new_B_T, skip_special_tokens=True)
     return written

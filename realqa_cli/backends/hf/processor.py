@@ -3,17 +3,19 @@
 qwen.py does so for the Qwen-VL families, `GenericProcessor` for others by the processor of the model folder.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from realqa_cli.backends.base import LoadOptions, PhotoTransform
-from realqa_cli.backends.chat_templates import message, require_template, templated, turn
+from realqa_cli.backends.chat_templates import render_question, require_template, templated, turn
 from realqa_cli.decoding.tree import PromptBatch
+from realqa_cli.domain.prompts import PLAIN_CHAT, ChatLayout
 from realqa_cli.errors import ModelError, one_line
 from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 from realqa_cli.models import ModelSource
 
-_QWEN = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
+_QWEN = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"}
 
 
 class Processor(Protocol):
@@ -21,7 +23,7 @@ class Processor(Protocol):
 
     tokenizer: Any
 
-    def render(self, question: str, images: int, videos: int = 0) -> str:
+    def render(self, question: str, images: int, videos: int = 0, layout: ChatLayout = PLAIN_CHAT) -> str:
         """The rendered chat template up to the answer, with one placeholder for each image and video."""
         ...
 
@@ -61,11 +63,39 @@ def load_processor(source: ModelSource, options: LoadOptions, model: Any) -> Pro
     try:
         return family(source, options, model)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"its tokenizer or image processor cannot be loaded: {one_line(error)}",
-            where=str(source.base),
-            remedy="check that the model folder is complete",
-        ) from error
+        kind = model.config.model_type
+        remedy = "check that the model folder is complete"
+        if isinstance(error, ImportError):
+            remedy = f"install what {kind} models need, or serve the model and use --server"
+        what = f"its tokenizer or image processor cannot be loaded: {one_line(error)}"
+        raise ModelError(what, where=str(source.base), remedy=remedy) from error
+
+
+def _photo_processor(name: str, source: ModelSource) -> Any:
+    """The processor of that class for photos, without the part for videos."""
+    import transformers
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    base: Any = getattr(transformers, name)
+
+    class PhotoProcessor(base):  # type: ignore[misc]
+        """The signature names the parts, of which there are two."""
+
+        def __init__(self, image_processor: Any, tokenizer: Any, **more: Any) -> None:
+            super().__init__(image_processor, tokenizer, None, **more)
+
+    settings, _ = base.get_processor_dict(source.base)
+    parts = {"self", "kwargs", "image_processor", "tokenizer", "video_processor", "chat_template"}
+    known = inspect.signature(base.__init__).parameters.keys() - parts
+    tokenizer: Any = AutoTokenizer.from_pretrained(source.base)
+    template = settings.get("chat_template") or tokenizer.chat_template
+    images: Any = AutoImageProcessor.from_pretrained(source.base, backend="pil")
+    more = {key: value for key, value in settings.items() if key in known}
+    return PhotoProcessor(images, tokenizer, chat_template=template, **more)
+
+
+_PHOTOS_ONLY = {"internvl": "InternVLProcessor", "llava_onevision": "LlavaOnevisionProcessor"}
+"""Families whose processor class needs torchvision for videos alone: it is built here from its other parts."""
 
 
 class GenericProcessor:
@@ -74,13 +104,20 @@ class GenericProcessor:
     def __init__(self, source: ModelSource, options: LoadOptions, model: Any) -> None:
         from transformers import AutoProcessor
 
+        self.kind = model.config.model_type
         if options.min_pixels or options.max_pixels:
             raise ModelError(
                 f"{model.config.model_type} models have no pixel bounds",
                 where="--min-pixels/--max-pixels",
                 remedy="leave them out",
             )
-        self._processor: Any = AutoProcessor.from_pretrained(source.base, trust_remote_code=options.trust_remote_code)
+        kind, remote = model.config.model_type, options.trust_remote_code
+        if kind in _PHOTOS_ONLY and not remote:
+            self._processor: Any = _photo_processor(_PHOTOS_ONLY[kind], source)
+        else:
+            self._processor = AutoProcessor.from_pretrained(source.base, trust_remote_code=remote)
+        if getattr(self._processor, "image_processor", None) is None:
+            raise ModelError("has no image processor", where=str(source.base), remedy="use a model that takes photos")
         self.tokenizer = getattr(self._processor, "tokenizer", self._processor)
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
@@ -88,11 +125,15 @@ class GenericProcessor:
         require_template(self._processor, source)
         self._model = model
 
-    def render(self, question: str, images: int, videos: int = 0) -> str:
+    def render(self, question: str, images: int, videos: int = 0, layout: ChatLayout = PLAIN_CHAT) -> str:
         """See `Processor`."""
         if videos:
             raise ValueError(f"{self._model.config.model_type} models are supported with photos only")
-        return templated(self._processor, [message("user", question, images=images)], True)
+
+        def render(messages: list[dict[str, Any]], arguments: Mapping[str, Any]) -> str:
+            return templated(self._processor, messages, True, **arguments)
+
+        return render_question(render, question, images, 0, layout)
 
     def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
         """See `Processor`."""
@@ -124,6 +165,8 @@ class GenericProcessor:
             for name, value in made.items()
             if name not in {"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"}
         }
+        if self.kind == "gemma3":  # the tokens of a photo attend to each other
+            inputs["token_type_ids"] = made["token_type_ids"][:, :keep]
         positions_B_T = (mask_B_T.long().cumsum(dim=1) - 1).clamp(min=0)
         return PromptBatch(ids_B_T, mask_B_T, positions_B_T, inputs, None if types is None else types[:, :keep])
 

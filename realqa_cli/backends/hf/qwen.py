@@ -20,14 +20,15 @@ from PIL.Image import Image
 from torch import Tensor
 
 from realqa_cli.backends.base import LoadOptions, PhotoTransform
-from realqa_cli.backends.chat_templates import message, require_template, templated, turn
+from realqa_cli.backends.chat_templates import render_question, require_template, templated, turn
 from realqa_cli.backends.patches import Patcher
 from realqa_cli.decoding.tree import PromptBatch
+from realqa_cli.domain.prompts import PLAIN_CHAT, ChatLayout
 from realqa_cli.media.resize import frame_bounds, resize_within_bounds
 from realqa_cli.media.video import Clip, FrameTransform, VisualInput
 from realqa_cli.models import ModelSource
 
-_WRITES_SECONDS = {"qwen3_vl", "qwen3_vl_moe"}
+_WRITES_SECONDS = {"qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"}
 
 
 class QwenProcessor:
@@ -51,9 +52,13 @@ class QwenProcessor:
         self._writes_seconds = model.config.model_type in _WRITES_SECONDS
         self._pad_token = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
 
-    def render(self, question: str, images: int, videos: int = 0) -> str:
+    def render(self, question: str, images: int, videos: int = 0, layout: ChatLayout = PLAIN_CHAT) -> str:
         """See `Processor`."""
-        return templated(self.tokenizer, [message("user", question, images=images, videos=videos)], True)
+
+        def render(messages: list[dict[str, Any]], arguments: Mapping[str, Any]) -> str:
+            return templated(self.tokenizer, messages, True, **arguments)
+
+        return render_question(render, question, images, videos, layout)
 
     def render_turns(self, turns: Sequence[tuple[str, str]], *, answer_next: bool) -> str:
         """See `Processor`."""

@@ -1,5 +1,6 @@
 """Loads the weights of a model with transformers: device, dtype and quantization."""
 
+import json
 from typing import Any
 
 import torch
@@ -52,6 +53,7 @@ def load_model(
     import transformers
     from safetensors import SafetensorError
 
+    _require_architecture(source, options)
     arguments: dict[str, Any] = {
         "dtype": _dtype(options.dtype, device),
         "use_safetensors": True,
@@ -81,6 +83,23 @@ def load_model(
             remedy="copy the complete model folder again",
         )
     return model if options.quantize else model.to(device)
+
+
+def _require_architecture(source: ModelSource, options: LoadOptions) -> None:
+    """Raises ModelError for an architecture that the installed transformers does not have."""
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    try:
+        kind = json.loads((source.base / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return  # loading reports it
+    if isinstance(kind, str) and kind not in CONFIG_MAPPING and not options.trust_remote_code:
+        raise ModelError(
+            f"transformers {transformers.__version__} does not have the architecture {kind!r}",
+            where=str(source.base),
+            remedy="serve it and use --server, or run its own code by --trust-remote-code --revision COMMIT",
+        )
 
 
 def _quantization(name: str, device: torch.device) -> Any:

@@ -15,10 +15,11 @@ import numpy as np
 from PIL.Image import Image, Resampling
 
 from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel
-from realqa_cli.backends.chat_templates import message
+from realqa_cli.backends.chat_templates import render_question
 from realqa_cli.backends.onnx.graphs import Ids
 from realqa_cli.backends.onnx.runtimes import Array
 from realqa_cli.backends.patches import Patcher
+from realqa_cli.domain.prompts import PLAIN_CHAT, ChatLayout
 from realqa_cli.errors import one_line
 from realqa_cli.media.resize import frame_bounds, resize_within_bounds
 from realqa_cli.media.video import Clip, FrameTransform, VisualInput
@@ -91,7 +92,8 @@ class OnnxProcessor:
 
     def text(self, prompt: Prompt) -> str:
         """The rendered prompt, with its prefix."""
-        return self._render(prompt.question, len(prompt.images), int(prompt.video is not None)) + prompt.prefix
+        shown = len(prompt.images), int(prompt.video is not None)
+        return self._render(prompt.question, *shown, prompt.layout) + prompt.prefix
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of rendered texts; a placeholder is one token.
@@ -150,9 +152,12 @@ class OnnxProcessor:
         """The bounds of the area of a photo, in pixels."""
         return self._bounds
 
-    def _render(self, question: str, images: int, videos: int) -> str:
-        messages = [message("user", question, images=images, videos=videos)]
-        return str(self._template.render(messages=messages, add_generation_prompt=True, **self._names))
+    def _render(self, question: str, images: int, videos: int, layout: ChatLayout = PLAIN_CHAT) -> str:
+        def render(messages: list[dict[str, Any]], arguments: Mapping[str, Any]) -> str:
+            names = {**self._names, **arguments}
+            return str(self._template.render(messages=messages, add_generation_prompt=True, **names))
+
+        return render_question(render, question, images, videos, layout)
 
     def _fit(self, frame: Image, frames: int) -> Image:
         """The frame, resized to the bounds for a video of so many frames."""

@@ -38,6 +38,8 @@ _ALTERNATIVES = {
     "seed": None,
     "stop": None,
     "response_format": None,
+    "top_k": None,
+    "top_p": None,
 }
 """Parameters that some models or servers refuse, with their replacements."""
 
@@ -118,6 +120,8 @@ class ServerClient:
         with self._lock:
             if name == "temperature" and name not in self._refused:
                 log.warning("%s does not accept a temperature: its answers may differ between runs", self.model)
+            if name in ("top_k", "top_p") and name not in self._refused:
+                log.warning("%s does not accept %s: its answers are drawn otherwise", self.model, name)
             if name == "response_format" and name not in self._refused:
                 log.warning("%s does not accept a schema for answers", self.model)
             self._refused |= {name}

@@ -16,12 +16,12 @@ from typing import Any, Self
 import numpy as np
 from PIL.Image import Image, Resampling
 
-from realqa_cli.backends.base import PhotoTransform, Prompt, ThreadPlan
+from realqa_cli.backends.base import PhotoTransform, Prompt, TextSampling, ThreadPlan
 from realqa_cli.backends.server.capabilities import CONTINUE, GUIDES, ServerCapabilities, unwrap_answer
 from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.replies import Reply
 from realqa_cli.backends.server.settings import ServerSettings
-from realqa_cli.backends.server.text import ServerTextBackend, user_message
+from realqa_cli.backends.server.text import ServerTextBackend, system_messages, template_arguments, user_message
 from realqa_cli.backends.server.topk import ContinuationSearch, places_of
 from realqa_cli.domain.numerals import Floats
 from realqa_cli.errors import ItemError, ModelError
@@ -98,6 +98,13 @@ class ServerBackend(ServerTextBackend):
         search = self._follow if self.capabilities.continues else self._search_answer
         return np.stack([search(prompt, continuations, end).known for prompt in batch])
 
+    def sample(self, batch: Sequence[Prompt], max_new_tokens: int, sampling: TextSampling) -> list[str]:
+        """See `Backend`; servers that ignore the seed draw other answers in each run."""
+        drawn = {"temperature": sampling.temperature, "seed": sampling.seed, "top_p": sampling.top_p}
+        top_k = {"top_k": sampling.top_k} if sampling.top_k else {}
+        replies = (self._reply(prompt, max_new_tokens, {**drawn, **top_k}).text for prompt in batch)
+        return [prompt.prefix + text for prompt, text in zip(batch, replies, strict=True)]
+
     def regression_values(self, batch: Sequence[Prompt]) -> Floats:
         """Raises ModelError: servers do not run regression heads."""
         raise ModelError("servers do not run regression heads", where=self.client.address)
@@ -148,11 +155,12 @@ class ServerBackend(ServerTextBackend):
 
     def _reply(self, prompt: Prompt, max_tokens: int, more: Mapping[str, Any]) -> Reply:
         """Sends the prompt; its prefix is an assistant message, or requested in words."""
-        options = {"temperature": 0, "seed": 0, "max_tokens": max_tokens, **more}
+        options = {"temperature": 0, "seed": 0, "max_tokens": max_tokens, **template_arguments(prompt), **more}
+        before = system_messages(prompt)
         if not self.capabilities.continues or not prompt.prefix:
-            return self.client.chat([self._message(prompt)], **options)
+            return self.client.chat([*before, self._message(prompt)], **options)
         turn = {"role": "assistant", "content": prompt.prefix}
-        return self.client.chat([self._message(replace(prompt, prefix="")), turn], **options, **CONTINUE)
+        return self.client.chat([*before, self._message(replace(prompt, prefix="")), turn], **options, **CONTINUE)
 
     def _message(self, prompt: Prompt) -> dict[str, Any]:
         """The user message. The encoded photos of the last prompt are cached."""
@@ -160,10 +168,11 @@ class ServerBackend(ServerTextBackend):
             return user_message(prompt)
         cached = getattr(self._cache, "photos", None)
         if cached is None or [*map(id, cached[0])] != [*map(id, prompt.images)]:
-            cached = prompt.images, user_message(prompt, image_format=self.image_format)["content"][:-1]
+            content = user_message(prompt, image_format=self.image_format)["content"]
+            cached = prompt.images, [part for part in content if part["type"] != "text"]
             self._cache.photos = cached
-        text = user_message(replace(prompt, images=()))["content"]
-        return {"role": "user", "content": [*cached[1], {"type": "text", "text": text}]}
+        text = {"type": "text", "text": user_message(replace(prompt, images=()))["content"]}
+        return {"role": "user", "content": [text, *cached[1]] if prompt.layout.photo_last else [*cached[1], text]}
 
 
 def _without_trailing_blank(prompt: Prompt) -> Prompt:

@@ -85,7 +85,9 @@ class ServerTextBackend(Backend):
         options: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": max_new_tokens}
         if stop is not None:
             options["stop"] = [stop]
-        text = self.client.chat([user_message(prompt, image_format=self.image_format)], **options).text
+        options |= template_arguments(prompt)
+        messages = [*system_messages(prompt), user_message(prompt, image_format=self.image_format)]
+        text = self.client.chat(messages, **options).text
         return text if text.startswith(prompt.prefix.strip()) else prompt.prefix + text
 
 
@@ -97,7 +99,18 @@ def user_message(prompt: Prompt, *, image_format: str = "png") -> dict[str, Any]
     if not prompt.images:
         return {"role": "user", "content": question}
     photos = [{"type": "image_url", "image_url": {"url": data_uri(image, image_format)}} for image in prompt.images]
-    return {"role": "user", "content": [*photos, {"type": "text", "text": question}]}
+    text = [{"type": "text", "text": question}]
+    return {"role": "user", "content": [*text, *photos] if prompt.layout.photo_last else [*photos, *text]}
+
+
+def system_messages(prompt: Prompt) -> list[dict[str, Any]]:
+    """The system message of the prompt, if it has one."""
+    return [{"role": "system", "content": prompt.layout.system}] if prompt.layout.system else []
+
+
+def template_arguments(prompt: Prompt) -> dict[str, Any]:
+    """Arguments of the server's chat template, in the field that vLLM and SGLang read; {} for none."""
+    return {"chat_template_kwargs": dict(prompt.layout.template)} if prompt.layout.template else {}
 
 
 def data_uri(image: Image.Image, image_format: str = "png") -> str:

@@ -1,7 +1,8 @@
 """Every prompt of the program, and the texts of the answers: one version of each.
 
 `conversations`: the questions and answers that models are trained on.  `forms`: the regular form, as fixed texts
-and slots.  `annotation`: the prompt of models that label photos.  `text_tasks`: rewording and sorting.
+and slots.  `annotation`: the prompt of models that label photos.  `text_tasks`: rewording and sorting.  `chat`: how a
+question is laid out as a chat.
 """
 
 from realqa_cli.domain.prompts.annotation import (
@@ -12,6 +13,7 @@ from realqa_cli.domain.prompts.annotation import (
     repair_request,
     response_format,
 )
+from realqa_cli.domain.prompts.chat import PLAIN_CHAT, ChatLayout, ScoreQuestion
 from realqa_cli.domain.prompts.conversations import (
     COT_QUESTION,
     COT_REGULAR_QUESTION,
@@ -57,12 +59,15 @@ __all__ = [
     "LEVEL_END",
     "LEVEL_PREFIX",
     "MIX_QUESTION",
+    "PLAIN_CHAT",
     "REGULAR_END",
     "REGULAR_JOINT",
     "SCREEN",
     "SLOTS",
     "TEXT_PARTS",
+    "ChatLayout",
     "Order",
+    "ScoreQuestion",
     "Slot",
     "Subject",
     "about",

@@ -1,14 +1,15 @@
 """A loaded model as the checks need it: the scores of photos, alone or in a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 
 from PIL import Image, ImageFilter
 
 from realqa_cli.backends.base import Backend, Prompt
-from realqa_cli.domain import levels, prompts
 from realqa_cli.domain.numerals import ScoreDistribution
+from realqa_cli.inference.asking import chosen_preset
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.inference.readout import Readout, resolve
 from realqa_cli.media.photo import open_photo
@@ -21,6 +22,11 @@ class DoctorSettings(ModelSettings):
 
     method: str | None = None
     preset: str | None = None
+    preset_file: Path | None = None
+    prompt: str | None = None
+    prefix: str | None = None
+    levels: Mapping[str, float | None] | None = None
+    samples: int | None = None
     scale: tuple[float, float] | None = None
     digits: int | None = None
     decode: str = "exact"
@@ -40,7 +46,8 @@ class LoadedModel:
     @classmethod
     def load(cls, settings: DoctorSettings, source: ModelSource) -> "LoadedModel":
         """Raises UsageError or ModelError."""
-        readout = resolve(source.config, settings)
+        preset = chosen_preset(settings, source.config, source.name, source.base)
+        readout = resolve(source.config, settings, preset)
         needs = {"regression"} if readout.method == "regression" else {"log_probs"}
         bounds = {"min_pixels": readout.min_pixels, "max_pixels": readout.max_pixels}
         return cls(settings, source, readout, settings.load(source, needs=needs, **bounds))  # type: ignore[arg-type]
@@ -57,22 +64,19 @@ class LoadedModel:
     def scores(self, photos: Sequence[Image.Image]) -> list[float]:
         """The scores of the photos, in one batch. Raises ValueError if the model output is NaN."""
         if self.readout.method == "regression":
-            prepared = [Prompt.about(self._prepared(photo), prompts.DIRECT_QUESTION) for photo in photos]
+            text = self.readout.question.text
+            prepared = [Prompt.about(self._prepared(photo), text) for photo in photos]
             return [self.readout.scale.at(float(share)) for share in self.backend.regression_values(prepared)]
         return [each.mean for each in self.distributions(photos)]
 
     def distributions(self, photos: Sequence[Image.Image]) -> list[ScoreDistribution]:
         """The distributions over the numerals or words, in one batch; not for regression heads."""
-        words = self.readout.method == "levels"
-        prefix, end = (
-            (prompts.LEVEL_PREFIX, prompts.LEVEL_END) if words else (prompts.DIRECT_PREFIX, prompts.DIRECT_END)
-        )
-        texts = levels.WORDS if words else self.readout.numerals
-        values = levels.level_values(self.readout.level_bounds or self.readout.scale) if words else None
-        batch = [Prompt.about(self._prepared(photo), prompts.DIRECT_QUESTION, prefix) for photo in photos]
-        return [
-            ScoreDistribution.from_log_probs(texts, row, values) for row in self.backend.log_probs(batch, texts, end)
-        ]
+        words, question = self.readout.words, self.readout.question
+        texts = tuple(words) or self.readout.numerals
+        values = tuple(words.values()) or None
+        batch = [Prompt.asking(self._prepared(photo), question, self.readout.layout) for photo in photos]
+        rows = self.backend.log_probs(batch, texts, question.end)
+        return [ScoreDistribution.from_log_probs(texts, row, values) for row in rows]
 
     def _prepared(self, photo: Image.Image) -> Image.Image:
         transform = self.readout.photo_transform(self.backend.photo_transform())

@@ -1,4 +1,4 @@
-"""Five words instead of a number (Q-Align): the probability of each word, and the score as their mean.
+"""Words instead of a number (Q-Align): the probability of each word, and the score as the mean of their values.
 
 The method works with models that were trained for it, and without training with any model that answers
 questions.
@@ -6,9 +6,11 @@ questions.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from realqa_cli.backends.base import Prompt, subject_of
-from realqa_cli.domain import levels, prompts
-from realqa_cli.domain.numerals import ScoreDistribution
+from realqa_cli.domain import prompts
+from realqa_cli.domain.numerals import Floats, ScoreDistribution
 from realqa_cli.errors import ModelError
 from realqa_cli.io.records import LevelRecord
 from realqa_cli.media.video import VisualInput
@@ -19,26 +21,27 @@ class LevelsMethod:
     """Implements `Method`. The probabilities are those of complete words, however they are tokenised."""
 
     record = LevelRecord
-    prompt = {"question": prompts.DIRECT_QUESTION, "prefix": prompts.LEVEL_PREFIX}  # noqa: RUF012
 
     def __init__(self, context: MethodContext) -> None:
         self.context, self.decode = context, context.decode
+        self.question, self.words = context.readout.question, context.readout.words
+        self.prompt = {"question": self.question.text, "prefix": self.question.prefix}
         if self.decode == "greedy":
             what = "needs probabilities, which the server does not report"
             raise ModelError(what, where="--method levels", remedy="use --method direct, or another server")
 
     def predict(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
-        batch = [Prompt.about(each, prompts.DIRECT_QUESTION, prompts.LEVEL_PREFIX) for each in visual_inputs]
-        values = levels.level_values(self.context.readout.level_bounds or self.context.readout.scale)
-        log_probs_B_V = self.context.backend.log_probs(batch, levels.WORDS, prompts.LEVEL_END)
+        batch = [Prompt.asking(each, self.question, self.context.readout.layout) for each in visual_inputs]
+        words, values = list(self.words), list(self.words.values())
+        log_probs_B_V = self.context.backend.log_probs(batch, words, self.question.end)
         return [
-            self._fields(ScoreDistribution.from_log_probs(levels.WORDS, log_probs_V, values), subject_of(each))
+            self._fields(ScoreDistribution.from_log_probs(words, log_probs_V, values), log_probs_V, subject_of(each))
             for log_probs_V, each in zip(log_probs_B_V, visual_inputs, strict=True)
         ]
 
-    def _fields(self, scores: ScoreDistribution, subject: prompts.Subject) -> Prediction:
-        text = prompts.level_answer(scores.mode_text, subject)
+    def _fields(self, scores: ScoreDistribution, log_probs_V: Floats, subject: prompts.Subject) -> Prediction:
+        text = prompts.about(self.question.prefix, subject) + scores.mode_text + self.question.end
         fields = distribution_fields(scores, text)
-        probs = dict(zip(scores.texts, scores.probs.tolist(), strict=True))
-        return fields | {"levels": {word: probs[word] for word in levels.WORDS}}
+        weights = np.exp(log_probs_V - log_probs_V.max())
+        return fields | {"levels": dict(zip(self.words, (weights / weights.sum()).tolist(), strict=True))}

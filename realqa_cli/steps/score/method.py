@@ -26,12 +26,15 @@ class MethodContext:
     """Context passed to a scoring method.
 
     config: the content of `realqa.json`.  decode: "exact", "topk" or "greedy".
+    samples, seed: number of random thoughts of the method "think"; None for the greedy one.
     """
 
     backend: Backend
     readout: Readout
     config: ScorerConfig | None
     decode: str
+    samples: int | None = None
+    seed: int = 0
 
 
 class Method(Protocol):
@@ -54,6 +57,7 @@ METHODS = {
     "cot": "realqa_cli.steps.score.cot:CotMethod",
     "levels": "realqa_cli.steps.score.levels_method:LevelsMethod",
     "regression": "realqa_cli.steps.score.regression_method:RegressionMethod",
+    "think": "realqa_cli.steps.score.think_method:ThinkMethod",
 }
 """Method name to "module:class"; each class is constructed from a `MethodContext`."""
 

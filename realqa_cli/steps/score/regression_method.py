@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from realqa_cli.backends.base import Prompt
-from realqa_cli.domain import prompts
 from realqa_cli.errors import ItemError
 from realqa_cli.io.records import ScoreRecord
 from realqa_cli.media.video import VisualInput
@@ -16,14 +15,14 @@ class RegressionMethod:
 
     record = ScoreRecord
     decode = None
-    prompt = {"question": prompts.DIRECT_QUESTION}  # noqa: RUF012
 
     def __init__(self, context: MethodContext) -> None:
-        self.context = context
+        self.context, self.question = context, context.readout.question
+        self.prompt = {"question": self.question.text}
 
     def predict(self, visual_inputs: Sequence[VisualInput]) -> list[Prediction]:
         """See `Method`."""
-        batch = [Prompt.about(each, prompts.DIRECT_QUESTION) for each in visual_inputs]
+        batch = [Prompt.about(each, self.question.text) for each in visual_inputs]
         return [self._fields(share) for share in self.context.backend.regression_values(batch).tolist()]
 
     def _fields(self, share: float) -> Prediction:

@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from realqa_cli import __version__
 from realqa_cli.backends.base import Capability
 from realqa_cli.domain.numerals import DECIDED, ScoreDistribution
 from realqa_cli.errors import ItemError, UsageError
+from realqa_cli.inference.asking import chosen_preset, explained
 from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_items
 from realqa_cli.inference.keyword_settings import settings_from
 from realqa_cli.inference.model_handle import InferenceSettings
@@ -54,10 +56,14 @@ ENGINES = ("local", "ray")
 class ScoreSettings(InferenceSettings):
     """All settings of scoring. None leaves the choice to the model folder.
 
-    method: "direct" prompts for the score alone, "cot" for the attributes first, "levels" for a word;
-    "regression" uses a regression head; None is the method that the model was trained for.
+    method: "direct" prompts for the score alone, "cot" for the attributes first, "levels" for a word, "think" for a
+    thought first; "regression" uses a regression head; None is the method that the model was trained for.
     decode: "exact" or "greedy".
     form: of the chain of thought: "regular" or "natural".  reasons: whether it includes reasons.
+    preset, preset_file: how a known model is asked (`models.presets`), or the TOML file of a preset.
+    prompt, prefix: replace the question and the start of the answer.
+    levels: words and their values, best first, for the method "levels"; None spreads them over the scale.
+    samples, seed: number of random thoughts of the method "think"; None for the greedy one.
     scale, digits: for models without `realqa.json`.  distribution: whether records contain all values.
     measured: whether records contain the measurements that `realqa rank` uses.
     frames, fps: which frames of a video are used (`video.Sampling`).  per_frame: whether each is also scored.
@@ -67,6 +73,12 @@ class ScoreSettings(InferenceSettings):
     method: str | None = None
     decode: str = "exact"
     preset: str | None = None
+    preset_file: Path | None = None
+    prompt: str | None = None
+    prefix: str | None = None
+    levels: Mapping[str, float | None] | None = None
+    samples: int | None = None
+    seed: int = 0
     scale: tuple[float, float] | None = None
     digits: int | None = None
     form: str | None = None
@@ -93,18 +105,23 @@ class Scorer:
         """
         self.settings = settings_from(ScoreSettings, {"model": os.fspath(model), **settings})
         _check(self.settings)
-        self._handle = self.settings.handle()
-        self.readout: Readout = resolve(self._handle.config, self.settings)
-        self._backend = self._handle.load(
-            min_pixels=self.readout.min_pixels,
-            max_pixels=self.readout.max_pixels,
-            needs=self._needs(),
-        )
+        with explained(self.settings.model):
+            self._handle = self.settings.handle()
+            config = self._handle.config
+            preset = chosen_preset(self.settings, config, self._handle.name, self._handle.folder)
+            self.readout: Readout = resolve(config, self.settings, preset)
+            self._backend = self._handle.load(
+                min_pixels=self.readout.min_pixels,
+                max_pixels=self.readout.max_pixels,
+                needs=self._needs(),
+            )
         context = MethodContext(
             self._backend,
             self.readout,
             self._handle.config,
             self._backend.decode_mode(self.settings.decode),
+            self.settings.samples,
+            self.settings.seed,
         )
         self._method = make_method(self.readout.method, context)
         self._videos = VideoScorer(
@@ -262,8 +279,12 @@ class Scorer:
     def _needs(self) -> set[Capability]:
         if self.readout.method == "regression":
             return {"regression"}
+        if self.settings.samples is not None:
+            return {"log_probs", "samples"}
         if self.settings.decode == "greedy":
             return {"text"}
+        if self.readout.method == "think":
+            return {"log_probs", "text"}
         return {"log_probs", "text"} if self.readout.form == "natural" else {"log_probs"}
 
     def _manifest(self) -> Manifest:

@@ -21,7 +21,7 @@ from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.prompts import DIRECT_END, DIRECT_PREFIX, DIRECT_QUESTION
 from realqa_cli.media.video import Clip, VisualInput
 
-FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "realqa-tiny"]
+FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "realqa-tiny"]
 TEXTS = numerals(2, 1, 5)
 
 

@@ -1,0 +1,124 @@
+"""Resolves what a model is asked: the preset, the question, the start of the answer, and the words of levels."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from realqa_cli.domain import levels, prompts
+from realqa_cli.domain.prompts import ScoreQuestion
+from realqa_cli.domain.scales import Scale
+from realqa_cli.errors import ModelError, UsageError
+from realqa_cli.models.presets import NO_PRESET, Preset, preset_for, read_preset, read_preset_file
+from realqa_cli.models.realqa_json import ScorerConfig
+
+log = logging.getLogger("realqa")
+
+_ASKED = ("direct", "levels", "regression", "think")
+"""The methods with a single question, which an option can replace."""
+
+
+class AskingOptions(Protocol):
+    """The options of the question."""
+
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def preset(self) -> str | None: ...
+    @property
+    def preset_file(self) -> Path | None: ...
+    @property
+    def prompt(self) -> str | None: ...
+    @property
+    def prefix(self) -> str | None: ...
+    @property
+    def levels(self) -> Mapping[str, float | None] | None: ...
+    @property
+    def samples(self) -> int | None: ...
+
+
+def chosen_preset(
+    options: AskingOptions, config: ScorerConfig | None, model: str, folder: Path | None
+) -> Preset | None:
+    """The requested preset, or that of a known model without a `realqa.json`, which is said.
+
+    model: the name of the model.  folder: of its weights. Raises UsageError for an unknown or invalid preset.
+    """
+    if options.preset_file is not None:
+        if options.preset is not None:
+            what = "--preset and --preset-file are mutually exclusive"
+            raise UsageError(what, where="--preset-file", remedy="leave out one of the two")
+        return read_preset_file(Path(options.preset_file))
+    if options.preset is not None:
+        return None if options.preset == NO_PRESET else read_preset(options.preset)
+    known = preset_for(model, folder) if config is None else None
+    asked_otherwise = options.prompt is not None or options.prefix is not None or options.levels is not None
+    if known is None or asked_otherwise or options.method not in (None, known.method):
+        return None
+    log.warning("%s is asked as by its authors (--preset %s); --preset none asks differently", model, known.name)
+    return known
+
+
+@contextmanager
+def explained(model: str) -> Iterator[None]:
+    """Adds to the error of a model that cannot be loaded how its authors run it, if a preset knows."""
+    try:
+        yield
+    except ModelError as error:
+        known = preset_for(model)
+        if known is None or known.run is None:
+            raise
+        raise ModelError(error.what, where=error.where, remedy=known.run) from error
+
+
+def chosen_question(options: AskingOptions, preset: Preset | None, method: str) -> ScoreQuestion:
+    """The question: the preset's or realqa's own for the method, with what the options replace in it.
+
+    Raises UsageError for options that do not fit the method.
+    """
+    if preset is not None and preset.questions:
+        question = preset.question(next(iter(preset.questions)))
+    elif method == "levels":
+        question = ScoreQuestion(prompts.DIRECT_QUESTION, prompts.LEVEL_PREFIX, prompts.LEVEL_END)
+    else:
+        question = ScoreQuestion(prompts.DIRECT_QUESTION, prompts.DIRECT_PREFIX, prompts.DIRECT_END)
+    for option, text in (("--prompt", options.prompt), ("--prefix", options.prefix)):
+        if text is not None and method not in _ASKED:
+            raise UsageError(f"applies to --method {', '.join(_ASKED)}", where=option, remedy="leave it out")
+        if option == "--prompt" and text is not None and not text.strip():
+            raise UsageError("is empty", where=option, remedy="give the question")
+    if options.prefix is not None and method in ("regression", "think"):
+        raise UsageError(f"does not apply to --method {method}", where="--prefix", remedy="leave it out")
+    text = question.text if options.prompt is None else options.prompt
+    prefix = question.prefix if options.prefix is None else options.prefix
+    return ScoreQuestion(text, prefix, question.end)
+
+
+def level_words(trained: ScorerConfig, options: AskingOptions, preset: Preset | None, scale: Scale) -> dict[str, float]:
+    """The value on `scale` of each word, best first: by --levels, the preset, or the model's training.
+
+    Words without values are spread evenly over the scale. Raises UsageError for a value outside the scale.
+    """
+    if options.levels is not None:
+        return _given_words(options.levels, scale)
+    if preset is not None and preset.words:
+        return {word: scale.from_scale(value, preset.scale) for word, value in preset.words.items()}
+    bounds = scale
+    if trained.level_bounds is not None:
+        bounds = Scale.of([scale.from_scale(bound, trained.scale) for bound in trained.level_bounds])
+    return dict(zip(levels.WORDS, levels.level_values(bounds), strict=True))
+
+
+def _given_words(words: Mapping[str, float | None], scale: Scale) -> dict[str, float]:
+    last = len(words) - 1
+    found = {}
+    for index, (word, value) in enumerate(words.items()):
+        found[word] = scale.at((last - index) / last) if value is None else float(value)
+        if not scale.low <= found[word] <= scale.high:
+            raise UsageError(
+                f"the value {found[word]:g} of {word!r} is not on the scale {scale}",
+                where="--levels",
+                remedy="set --scale",
+            )
+    return found
