@@ -102,3 +102,8 @@ def test_a_model_of_an_architecture_that_is_not_in_transformers_says_how_to_run_
     (folder / "pytorch_model.bin").write_bytes(b"x")
     assert main(["score", str(photo), "--model", str(folder)]) == 2
     assert "run it by its authors' package" in capfd.readouterr().err
+
+
+def test_explain_takes_no_question_of_another_author(capfd: Captured, photo: Path) -> None:
+    assert main(["explain", str(photo), "--preset", "q-align"]) == 2
+    assert "only realqa's own question can be explained" in capfd.readouterr().err

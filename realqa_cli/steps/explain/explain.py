@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
 from realqa_cli import __version__
 from realqa_cli.decoding.attribute_form import form_of
-from realqa_cli.errors import ItemError, ModelError, one_line
+from realqa_cli.errors import ItemError, ModelError, UsageError, one_line
 from realqa_cli.inference.inputs import OpenOptions, identify_item
 from realqa_cli.inference.model_settings import ModelSettings, decode_options, decode_setting
 from realqa_cli.inference.readout import resolve
@@ -18,6 +19,7 @@ from realqa_cli.io.records import error_line
 from realqa_cli.io.sources import Item
 from realqa_cli.media.measures import PhotoMeasures, measure_photo_values
 from realqa_cli.media.video import Clip
+from realqa_cli.models.presets import NO_PRESET, read_preset
 from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.explain.flips import FlippedForm, flip_attributes
 from realqa_cli.steps.explain.occlusion import GROUPS, OcclusionMap, occlusion_map
@@ -29,6 +31,11 @@ class ExplainSettings(ModelSettings):
 
     method: str | None = "direct"
     preset: str | None = None
+    preset_file: Path | None = None
+    prompt: str | None = None
+    prefix: str | None = None
+    levels: Mapping[str, float | None] | None = None
+    samples: int | None = None
     scale: tuple[float, float] | None = None
     digits: int | None = None
     decode: str = "exact"
@@ -59,7 +66,11 @@ class Explainer:
         settings.check()
         source = settings.find()
         self.settings, self.config = settings, source.config or ScorerConfig()
-        self.readout = resolve(source.config, settings)
+        preset = read_preset(settings.preset) if settings.preset and settings.preset != NO_PRESET else None
+        if preset is not None and preset.questions:
+            what = "only realqa's own question can be explained"
+            raise UsageError(what, where=f"--preset {preset.name}", remedy="leave it out")
+        self.readout = resolve(source.config, settings, preset)
         bounds = {"min_pixels": self.readout.min_pixels, "max_pixels": self.readout.max_pixels}
         self.backend = settings.load(source, needs=("log_probs", "logits"), **bounds)
         has_form = self.config.form is not None
