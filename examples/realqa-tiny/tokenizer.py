@@ -1,4 +1,4 @@
-"""The tokenizer: a small byte-level BPE whose digits and full stop stand alone, and the text it is from."""
+"""The tokenizer: a small byte-level BPE whose digits and full stop are tokens of their own, and the text it is from."""
 
 from __future__ import annotations
 
