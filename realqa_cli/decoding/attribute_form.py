@@ -54,7 +54,7 @@ def questions_of(config: ScorerConfig | None, form: Sequence[str]) -> list[Attri
     """The questions that fill the slots of `form`, as the model met them in training: one about all attributes, or
     one for each level or attribute. Without this information it is `MIX_QUESTION`."""
     known = (config.questions if config is not None else None) or {}
-    by_level = [(level, False) for level in LEVELS if level in known]
+    by_level: list[tuple[str, bool]] = [(level, False) for level in LEVELS if level in known]
     by_attribute = [(key, True) for key in ATTRIBUTES if key in known]
     topics: list[tuple[str, bool]] = []
     if MIX_TOPIC not in known:

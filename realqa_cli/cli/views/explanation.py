@@ -56,7 +56,7 @@ def print_explanation(record: Mapping[str, Any]) -> None:
     interval = f"90 % from {record['interval'][0]:.2f} to {record['interval'][1]:.2f}"
     console.print(Text(escaped(str(record["image"])), "bold"))
     console.print(f"score {record['score']:.2f} on {low:g}-{high:g}, {interval}\n", highlight=False)
-    measures = [[name, text, Text(note, "dim")] for name, text, note in measures_of(record)]
+    measures: list[list[str | Text]] = [[name, text, Text(note, "dim")] for name, text, note in measures_of(record)]
     console.print(fitted_table(_MEASURE_COLUMNS, measures, console.width), crop=False)
     if record["flips"]:
         console.print(f"\nscore {record['score_cot']:.2f} after the chain of thought; with another answer:\n")
@@ -140,7 +140,8 @@ def _figure(found: "Explanation") -> "Figure":
     axes.imshow(np.asarray(photo.convert("L").convert("RGB")), extent=(0, width, height, 0))
     x, y = np.array(found.occlusion.columns) * width, np.array(found.occlusion.rows) * height
     strength = np.abs(values) / limit
-    axes.pcolormesh(x, y, values, cmap="RdBu", vmin=-limit, vmax=limit, alpha=0.75 * strength**0.7)
+    opacity: Any = 0.75 * strength**0.7  # an opacity for each cell, which the types of matplotlib do not know
+    axes.pcolormesh(x, y, values, cmap="RdBu", vmin=-limit, vmax=limit, alpha=opacity)
     axes.set_axis_off()
     shades = ScalarMappable(norm=Normalize(-limit, limit), cmap="RdBu")  # the map's own are transparent
     bar = figure.colorbar(shades, ax=axes, location="bottom", shrink=0.8, pad=0.02, aspect=40)
