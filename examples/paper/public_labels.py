@@ -4,8 +4,8 @@ A record has the photo, its MOS, and the attributes where the data set has them 
 there are left out, and counted on stderr. Chains of thought for other data sets need attributes by a model:
 `realqa self-label DIR --dataset NAME` writes the same records with them.
 
-    python examples/paper/labels.py koniq10k/ --dataset koniq10k --split training > koniq-training.jsonl
-    python examples/paper/labels.py RealQA/ --dataset realqa --subset NAME --split train > realqa-train.jsonl
+    python examples/paper/public_labels.py koniq10k/ --dataset koniq10k --split training > koniq-training.jsonl
+    python examples/paper/public_labels.py RealQA/ --dataset realqa --subset NAME --split train > realqa-train.jsonl
 """
 
 from __future__ import annotations
