@@ -40,12 +40,13 @@ def measure_sharpness(photo: Image.Image) -> float:
     side = max(_LEAST_SIDE, min(grey.size) // _TILES_A_SIDE)
     rows, columns = max(1, grey.height // side), max(1, grey.width // side)
     luminance = np.asarray(grey)
-    tiles = [(row, column) for row in range(rows) for column in range(columns)]
     if grey.width * grey.height > LARGE_PIXELS:
-        tiles = _most_contrast(grey, side, tiles)
-    energies = sorted((_energy(luminance, side, tile) for tile in tiles), reverse=True)
-    counted = energies[: max(1, ceil(_COUNTED * rows * columns))]
-    return float(np.mean(counted)) / max(_DARKEST, float(luminance.mean())) ** 2
+        tiles = [(row, column) for row in range(rows) for column in range(columns)]
+        energies = np.array([_energy(luminance, side, tile) for tile in _most_contrast(grey, side, tiles)])
+    else:
+        energies = _all_energies(luminance, side, rows, columns)
+    counted = np.sort(energies)[::-1][: max(1, ceil(_COUNTED * rows * columns))]
+    return float(counted.mean()) / max(_DARKEST, float(luminance.mean())) ** 2
 
 
 def _most_contrast(grey: Image.Image, side: int, tiles: list[_Tile]) -> list[_Tile]:
@@ -59,14 +60,29 @@ def _most_contrast(grey: Image.Image, side: int, tiles: list[_Tile]) -> list[_Ti
     return [tiles[index] for index in sorted(chosen)]
 
 
+def _all_energies(luminance: npt.NDArray[np.uint8], side: int, rows: int, columns: int) -> _Array:
+    """`_energy` of all tiles; a photo that is smaller than a tile is one tile."""
+    filtered = _filtered(luminance)[: rows * side, : columns * side]
+    if filtered.shape != (rows * side, columns * side):
+        return np.mean(filtered * filtered).reshape(1)
+    tiles = filtered.reshape(rows, side, columns, side)
+    energies: _Array = np.mean(tiles * tiles, axis=(1, 3)).reshape(-1)
+    return energies
+
+
 def _energy(luminance: npt.NDArray[np.uint8], side: int, tile: _Tile) -> float:
     """Mean square of the filtered tile; its neighbourhood is included, as far as the photo reaches."""
-    from scipy.ndimage import gaussian_laplace  # takes 0.1 s to import
-
     top, left = tile[0] * side, tile[1] * side
     above, before = min(_MARGIN, top), min(_MARGIN, left)
     around = luminance[top - above : top + side + _MARGIN, left - before : left + side + _MARGIN]
-    level = around.mean(dtype=np.float32)  # the filter, cut off at four sigma, would respond to it a little
-    filtered: _Array = gaussian_laplace(around - level, _SIGMA, mode="nearest")
-    inside = filtered[above : above + side, before : before + side]
+    inside = _filtered(around)[above : above + side, before : before + side]
     return float(np.mean(inside * inside))
+
+
+def _filtered(luminance: npt.NDArray[np.uint8]) -> _Array:
+    """The Laplacian of Gaussian."""
+    from scipy.ndimage import gaussian_laplace  # takes 0.1 s to import
+
+    level = luminance.mean(dtype=np.float32)  # the filter, cut off at four sigma, would respond to it a little
+    filtered: _Array = gaussian_laplace(luminance - level, _SIGMA, mode="nearest")
+    return filtered

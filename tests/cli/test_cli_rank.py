@@ -275,7 +275,7 @@ def test_the_table_fits_its_width_and_never_cuts_a_number(ranked: Ran, width: in
     assert max(map(len, [head, *rows])) <= width
     for record, row in zip(sorted(ranked.records, key=lambda r: (r["group"], r["rank_in_group"])), rows, strict=True):
         assert f"{record['score']:.2f}" in row
-        assert ("★" in row.partition(".jpg")[0]) == record["keep"]
+        assert ("✓" in row.partition(".jpg")[0]) == record["keep"]
 
 
 def test_names_cannot_steer_the_terminal(ranked: Ran) -> None:

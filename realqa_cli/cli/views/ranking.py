@@ -13,7 +13,7 @@ from rich.text import Text
 
 from realqa_cli.cli.views.scores import printable
 
-CLOSE, KEEP, CUT = "≈", "★", "…"
+CLOSE, KEEP, CUT = "≈", "✓", "…"
 _GAP = "  "
 _LEAST_NAME = 12  # characters of a name, before columns are left out
 _OPTIONAL = ("sharp", "stars", "next", "rank")  # the first ones are left out first
@@ -82,7 +82,7 @@ def _cells(record: Mapping[str, Any], group: Sequence[Mapping[str, Any]], folder
     better = record["p_better_than_next"]
     return {
         "rank": Text(str(record["rank"])),
-        "keep": Text(KEEP if record["keep"] else "", "bold yellow"),
+        "keep": Text(KEEP if record["keep"] else "", "bold green"),
         "name": Text(_branch(record, group) + _name(record).removeprefix(folder), "" if record["keep"] else "dim"),
         "score": Text(f"{record['score']:.2f}", "bold"),
         "stars": Text("★" * stars if stars else "", "yellow"),
