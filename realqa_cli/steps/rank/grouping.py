@@ -18,6 +18,9 @@ GroupKind = Literal["single", "near-duplicates", "burst"]
 
 DUPLICATE_BITS, DUPLICATE_CORRELATION = 76, 0.75
 BURST_BITS, BURST_CORRELATION = 110, 0.5
+BURST_SURE_CORRELATION = 0.85
+"""Frames of a burst whose thumbnails correlate so much need no similar hash: a small shift turns that of a scene with
+a fine regular pattern."""
 BURST_SECONDS = 2.0
 """Most seconds from one frame of a burst to the next."""
 
@@ -56,7 +59,8 @@ def _burst_pairs(times: Sequence[float | None], fingerprints: Sequence[Fingerpri
             if by_time[second][0] - time > BURST_SECONDS:
                 break
             bits = HASH_BITS - int((hashes[first] == hashes[second]).sum())
-            if bits <= BURST_BITS and float(thumbnails[first] @ thumbnails[second]) >= BURST_CORRELATION:
+            correlation = float(thumbnails[first] @ thumbnails[second])
+            if correlation >= (BURST_CORRELATION if bits <= BURST_BITS else BURST_SURE_CORRELATION):
                 yield index, order[second]
 
 

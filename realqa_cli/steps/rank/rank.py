@@ -86,6 +86,7 @@ def rank_manifest(candidates: Sequence[Candidate], settings: RankSettings) -> Ma
                 "seconds": grouping.BURST_SECONDS,
                 "bits": grouping.BURST_BITS,
                 "correlation": grouping.BURST_CORRELATION,
+                "sure_correlation": grouping.BURST_SURE_CORRELATION,
             },
             "measured": VERSION,
         },
