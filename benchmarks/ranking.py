@@ -108,7 +108,7 @@ def ranked(*arguments: object) -> list[dict[str, Any]]:
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with contextlib.redirect_stdout(out):
         realqa(["rank", *map(str, arguments), "--json", "--quiet"])
-    return [json.loads(line) for line in out.buffer.getvalue().splitlines()]  # type: ignore[attr-defined]
+    return [json.loads(line) for line in out.buffer.getvalue().splitlines()]
 
 
 def scene_of(record: dict[str, Any]) -> str:

@@ -127,7 +127,7 @@ def _one_process(paper: None, monkeypatch: pytest.MonkeyPatch) -> None:
             code = realqa_cli.cli.main(command)
         assert not launcher
         assert code in (0, 1), command
-        return printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        return printed.buffer.getvalue().decode()
 
     monkeypatch.setattr(importlib.import_module("tables"), "run", run)
 

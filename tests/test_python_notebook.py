@@ -15,9 +15,10 @@ FOLDER = Path(__file__).parents[1] / "examples" / "python"
 @pytest.fixture(scope="module")
 def cells() -> list[Any]:
     """The cells of the notebook after running it."""
-    notebook = nbformat.read(FOLDER / "scores.ipynb", as_version=4)
+    notebook = nbformat.read(FOLDER / "scores.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(FOLDER)}})
-    return asyncio.run(client.async_execute())["cells"]
+    ran: list[Any] = asyncio.run(client.async_execute())["cells"]
+    return ran
 
 
 def outputs(cells: list[Any], code: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ def messages() -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield re.sub(r"%[.\d]*[a-z]", "...", node.value)
         elif isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in node.values)
 
 
 QUOTED = re.findall("`(.*?)`", "\n".join(re.findall("^### (.*`.*)$", TROUBLES, re.MULTILINE)))
@@ -35,7 +35,7 @@ def error_types() -> set[str]:
     calls = [node for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Call)]
     raised = [call for call in calls if getattr(call.func, "id", "").endswith("Error")]
     return {
-        keyword.value.value
+        str(keyword.value.value)
         for call in raised
         for keyword in call.keywords
         if keyword.arg == "type" and isinstance(keyword.value, ast.Constant)

@@ -179,10 +179,10 @@ class Sight:
         sizes = grid_thw.prod(dim=1).tolist()
         if self.keeps:
             photos = zip(pixels.split(sizes), grid_thw.split(1), strict=True)
-            states = torch.cat([self._kept(visual, *photo) for photo in photos]).float()
+            states: torch.Tensor = torch.cat([self._kept(visual, *photo) for photo in photos]).float()
         else:
             states = self._blocks(visual, pixels, grid_thw)
-        order, _ = get_vision_window_index(
+        order, _bounds = get_vision_window_index(
             grid_thw,
             spatial_merge_size=visual.spatial_merge_size,
             window_size=visual.window_size,

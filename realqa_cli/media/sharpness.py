@@ -64,7 +64,8 @@ def _all_energies(luminance: npt.NDArray[np.uint8], side: int, rows: int, column
     """`_energy` of all tiles; a photo that is smaller than a tile is one tile."""
     filtered = _filtered(luminance)[: rows * side, : columns * side]
     if filtered.shape != (rows * side, columns * side):
-        return np.mean(filtered * filtered).reshape(1)
+        whole: _Array = np.mean(filtered * filtered, keepdims=True).reshape(1)
+        return whole
     tiles = filtered.reshape(rows, side, columns, side)
     energies: _Array = np.mean(tiles * tiles, axis=(1, 3)).reshape(-1)
     return energies

@@ -36,13 +36,14 @@ def stop_midway(photos: list[Path], output: Path, after: int, how: signal.Signal
     stdin stays open, so the command waits for more and cannot have ended before the signal.
     """
     call = command("score", "-", "-o", output, "--batch-size", 1, *more)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
         call,
         env=environment(),
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
-        **pipes,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdin is not None
         process.stdin.writelines(json.dumps({"image": str(photo)}) + "\n" for photo in photos)

@@ -160,7 +160,7 @@ def test_records_come_as_they_are_made(photo_files: list[Path]) -> None:
 
 
 def test_fields_of_json_lines_pass_through(realqa: Realqa, photos: Path) -> None:
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"image": "bee.jpg", "mos": 83.5, "mos_range": [1, 100], "mine": {"a": [1, None]}},
         {"image": "no.jpg"},
     ]
@@ -185,7 +185,7 @@ def test_a_json_lines_file_is_read_from_its_own_folder(realqa: Realqa, photos: P
 
 def test_a_file_name_that_is_not_utf8_survives(photos: Path, tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/b\xff\xc3\xa9.jpg"
-    shutil.copy(photos / "bee.jpg", name)
+    shutil.copy(os.fsencode(photos / "bee.jpg"), name)
     ran = subprocess.run([*command("score"), name, *ECHO], capture_output=True, env=environment())
     assert ran.returncode == 0
     assert os.fsencode(json.loads(ran.stdout)["image"]) == name

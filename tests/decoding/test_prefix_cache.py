@@ -15,13 +15,14 @@ from PIL import Image
 from small_models import write
 
 from realqa_cli import models
-from realqa_cli.backends.base import Prompt, VisualInput
+from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.decoding.prefix_cache import PrefixCache
 from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.prompts import SLOTS, arrange, regular_form
+from realqa_cli.media.video import VisualInput
 
 CHOICES = arrange(key for key, slot in SLOTS.items() if not slot.free)
 KINDS = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava", "qwen2_vl-merging", "llava-merging", "realqa-tiny"]

@@ -31,7 +31,7 @@ def test_a_wrong_setting_is_one_clear_error(given: dict[str, Any], message: str)
 
 def test_settings_are_taken_as_people_type_them() -> None:
     settings = settings_from(ScoreSettings, {"scale": "1-5", "server": "http://localhost:8000/v1", "batch_size": 2})
-    assert settings.scale == (1, 5)
+    assert settings.scale == (1.0, 5.0)
     assert settings.server is not None
     assert settings.server.url == "http://localhost:8000/v1"
     assert settings_from(ScoreSettings, {}) == ScoreSettings()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from realqa_cli.backends.base import ThreadPlan, VisualInput
+from realqa_cli.backends.base import ThreadPlan
 from realqa_cli.errors import ItemError, RecordError
 from realqa_cli.inference.inputs import (
     FlaggedInput,
@@ -23,7 +23,7 @@ from realqa_cli.inference.inputs import (
 )
 from realqa_cli.inference.pipeline import BATCHES_AHEAD, HELD_PIXELS, OPENERS, run_batches
 from realqa_cli.io.sources import Item
-from realqa_cli.media.video import Clip, Sampling
+from realqa_cli.media.video import Clip, Sampling, VisualInput
 
 
 def items(folder: Path, count: int) -> list[Item]:
@@ -129,7 +129,7 @@ def test_the_pixels_of_opened_photos_are_bounded() -> None:
     def made() -> Iterator[OpenedItem]:
         for n in range(12):
             opened.append(n)
-            yield OpenedItem(Item(n, f"{n}", None), load=lambda: (large, []))
+            yield OpenedItem(Item(n, f"{n}", None), load=lambda: (large, [], None))
 
     stream = run_batches(made(), 1, widths)
     next(stream)

@@ -46,7 +46,7 @@ def test_one_photo_gives_one_record_with_the_score_of_its_file(scorer: Scorer, k
 
 def test_an_open_file_is_read_and_named(scorer: Scorer) -> None:
     with BEE.open("rb") as file:
-        record = scorer.score(file)
+        record: Any = scorer.score(file)
     assert (record["image"], record["content"]) == (str(BEE), scorer.score(BEE)["content"])
 
 

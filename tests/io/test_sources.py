@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_read_is_an_error_item(monkeypatch: pytest.Monke
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(folders.os, "scandir", refuse)  # the tests may run as root, whom no mode stops
+    monkeypatch.setattr("os.scandir", refuse)  # the tests may run as root, whom no mode stops
     locked, photo = read("photos")
     assert error_of(locked)["type"] == "unreadable"
     assert (locked.name, photo.name) == ("photos/a", "photos/b/2.jpg")
@@ -222,7 +222,7 @@ def test_a_link_into_a_locked_folder_loses_only_itself(monkeypatch: pytest.Monke
             pass
 
     scandir = os.scandir
-    monkeypatch.setattr(folders.os, "scandir", Opened)  # the tests may run as root, whom no mode stops
+    monkeypatch.setattr("os.scandir", Opened)  # the tests may run as root, whom no mode stops
     assert [item.name for item in read("photos") if item.error is None] == [f"photos/{i}.jpg" for i in range(3)]
     (locked,) = [item for item in read("photos") if item.error is not None]
     assert (locked.name, error_of(locked)["type"]) == ("photos/link", "unreadable")

@@ -211,7 +211,7 @@ def test_training_on_ratings_runs_from_data_to_a_model(
     monkeypatch.setattr(views, "imagenet_weights", lambda: None)
     monkeypatch.setattr(views, "fit", lambda photo, *_: photos.fit(photo, 12_544, 50_176))
     monkeypatch.setattr(photos, "HELD_OUT", 0)
-    small = {"minutes": 0.01, "processes": 1}
+    small: dict[str, Any] = {"minutes": 0.01, "processes": 1}
     recipe = train_on_ratings.Recipe(
         dataclasses.replace(distill_features.Settings(), **small, sizes=((4, 2, 1.0, 1.0),), scored=1.0),
         dataclasses.replace(

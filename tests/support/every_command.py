@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from chat_server import ChatServer
 from made_labels import SAID
@@ -74,12 +75,13 @@ def make_inputs(folder: Path) -> None:
         {"step": i, "loss": 2 - i / 99, "ncm": 1.0, "ncm_star": 1.0, "ncm_star_release": 1.0, "learning_rate": 1e-4}
         for i in range(1, 41)
     ]
-    for name, lines in {
+    files: dict[str, list[dict[str, Any]]] = {
         "labels": [LABEL],
         "conversations": [CONVERSATION],
         "rows": rows,
         "log": steps,
-    }.items():
+    }
+    for name, lines in files.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     fit = ["composite", "fit", str(folder / "rows.jsonl"), "--target", "mos", "--bootstrap", "0", "-q"]
     assert main([*fit, "-o", str(folder / "given.json")]) == 0

@@ -88,7 +88,8 @@ def serve(connection: socket.socket) -> None:
         size, streams, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
         if not size:
             return
-        arguments, folder, environment = json.loads(connection.recv(*LENGTH.unpack(size), socket.MSG_WAITALL))
+        (length,) = LENGTH.unpack(size)
+        arguments, folder, environment = json.loads(connection.recv(length, socket.MSG_WAITALL))
         loaded, report = os.pipe()
         gc.freeze()
         with warnings.catch_warnings(action="ignore"):  # some allocators have a thread, which survives a fork

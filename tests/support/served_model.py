@@ -39,7 +39,7 @@ def teach(folder: Path) -> Path:
         losses = [model(input_ids=ids, pixel_values=pixels, labels=labels).loss for ids, labels in lessons]
         loss = torch.stack(losses).sum()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         if float(loss.detach()) < 0.02 and step > 150:
             break

@@ -158,7 +158,7 @@ def write(
     `gain` scales the random weights of the head, so that the distributions are far from uniform. `words` is the
     tokenizer instead of `tokenizer()`.
     """
-    named = {"model_specific_special_tokens": _NAMED[family]} if family in _NAMED else {}
+    named: dict[str, Any] = {"model_specific_special_tokens": _NAMED[family]} if family in _NAMED else {}
     words = words or tokenizer(merges_digits=merges_digits, **named)
     torch.manual_seed(seed)
     model: Any
@@ -233,12 +233,14 @@ def _llava_onevision(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.M
         Qwen2Config,
     )
 
-    image_token = words.convert_tokens_to_ids("<|image_pad|>")
+    settings: dict[str, Any] = {
+        "vision_config": _siglip(),
+        "text_config": Qwen2Config(**_text(words)),
+        "image_token_id": words.convert_tokens_to_ids("<|image_pad|>"),
+        "video_token_id": words.convert_tokens_to_ids("<|video_pad|>"),
+    }
     config = LlavaOnevisionConfig(
-        vision_config=_siglip(),
-        text_config=Qwen2Config(**_text(words)),
-        image_token_id=image_token,  # type: ignore[arg-type]
-        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),  # type: ignore[arg-type]
+        **settings,
         image_grid_pinpoints=[[56, 112], [112, 56], [112, 112]],
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
@@ -286,14 +288,13 @@ def _gemma3(folder: Path, words: PreTrainedTokenizerFast) -> torch.nn.Module:
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessorPil, Gemma3TextConfig
 
     text = _text(words, head_dim=16, sliding_window=16, layer_types=["sliding_attention", "full_attention"])
-    config = Gemma3Config(
-        vision_config=_siglip(),
-        text_config=Gemma3TextConfig(**text),
-        mm_tokens_per_image=4,
-        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),  # type: ignore[arg-type]
-        boi_token_id=words.convert_tokens_to_ids("<|vision_start|>"),  # type: ignore[arg-type]
-        eoi_token_id=words.convert_tokens_to_ids("<|vision_end|>"),  # type: ignore[arg-type]
-    )
+    tokens: dict[str, Any] = {
+        "image_token_id": words.convert_tokens_to_ids("<|image_pad|>"),
+        "boi_token_id": words.convert_tokens_to_ids("<|vision_start|>"),
+        "eoi_token_id": words.convert_tokens_to_ids("<|vision_end|>"),
+    }
+    parts: dict[str, Any] = {"vision_config": _siglip(), "text_config": Gemma3TextConfig(**text)}
+    config = Gemma3Config(**parts, mm_tokens_per_image=4, **tokens)
     words.chat_template = TEMPLATE.replace("<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|>", 1)
     images = Gemma3ImageProcessorPil(size={"height": 56, "width": 56})
     _save_processor(folder, images, "Gemma3Processor", {"image_seq_length": 4})

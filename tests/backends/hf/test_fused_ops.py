@@ -50,10 +50,10 @@ def test_it_sees_the_same_in_half_precision(model: Any) -> None:
 
 
 def test_gradients_are_the_same(model: Any) -> None:
-    features(model).square().sum().backward()  # type: ignore[no-untyped-call]
+    features(model).square().sum().backward()
     before = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)
-    features(fuse_operations(model)).square().sum().backward()  # type: ignore[no-untyped-call]
+    features(fuse_operations(model)).square().sum().backward()
     after = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     assert all(not after[name].any() for name in after.keys() - before.keys())
     for name, gradient in after.items():

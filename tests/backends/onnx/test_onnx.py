@@ -157,14 +157,15 @@ def test_graphs_of_another_form_are_not_taken(tmp_path: Path) -> None:
 
 def test_a_vision_tower_without_a_kernel_is_refused(tmp_path: Path) -> None:
     kernel = "visual.patch_embed.proj.weight"
-    for index, change in enumerate(({kernel: np.zeros((192, 5), np.float16)}, {kernel: None})):
+    changes: list[dict[str, Any]] = [{kernel: np.zeros((192, 5), np.float16)}, {kernel: None}]
+    for index, change in enumerate(changes):
         copied(tmp_path / str(index), partial(_changed, change=change))
         with pytest.raises(UnsupportedModel, match="does not start with a patch embedding"):
             backends.load("onnx", models.find(str(tmp_path / str(index))), LoadOptions())
 
 
 def _changed(weights: Weights, change: Mapping[str, Any]) -> Weights:
-    return {name: value for name, value in (weights | change).items() if value is not None}
+    return {name: value for name, value in {**weights, **change}.items() if value is not None}
 
 
 def test_asks_with_several_photos_or_none_agree(random_both: Both) -> None:
@@ -204,7 +205,7 @@ def test_a_memory_changes_nothing_but_the_work(both: Both) -> None:
         read.append(len(inputs["ids_T"]))
         return run(**inputs)
 
-    onnx.graphs.forward = counted  # type: ignore[method-assign]
+    onnx.graphs.forward = counted  # type: ignore[method-assign, assignment]
     image = crops(1)[0]
     try:
         for question, prefix in (

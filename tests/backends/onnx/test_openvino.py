@@ -15,7 +15,7 @@ from process import ROOT, environment
 @pytest.mark.skipif(not find_spec("onnx"), reason="the package onnx is not installed")
 def test_the_backend_passes_its_checks() -> None:
     checks = ROOT / "tests" / "support" / "openvino_checks.py"
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", checks]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", str(checks)]
     ran = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " passed" in ran.stdout

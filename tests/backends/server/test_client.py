@@ -411,7 +411,7 @@ def test_thoughts_are_left_out_and_parts_put_together(content: Any) -> None:
 
 def photo(seed: int = 0, **info: Any) -> Image.Image:
     image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 30, 3), dtype=np.uint8))
-    image.info = info
+    image.info.update(info)
     return image
 
 

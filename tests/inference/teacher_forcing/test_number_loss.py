@@ -91,7 +91,8 @@ def test_the_expected_number_is_that_of_the_model_held_to_numerals(data: Path, t
 
 def softmax(logs: np.ndarray) -> np.ndarray:
     shares: np.ndarray = np.exp(logs - logs.max())
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def test_with_merged_digits_the_expected_number_is_the_same_sum_over_the_trie(data: Path, tmp_path: Path) -> None:

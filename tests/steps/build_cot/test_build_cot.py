@@ -98,7 +98,7 @@ def test_the_order_of_levels_turns_round_in_every_text() -> None:
 
 @given(labels, st.floats(0, 100), st.sampled_from([1, 2, 3]), st.sampled_from(["high-first", "low-first"]))
 def test_answers_in_the_regular_form_read_back_to_the_attributes(
-    label: dict, mos: float, digits: int, order: Any
+    label: dict[str, Any], mos: float, digits: int, order: Any
 ) -> None:
     texts = slot_texts(label)
     lines = build(row(attributes=label, mos=mos, mos_range=[0, 100]), digits=digits, order=order)

@@ -28,12 +28,18 @@ def made(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def write_files(folder: Path, n: int, **more: Any) -> tuple[Path, Path]:
     """scores.jsonl and labels.jsonl of n photos that need not exist."""
     scores, labels = made(n)
-    fixed = {"scale": [1.0, 5.0], "run": "0123456789abcdef", "method": "direct", "decode": "exact", "text": ""}
+    fixed: dict[str, Any] = {
+        "scale": [1.0, 5.0],
+        "run": "0123456789abcdef",
+        "method": "direct",
+        "decode": "exact",
+        "text": "",
+    }
     fixed |= {"std": 0.5, "mode": 3.0, "interval": [2.0, 4.0], "mass": 1.0, "flags": [], "content": None, "error": None}
     lines = [{"image": f"{i}.jpg", "score": float(score), **fixed, **more} for i, score in enumerate(scores)]
     (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    told = [{"image": f"{i}.jpg", "mos": float(label), "mos_range": [0, 100]} for i, label in enumerate(labels)]
-    (folder / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    rows = [{"image": f"{i}.jpg", "mos": float(label), "mos_range": [0, 100]} for i, label in enumerate(labels)]
+    (folder / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in rows))
     return folder / "scores.jsonl", folder / "labels.jsonl"
 
 

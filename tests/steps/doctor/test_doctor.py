@@ -85,7 +85,8 @@ class BatchDependent(EchoBackend):
 
     def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:
         shift = np.arange(len(continuations)) * 0.01 * (len(batch) > 1)
-        return np.log(np.full((len(batch), len(continuations)), 1 / len(continuations))) + shift
+        log_probs: Floats = np.log(np.full((len(batch), len(continuations)), 1 / len(continuations))) + shift
+        return log_probs
 
 
 def loaded(backend: Any) -> LoadedModel:
@@ -119,7 +120,7 @@ def test_a_tokenizer_that_loses_a_digit_fails(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_used_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert installation.check_folder("cache folder", tmp_path / "new" / "deep", "tests").status == "ok"
-    monkeypatch.setattr(installation.os, "access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda *_: False)
     assert "cannot be written" in installation.check_folder("cache folder", tmp_path, "tests").message
     monkeypatch.undo()
     monkeypatch.setattr(installation, "LEAST_FREE_GB", 1e9)

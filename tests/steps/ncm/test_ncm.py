@@ -30,7 +30,8 @@ WEIGHTS = np.array([1, 0.1, 0.01])
 
 def softmax(x: np.ndarray) -> np.ndarray:
     shifted: np.ndarray = np.exp(x - x.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    shifted /= shifted.sum(axis=-1, keepdims=True)
+    return shifted
 
 
 def by_formula(text: str, p_M_10: np.ndarray) -> NcmValue:

@@ -24,7 +24,7 @@ def scored(name: str, pairs: list[list[float]], **measured: Any) -> Candidate:
 def by_hand(first: Candidate, second: Candidate) -> float:
     """P(first > second) pair by pair."""
     return sum(
-        p * q * (1.0 if a > b else 0.5 if a == b else 0.0)
+        float(p * q) * (1.0 if a > b else 0.5 if a == b else 0.0)
         for a, p in zip(first.values, first.probabilities, strict=True)
         for b, q in zip(second.values, second.probabilities, strict=True)
     )

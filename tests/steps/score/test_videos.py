@@ -40,7 +40,7 @@ def scorer() -> Scorer:
 @pytest.fixture(scope="module")
 def records(scorer: Scorer, clips: Path) -> list[dict[str, Any]]:
     """Of the sharp clip, the photo and the blurred clip, in one batch."""
-    return scorer.score([clips / "sharp.mp4", clips / "photo.jpg", clips / "blurred.mp4"])
+    return list(scorer.score([clips / "sharp.mp4", clips / "photo.jpg", clips / "blurred.mp4"]))
 
 
 @pytest.fixture(scope="module")
