@@ -1,5 +1,5 @@
 # make demo     scores of the sample photos, from nothing but Python 3.11 or newer
-# make test     the test suite              make quick    the same without the slow tests
+# make test     the test suite              make slow     the tests that take long: several processes, training
 # make coverage the suite with the coverage of lines and branches, and its floor
 # make lint     ruff and mypy               make docs     the documentation site, in site/
 # make picture  docs/score.svg, the picture in the README
@@ -13,19 +13,19 @@ PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check
 PYTEST ?=
 JOBS   ?= 2
 
-.PHONY: demo test coverage quick lint docs picture bench package clean
+.PHONY: demo test slow coverage lint docs picture bench package clean
 
 demo: $(READY)
 	$(BIN)/realqa score examples/photos --table
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(PYTEST)
+
+slow: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow $(PYTEST)
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term $(PYTEST)
-
-quick: $(READY)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

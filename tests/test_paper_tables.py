@@ -166,6 +166,7 @@ def test_table_8_is_of_aesthetics(
     assert len(measured_rows(out)) == READINGS["table_7_8_datasets"]
 
 
+@pytest.mark.slow
 def test_a_script_runs_its_commands_as_processes_and_stops_at_an_error(tmp_path: Path) -> None:
     command = [sys.executable, str(PAPER / "table_3_sorting.py"), "--tiny", "--trials", "1", "--work", str(tmp_path)]
     ran = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)

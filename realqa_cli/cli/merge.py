@@ -29,7 +29,7 @@ _MIXED = "Merge although runs have different settings."
 Parts = Annotated[list[Path], typer.Argument(metavar="PARTS", show_default=False, help=_PARTS)]
 MergedOutput = Annotated[
     Path | None,
-    OutputFile("--output", records_kind("records", exports=True)),
+    OutputFile("--output", records_kind("records", "run", exports=True)),
     o.option(o.OUTPUT, "--output", "-o", metavar="FILE", help="Write the records to this file; as for `score`."),
 ]
 Partial = Annotated[bool, o.flag(MERGE, "--partial", help=_PARTIAL)]

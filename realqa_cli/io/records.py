@@ -126,13 +126,6 @@ class ScoreRecord(Record):
     mass: float | None
     """Probability of all numerals on the scale together before renormalising; with decode `topk` of those that the
     server reported. Unit: 0 to 1. Present: always; null as `std`."""
-    percentile: float | None = None
-    """Scores of the run that are lower, equal ones counted by half. Unit: percent, 0 to 100. Present: where all scores
-    are known before a record is written: with `--top`, and in `.jsonl.gz`, `.csv` and `.parquet` outputs; null in
-    failed items."""
-    percentile_reference: float | None = None
-    """Public photographs with a lower score by the same model with the same settings. Unit: percent, 0 to 100. Present:
-    where realqa ships the distribution of their scores, as for the bundled model; null for videos."""
     scale: Pair
     """Lowest and highest score that the model can give. Unit: points. Present: always."""
     method: str
@@ -143,6 +136,13 @@ class ScoreRecord(Record):
     """Answer sentence: with `mode` for exact decoding, as generated for greedy. Present: always; null as `mode`."""
     run: str
     """Id of the manifest with the settings and versions, in `FILE.run.json` or on stderr. Present: always."""
+    percentile: float | None = None
+    """Scores of the run that are lower, equal ones counted by half. Unit: percent, 0 to 100. Present: where all scores
+    are known before a record is written: with `--top`, and in `.jsonl.gz`, `.csv` and `.parquet` outputs; null in
+    failed items."""
+    percentile_reference: float | None = None
+    """Public photographs with a lower score by the same model with the same settings. Unit: percent, 0 to 100. Present:
+    where realqa ships the distribution of their scores, as for the bundled model; null for videos."""
     content: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     """Digest of the file's bytes. Present: where the file could be read."""
     flags: list[Literal["blank", "tiny", "extreme_aspect", "upscaled"]] = Field(default_factory=list)

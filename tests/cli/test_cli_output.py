@@ -170,6 +170,7 @@ def test_an_interrupt_stops_a_long_decode_and_keeps_what_is_finished(
     assert [Path(record["image"]).name for record in records_in(output)] == ["bee.jpg"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_the_bundled_model_ends_with_the_same_scores(
     realqa: Realqa, bundled: Ran, photos: Path, tmp_path: Path
 ) -> None:

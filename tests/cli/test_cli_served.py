@@ -161,6 +161,7 @@ def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
         yield url, model
 
 
+@pytest.mark.slow
 def test_transformers_serve_is_asked_for_plain_text_and_understood(
     real_server: tuple[str, Path], realqa_here: Run, tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ def test_transformers_serve_is_asked_for_plain_text_and_understood(
     assert labelled.code == 0
 
 
+@pytest.mark.slow
 def test_transformers_serve_sorts_nothing_but_is_probed(real_server: tuple[str, Path], realqa_here: Run) -> None:
     url, model = real_server
     ran = realqa_here("sort-probe", "--server", url, "--model", model, "--trials", 2, "--retries", 0)

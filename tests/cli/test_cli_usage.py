@@ -13,8 +13,8 @@ from realqa_cli.cli import app
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["scor", "a.jpg"], "No such command 'scor'. Did you mean 'score'?; see realqa --help"),
-        (["score"], "Missing argument 'SOURCES'; see realqa score --help"),
+        (["scor", "a.jpg"], "No such command 'scor'. Did you mean 'score'"),
+        (["score"], "no sources are given; name photos, folders or .jsonl files, or - for stdin"),
         (["score", "a.jpg", "--batch-sise", "2"], "--batch-size"),
         (["score", "a.jpg", "--batch-size", "0"], "Invalid value for '--batch-size'"),
         (["score", "a.jpg", "--batch-size", "many"], "Invalid value for '--batch-size'"),
@@ -24,7 +24,10 @@ from realqa_cli.cli import app
         (["score", "a.jpg", "--no-resume"], "--no-resume: applies to an output file; add --output FILE"),
         (["score", "a.jpg", "--table", "--json"], "--table and --json are mutually exclusive; choose one of the two"),
         (["score", "{list}", "-o", "{list}"], "is also an input; choose another file"),
-        (["score", "a.jpg", "-o", "b"], "--output: b does not have the suffix of scores; end it in .jsonl or .ndjson"),
+        (
+            ["score", "a.jpg", "-o", "b"],
+            "--output: b does not have the suffix of scores; end it in .jsonl, .ndjson, .jsonl.gz",
+        ),
         (["score", "a.jpg", "-o", "."], "--output: . is a folder; name a file in it"),
         (
             ["score", "a.jpg", "-o", "-"],
@@ -116,7 +119,7 @@ def test_the_help_of_a_command_shows_examples_and_everyday_options_first(capsys:
     short = capsys.readouterr().out
     assert cli.main(["score", "--help-all"]) == 0
     everything = capsys.readouterr().out
-    assert "Usage: realqa score [OPTIONS] SOURCES..." in short
+    assert "Usage: realqa score [OPTIONS] [SOURCES...]" in short
     assert short.index("Examples") < short.index("Everyday options")
     assert "--top" in short
     assert "--jpeg-draft" not in short

@@ -15,10 +15,12 @@ from realqa_cli.cli import main
 from realqa_cli.cli.app import app
 from realqa_cli.cli.output_files import OutputFile, OutputKind, output_files
 
-INPUTS = {"prices", "weights", "log", "image_root", "conversations", "files"}
+INPUTS = {
+    "prices", "weights", "log", "image_root", "conversations", "files", "preset_file", "calibration", "parts",
+}  # fmt: skip
 """Parameters of type Path that name inputs, or folders."""
-FOLDERS = {("train", "output")}
-"""Outputs that are folders, which `run_folder` checks."""
+FOLDERS = {("train", "output"), ("rank", "copy_to"), ("rank", "link_to")}
+"""Outputs that are folders, which `run_folder` and the step check."""
 
 ARGUMENTS: dict[str, list[str]] = {
     "score": ["{photos}", "--backend", "echo"],
@@ -32,6 +34,11 @@ ARGUMENTS: dict[str, list[str]] = {
     "sort-probe": ["--model", "echo"],
     "composite fit": ["{labels}", "--target", "ctr"],
     "composite apply": ["{labels}", "--weights", "{labels}"],
+    "rank": ["{photos}", "--backend", "echo"],
+    "merge": ["{labels}"],
+    "explain": ["{photos}/bee.jpg"],
+    "calibrate fit": ["{labels}", "--scores", "{labels}"],
+    "calibrate apply": ["{labels}", "--calibration", "{labels}"],
 }
 """What each command needs besides its output options."""
 

@@ -195,6 +195,7 @@ def rated_photos(tmp_path: Path) -> Path:
     return tmp_path / "livec"
 
 
+@pytest.mark.slow
 def test_training_on_ratings_runs_from_data_to_a_model(
     rated_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, realqa_here: Realqa
 ) -> None:

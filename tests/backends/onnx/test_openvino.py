@@ -11,6 +11,7 @@ import pytest
 from process import ROOT, environment
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("openvino"), reason="OpenVINO is not installed")
 @pytest.mark.skipif(not find_spec("onnx"), reason="the package onnx is not installed")
 def test_the_backend_passes_its_checks() -> None:

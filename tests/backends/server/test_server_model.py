@@ -23,6 +23,7 @@ from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.model import ImageSizing, ServerBackend
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.backends.server.topk import ContinuationSearch, TokenAlternatives, places_of
+from realqa_cli.decoding.attribute_form import questions_of
 from realqa_cli.domain import levels, prompts
 from realqa_cli.domain.numerals import ScoreDistribution, numerals
 from realqa_cli.domain.prompts import SLOTS
@@ -300,11 +301,13 @@ def test_scores_of_a_server_are_those_of_the_model_here(
     assert len([line for line in caplog.messages if "most likely tokens" in line]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("all_told", "thorough")
 def test_forms_of_a_server_are_filled_by_probability(backend: HFBackend, photo_file: Path) -> None:
     with LogprobServer(backend, top=EVERYTHING) as server:
         labeller = SelfLabeler(LabelSettings(server=settings(server)))
         labeller.form = ("composition.score", "level_shot")
+        labeller._questions = questions_of(None, labeller.form)
         (label,) = labeller.records(read_sources([str(photo_file)]))
     assert label["attributes"].keys() == label["confidence"].keys() == {"composition", "level_shot"}
     assert all(0 < share <= 1 for share in label["confidence"].values())

@@ -467,7 +467,7 @@ class TestCost:
         (["--to", "openai-batch", "x.jsonl", "--from", "openai-batch", "y"], "mutually exclusive"),
         (["--dry-run", "--to", "openai-batch", "x.jsonl"], "--dry-run: estimates the cost of requests"),
         (["--to", "openai-batch", "x.jsonl"], "--model: no model is named"),
-        (["--to", "label-studio", "x.json"], "not a file of labels; give a .jsonl file"),
+        (["--to", "label-studio", "x.json"], "not a file of labels; give a file of realqa annotate or self-label"),
         (["--server", "http://h/v1", "--model", "m", "--image-format", "gif"], "--image-format: unknown format 'gif'"),
         (["--from", "openai-batch", "/nowhere.jsonl"], "/nowhere.jsonl: cannot be read"),
         (["--overwrite", "--server", "http://h/v1", "--model", "m"], "--overwrite: applies to an output file"),

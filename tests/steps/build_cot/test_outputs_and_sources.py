@@ -158,6 +158,7 @@ def test_a_composite_without_its_range_is_an_error_with_a_remedy(
     assert "The score of this image is 5.00." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_file_that_looks_complete_and_the_next_one_continues_it(tmp_path: Path) -> None:
     for n in range(40):
         made_datasets.photo(tmp_path / f"{n}.png")

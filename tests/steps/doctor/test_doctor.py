@@ -30,6 +30,7 @@ def findings(ran: Any) -> dict[str, dict[str, Any]]:
     return {record["check"]: record for record in records}
 
 
+@pytest.mark.slow
 def test_the_bundled_model_passes_every_check(realqa_here: Realqa) -> None:
     ran = realqa_here("doctor", "--json")
     found = findings(ran)

@@ -177,6 +177,7 @@ def test_the_step_measures_a_model_on_conversations(data: Path, tmp_path: Path) 
     assert found["loss"] > 0
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

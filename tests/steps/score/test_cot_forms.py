@@ -72,9 +72,10 @@ def test_natural_language_is_written_up_to_the_score_which_is_a_distribution() -
     assert fields["mode"] == 4.2
     assert fields["text"] == "The lines lead to the bed. Quite calm. The final score is <4.2>."
     assert fields["score_direct"] == pytest.approx(fields["score"])
-    assert fields == again
+    assert {key: str(value) for key, value in fields.items()} == {key: str(value) for key, value in again.items()}
     assert [prompt.question for prompt in backend.prompts[:2]] == [prompts.COT_QUESTION] * 2
     assert backend.prompts[2].prefix == "The lines lead to the bed. Quite calm. The final score is <"
+    fields.pop("distribution")  # an object, which the step turns into pairs where they are requested
     record = {**fields, "image": "a", "scale": [1.0, 5.0], "method": "cot", "decode": "exact", "run": "1"}
     assert CotRecord.parse(record).form == "natural"
 

@@ -152,6 +152,7 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_launcher_that_starts_one_process_only_is_noticed(base: Path, data: Path, tmp_path: Path) -> None:
     given = arguments(base, data, tmp_path / "run", "--max-steps", "1")
     err = run([*ACCELERATE, "--cpu", "--num_processes", "2"], given)

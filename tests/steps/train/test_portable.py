@@ -142,6 +142,7 @@ def test_a_checkpoint_that_is_not_tensors_is_refused(
     assert train([data], tmp_path / "run", how)["steps"] == 4, "the remedy works"
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_is_one_line(base: Path, data: Path, tmp_path: Path) -> None:
     given = ["train", str(data), "--model", str(base), "--device", "cpu", "--max-steps", "4", "--save-steps", "2"]
     given += ["--tuning", "full", "--min-pixels", "3136", "--max-pixels", "7056", "-o", str(tmp_path / "run")]

@@ -71,7 +71,8 @@ class TestPhotos:
         summary = train([file], tmp_path / "run", settings(base, **more), progress=progress)
         assert [Path(name).name for name in summary["left_out"]] == ["1.png", "3.png"]
         assert (summary["conversations"], summary["formats"]) == (3, {"direct": 3})
-        assert stages == [("checking photos", 5), ("loading the model", None), ("preparing conversations", 3)]
+        prepared = [("checking photos", 5), ("preparing the model", None), ("preparing conversations", 3)]
+        assert stages == [*prepared, ("training", summary["steps"])]
         config = json.loads((tmp_path / "run" / "realqa.json").read_text())
         assert config["trained_on"] == "direct.jsonl: 3 conversations (3 direct)"
         assert [*json.loads((tmp_path / "run" / "left-out.json").read_text())] == [*summary["left_out"]]

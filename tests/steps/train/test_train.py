@@ -171,6 +171,7 @@ class TestDefaults:
 class TestResume:
     """A killed run ends like an uninterrupted one."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "more",
         [

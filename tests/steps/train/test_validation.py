@@ -114,6 +114,7 @@ def test_validation_does_not_change_the_training(base: Path, data: Path, records
     assert not [name for name in one if not np.array_equal(one[name], other[name])]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_best_of_all_steps(base: Path, data: Path, records: Path, tmp_path: Path) -> None:
     given = how(base, records, save_steps=5, eval_steps=2)
     train([data], tmp_path / "whole", given)
