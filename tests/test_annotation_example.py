@@ -11,6 +11,8 @@ from process import ROOT, environment
 
 from realqa_cli.domain.attributes import ATTRIBUTES
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = ROOT / "examples" / "annotation"
 
 

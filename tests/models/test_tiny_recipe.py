@@ -13,6 +13,8 @@ import torch
 from PIL import Image, ImageFilter
 from process import ROOT, Realqa
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = [ROOT / "examples" / "photos" / f"{name}.jpg" for name in ("bee", "mountain", "dogs")]
 SMALL = {50_176: 1.0}
 

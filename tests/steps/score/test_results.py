@@ -47,6 +47,7 @@ def test_long_lists_are_cut_when_they_are_shown(records: ScoreResults) -> None:
 
 
 def test_a_data_frame_has_flat_columns(records: ScoreResults) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
     frame = records.to_pandas()
     assert [*frame["image"]] == [str(BEE), "image-1", "<b>nope</b>.jpg"]
     assert frame["interval_low"][0] == records[0]["interval"][0]

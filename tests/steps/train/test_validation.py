@@ -20,6 +20,8 @@ from realqa_cli.steps.ncm.ncm import NcmSettings, measure_ncm
 from realqa_cli.steps.train.progress import TrainProgress
 from realqa_cli.steps.train.train import train
 
+pytestmark = pytest.mark.slow
+
 FIGURES = {"srcc", "plcc", "ncm", "ncm_star", "ncm_star_release", "n"}
 
 
