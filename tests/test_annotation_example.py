@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from process import ROOT, environment
 
 from realqa_cli.domain.attributes import ATTRIBUTES
