@@ -59,7 +59,8 @@ def bundled(photos: Path) -> Ran:
 def _package_log() -> Iterator[None]:
     """Restores the package's logger, which a command that runs in this process configures for itself."""
     log = logging.getLogger("realqa")
-    handlers, level, propagate = log.handlers, log.level, log.propagate
+    log.handlers, log.propagate = [], True  # fixtures of modules run commands, too
+    log.setLevel(logging.NOTSET)
     yield
-    log.handlers, log.propagate = handlers, propagate
-    log.setLevel(level)
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)
