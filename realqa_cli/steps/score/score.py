@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from realqa_cli import __version__
 from realqa_cli.backends.base import Capability
-from realqa_cli.domain.numerals import DECIDED, ScoreDistribution
+from realqa_cli.domain.numerals import ScoreDistribution
+from realqa_cli.domain.standing import DECIDED
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.inference.asking import chosen_preset, explained
 from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_items
