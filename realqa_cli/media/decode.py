@@ -30,6 +30,8 @@ too-large: beyond the limits on pixels, bytes or memory; too-slow: beyond the li
 a photo is expected; array: an array of unknown layout or range."""
 
 _DECODERS = re.compile(r"(PIL|pillow_heif)\b")
+_OUT_OF_MEMORY = re.compile(r"out of memory|decoder error -9\b|cannot allocate", re.IGNORECASE)
+"""Messages of decoders that lack memory without raising MemoryError; -9 is Pillow's code for it."""
 # What damaged EXIF raises. A photo with damaged metadata is still a photo, as in every viewer.
 _EXIF_ERRORS = (SyntaxError, OSError, ValueError, TypeError, LookupError, AttributeError, struct.error)
 
@@ -92,6 +94,8 @@ def decoded(data: bytes, image_format: str, name: str | None, options: DecodeOpt
     except Exception as error:
         # Hostile bytes make the decoders raise nearly anything (OSError, ValueError, TypeError, SyntaxError,
         # RuntimeError, struct.error, ...); a file that cannot be decoded is one failed item, never a crash.
+        if _OUT_OF_MEMORY.search(str(error)):
+            raise out_of_memory(name) from error
         reason = str(error) if "<_io." not in str(error) else "Pillow does not know its header"
         what = f"this {image_format} file is truncated, corrupt or of an unusual kind ({reason})"
         raise MediaError(what, type="broken", where=name, remedy="replace it by an intact copy") from error

@@ -95,6 +95,23 @@ def test_a_decoder_that_needs_too_much_memory_is_stopped(tmp_path: Path) -> None
     assert open_photo(path).size == (8_000, 4_000)
 
 
+@pytest.mark.parametrize(
+    "message", ["decoder error -9", "out of memory error when reading image file", "Cannot allocate memory"]
+)
+def test_a_decoder_that_reports_a_lack_of_memory_by_a_message_is_too_large(
+    message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(self: Image.Image) -> None:
+        raise OSError(message)
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(data, "TIFF")
+    with pytest.raises(MediaError) as caught:
+        decode_photo(data.getvalue(), "TIFF", "a", DEFAULT_DECODING)
+    assert caught.value.type == "too-large"
+
+
 @pytest.mark.parametrize("count", [40_000_000, 2**32 - 1])
 def test_an_mp4_whose_tables_declare_too_much_is_refused(tmp_path: Path, count: int) -> None:
     data = write(tmp_path / "ok.mp4", pan(3)).read_bytes()
