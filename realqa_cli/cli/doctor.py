@@ -45,11 +45,11 @@ def doctor(
     """Check the installation and a model: whether something would change scores without notice."""
     from realqa_cli.cli.output import JsonLines
     from realqa_cli.cli.views.findings import FindingLines
+    from realqa_cli.inference.readout import ReadoutSettings
     from realqa_cli.steps.doctor.doctor import examine
-    from realqa_cli.steps.doctor.scoring import DoctorSettings
 
     reporter = Reporter.of(context)
-    settings = settings_of(context, DoctorSettings)
+    settings = settings_of(context, ReadoutSettings)
     settings.check()
     counts = dict.fromkeys(("ok", "warning", "failed", "skipped"), 0)
     with reporter.bar("checking", None) as bar:

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from realqa_cli.domain import levels, prompts
 from realqa_cli.domain.prompts import ScoreQuestion
@@ -19,27 +19,29 @@ _ASKED = ("direct", "levels", "regression", "think")
 """The methods with a single question, which an option can replace."""
 
 
-class AskingOptions(Protocol):
-    """The options of the question."""
+@dataclass(frozen=True)
+class AskingSettings:
+    """How a model is asked. None leaves the choice to the model folder.
 
-    @property
-    def method(self) -> str | None: ...
-    @property
-    def preset(self) -> str | None: ...
-    @property
-    def preset_file(self) -> Path | None: ...
-    @property
-    def prompt(self) -> str | None: ...
-    @property
-    def prefix(self) -> str | None: ...
-    @property
-    def levels(self) -> Mapping[str, float | None] | None: ...
-    @property
-    def samples(self) -> int | None: ...
+    method: "direct" prompts for the score alone, "cot" for the attributes first, "levels" for a word, "think" for a
+    thought first; "regression" uses a regression head; None is the method that the model was trained for.
+    preset, preset_file: how a known model is asked (`models.presets`), or the TOML file of a preset.
+    prompt, prefix: replace the question and the start of the answer.
+    levels: words and their values, best first, for the method "levels"; None spreads them over the scale.
+    samples: number of random thoughts of the method "think"; None for the greedy one.
+    """
+
+    method: str | None = None
+    preset: str | None = None
+    preset_file: Path | None = None
+    prompt: str | None = None
+    prefix: str | None = None
+    levels: Mapping[str, float | None] | None = None
+    samples: int | None = None
 
 
 def chosen_preset(
-    options: AskingOptions, config: ScorerConfig | None, model: str, folder: Path | None
+    options: AskingSettings, config: ScorerConfig | None, model: str, folder: Path | None
 ) -> Preset | None:
     """The requested preset, or that of a known model without a `realqa.json`, which is said.
 
@@ -72,7 +74,7 @@ def explained(model: str) -> Iterator[None]:
         raise ModelError(error.what, where=error.where, remedy=known.run) from error
 
 
-def chosen_question(options: AskingOptions, preset: Preset | None, method: str) -> ScoreQuestion:
+def chosen_question(options: AskingSettings, preset: Preset | None, method: str) -> ScoreQuestion:
     """The question: the preset's or realqa's own for the method, with what the options replace in it.
 
     Raises UsageError for options that do not fit the method.
@@ -95,7 +97,9 @@ def chosen_question(options: AskingOptions, preset: Preset | None, method: str) 
     return ScoreQuestion(text, prefix, question.end)
 
 
-def level_words(trained: ScorerConfig, options: AskingOptions, preset: Preset | None, scale: Scale) -> dict[str, float]:
+def level_words(
+    trained: ScorerConfig, options: AskingSettings, preset: Preset | None, scale: Scale
+) -> dict[str, float]:
     """The value on `scale` of each word, best first: by --levels, the preset, or the model's training.
 
     Words without values are spread evenly over the scale. Raises UsageError for a value outside the scale.

@@ -7,7 +7,7 @@ warning too. A preset contains the settings of a known way of training. asking.p
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Resampling
 
@@ -16,7 +16,8 @@ from realqa_cli.domain.numerals import free_numerals, numerals, short_numerals
 from realqa_cli.domain.prompts import PLAIN_CHAT, ChatLayout, ScoreQuestion
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.asking import AskingOptions, chosen_question, level_words
+from realqa_cli.inference.asking import AskingSettings, chosen_question, level_words
+from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.media.video import Sampling
 from realqa_cli.models.presets import Preset, all_presets
@@ -39,25 +40,19 @@ _NUMERAL_METHODS = {"direct", "cot", "think"}
 """The methods that score numerals, and therefore depend on the digits."""
 
 
-class ReadoutOptions(AskingOptions, Protocol):
-    """The options of the read-out."""
+@dataclass(frozen=True)
+class ReadoutSettings(AskingSettings, ModelSettings):
+    """How scores are read from a model. None leaves the choice to the model folder.
 
-    @property
-    def method(self) -> str | None: ...
-    @property
-    def decode(self) -> str: ...
-    @property
-    def scale(self) -> tuple[float, float] | None: ...
-    @property
-    def digits(self) -> int | None: ...
-    @property
-    def form(self) -> str | None: ...
-    @property
-    def reasons(self) -> bool | None: ...
-    @property
-    def min_pixels(self) -> int | None: ...
-    @property
-    def max_pixels(self) -> int | None: ...
+    decode: "exact" or "greedy".  scale, digits: for models without `realqa.json`.
+    form: of the chain of thought: "regular" or "natural".  reasons: whether it includes reasons.
+    """
+
+    decode: str = "exact"
+    scale: tuple[float, float] | None = None
+    digits: int | None = None
+    form: str | None = None
+    reasons: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ class Readout:
         return settings | ({} if self.form is None else {"form": self.form, "reasons": self.reasons})
 
 
-def resolve(config: ScorerConfig | None, options: ReadoutOptions, preset: Preset | None = None) -> Readout:
+def resolve(config: ScorerConfig | None, options: ReadoutSettings, preset: Preset | None = None) -> Readout:
     """Resolves the read-out from `realqa.json`, the preset and the options.
 
     Raises ModelError if the model was trained for another method, UsageError for a scale that the digits cannot
@@ -147,7 +142,7 @@ def resolve(config: ScorerConfig | None, options: ReadoutOptions, preset: Preset
     )
 
 
-def _method(config: ScorerConfig | None, options: ReadoutOptions, preset: Preset | None) -> str:
+def _method(config: ScorerConfig | None, options: ReadoutSettings, preset: Preset | None) -> str:
     """The requested method, that of the preset, or the one that the model was trained for."""
     objective = (config or ScorerConfig()).objective
     own = preset.method if preset else None
@@ -184,7 +179,7 @@ def _method(config: ScorerConfig | None, options: ReadoutOptions, preset: Preset
 _LEAVE_OUT = {"--decode greedy": "use --decode exact"}
 
 
-def _form(config: ScorerConfig | None, options: ReadoutOptions, method: str) -> str | None:
+def _form(config: ScorerConfig | None, options: ReadoutSettings, method: str) -> str | None:
     """The requested form of the chain of thought, or the one that the model was trained on."""
     if method != "cot":
         for option, value in (("--form", options.form), ("--reasons", options.reasons)):
@@ -204,7 +199,7 @@ def _form(config: ScorerConfig | None, options: ReadoutOptions, method: str) -> 
     return form
 
 
-def _reasons(config: ScorerConfig, options: ReadoutOptions, method: str) -> bool:
+def _reasons(config: ScorerConfig, options: ReadoutSettings, method: str) -> bool:
     """Whether the answer includes reasons: as requested, or as in training."""
     if method != "cot":
         return False
@@ -223,7 +218,7 @@ def _numerals(scale: Scale, digits: int, preset: Preset | None) -> tuple[str, ..
 
 
 def _warn(
-    config: ScorerConfig | None, options: ReadoutOptions, method: str, preset: Preset | None, *, by_words: bool
+    config: ScorerConfig | None, options: ReadoutSettings, method: str, preset: Preset | None, *, by_words: bool
 ) -> None:
     decide = ("scale", "digits") if method in _NUMERAL_METHODS else ("scale",)
     names = (*decide, "min_pixels", "max_pixels")

@@ -11,9 +11,10 @@ from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import token_trie
 from realqa_cli.domain.scales import LEAST_MASS, Scale
 from realqa_cli.errors import ModelError, UsageError, one_line
+from realqa_cli.inference.readout import ReadoutSettings
 from realqa_cli.models.realqa_json import ScorerConfig
 from realqa_cli.steps.doctor.findings import Finding
-from realqa_cli.steps.doctor.scoring import DoctorSettings, LoadedModel, sample_photos
+from realqa_cli.steps.doctor.scoring import LoadedModel, sample_photos
 
 BATCH = 8
 """Photos in the batch that is compared with single photos."""
@@ -21,7 +22,7 @@ SAME, SAME_HALF = 0.002, 0.05
 """Points of a scale of 1-5 by which scores may differ between batches and devices: in float32, in lower precision."""
 
 
-def check_loaded_model(settings: DoctorSettings) -> Iterator[Finding]:
+def check_loaded_model(settings: ReadoutSettings) -> Iterator[Finding]:
     """All checks of the model; those after one that makes them impossible are left out."""
     try:
         model = LoadedModel.load(settings, settings.find())

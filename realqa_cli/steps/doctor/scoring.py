@@ -1,50 +1,30 @@
 """A loaded model as the checks need it: the scores of photos, alone or in a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 
 from PIL import Image, ImageFilter
 
 from realqa_cli.backends.base import Backend, Prompt
 from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.inference.asking import chosen_preset
-from realqa_cli.inference.model_settings import ModelSettings
-from realqa_cli.inference.readout import Readout, resolve
+from realqa_cli.inference.readout import Readout, ReadoutSettings, resolve
 from realqa_cli.media.photo import open_photo
 from realqa_cli.models import ModelSource
-
-
-@dataclass(frozen=True)
-class DoctorSettings(ModelSettings):
-    """The model to check, and how it is read; None leaves the choice to the model folder."""
-
-    method: str | None = None
-    preset: str | None = None
-    preset_file: Path | None = None
-    prompt: str | None = None
-    prefix: str | None = None
-    levels: Mapping[str, float | None] | None = None
-    samples: int | None = None
-    scale: tuple[float, float] | None = None
-    digits: int | None = None
-    decode: str = "exact"
-    form: str | None = None
-    reasons: bool | None = None
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that is ready to score photos."""
 
-    settings: DoctorSettings
+    settings: ReadoutSettings
     source: ModelSource
     readout: Readout
     backend: Backend
 
     @classmethod
-    def load(cls, settings: DoctorSettings, source: ModelSource) -> "LoadedModel":
+    def load(cls, settings: ReadoutSettings, source: ModelSource) -> "LoadedModel":
         """Raises UsageError or ModelError."""
         preset = chosen_preset(settings, source.config, source.name, source.base)
         readout = resolve(source.config, settings, preset)

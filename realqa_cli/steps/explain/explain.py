@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
@@ -11,8 +10,8 @@ from realqa_cli import __version__
 from realqa_cli.decoding.attribute_form import form_of
 from realqa_cli.errors import ItemError, ModelError, UsageError, one_line
 from realqa_cli.inference.inputs import OpenOptions, identify_item
-from realqa_cli.inference.model_settings import ModelSettings, decode_options, decode_setting
-from realqa_cli.inference.readout import resolve
+from realqa_cli.inference.model_settings import decode_options, decode_setting
+from realqa_cli.inference.readout import ReadoutSettings, resolve
 from realqa_cli.io.explain_record import ExplainRecord
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.records import error_line
@@ -26,21 +25,10 @@ from realqa_cli.steps.explain.occlusion import GROUPS, OcclusionMap, occlusion_m
 
 
 @dataclass(frozen=True)
-class ExplainSettings(ModelSettings):
-    """groups: about as many groups of visual tokens the photo is divided into. The others as in `ScoreSettings`."""
+class ExplainSettings(ReadoutSettings):
+    """groups: about as many groups of visual tokens the photo is divided into."""
 
     method: str | None = "direct"
-    preset: str | None = None
-    preset_file: Path | None = None
-    prompt: str | None = None
-    prefix: str | None = None
-    levels: Mapping[str, float | None] | None = None
-    samples: int | None = None
-    scale: tuple[float, float] | None = None
-    digits: int | None = None
-    decode: str = "exact"
-    form: str | None = None
-    reasons: bool | None = None
     groups: int = GROUPS
 
 

@@ -16,10 +16,10 @@ from realqa_cli import models
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.echo import EchoBackend
 from realqa_cli.domain.numerals import Floats
-from realqa_cli.inference.readout import resolve
+from realqa_cli.inference.readout import ReadoutSettings, resolve
 from realqa_cli.io.summary_records import DoctorRecord
 from realqa_cli.steps.doctor import installation, model_checks
-from realqa_cli.steps.doctor.scoring import DoctorSettings, LoadedModel, sample_photos
+from realqa_cli.steps.doctor.scoring import LoadedModel, sample_photos
 
 
 def findings(ran: Any) -> dict[str, dict[str, Any]]:
@@ -91,20 +91,20 @@ class BatchDependent(EchoBackend):
 
 
 def loaded(backend: Any) -> LoadedModel:
-    settings = DoctorSettings(backend="echo")
+    settings = ReadoutSettings(backend="echo")
     source = settings.find()
     return LoadedModel(settings, source, resolve(source.config, settings), backend)
 
 
 def test_a_score_that_depends_on_its_batch_fails() -> None:
-    model = loaded(BatchDependent.load(DoctorSettings().find(), None))  # type: ignore[arg-type]
+    model = loaded(BatchDependent.load(ReadoutSettings().find(), None))  # type: ignore[arg-type]
     found = model_checks.check_batches(model, sample_photos())
     assert found.status == "failed"
     assert found.values["largest_difference"] > found.values["limit"]
 
 
 def test_scores_that_do_not_depend_on_the_photo_fail() -> None:
-    model = loaded(BatchDependent.load(DoctorSettings().find(), None))  # type: ignore[arg-type]
+    model = loaded(BatchDependent.load(ReadoutSettings().find(), None))  # type: ignore[arg-type]
     assert model_checks.check_photo_scores(model, sample_photos()).status == "failed"
 
 
