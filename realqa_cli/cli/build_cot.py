@@ -146,7 +146,7 @@ def build_cot(
     settings = _settings(context, for_model)
     rewrites = Rewrites.of(context, settings, reporter)
     selection = dataset_selection(context)
-    join = _join(labels, scores, selection, settings)
+    join = _join(labels, scores, selection, settings, reporter)
     builder = Builder(settings, join, place=lambda path: _place(path, output), exists=_exists)
     drafts, notes = _drafts(builder, labels, None if join else selection)
     resume = not (no_resume or overwrite)
@@ -183,7 +183,11 @@ def _settings(context: typer.Context, for_model: str | None) -> "BuildSettings":
 
 
 def _join(
-    labels: list[str], scores: str | None, selection: "DatasetSelection | None", settings: "BuildSettings"
+    labels: list[str],
+    scores: str | None,
+    selection: "DatasetSelection | None",
+    settings: "BuildSettings",
+    reporter: Reporter,
 ) -> "LabelIndex | None":
     """The rows of `--scores`, by image. Raises UsageError."""
     from realqa_cli.datasets.labels import read_labels
@@ -194,7 +198,7 @@ def _join(
     if scores and settings.stage == "attributes":
         remedy = "leave it out: this stage states no score"
         raise UsageError("applies to --stage score", where="--scores", remedy=remedy)
-    return read_labels(scores, selection) if scores else None
+    return read_labels(scores, selection, reporter.say) if scores else None
 
 
 def _drafts(

@@ -81,7 +81,7 @@ def eval(
     from realqa_cli.datasets.labels import read_labels
 
     chosen = dataset_selection(context, of=labels, remedy="name it by --labels")
-    index = read_labels(labels, chosen) if labels else None
+    index = read_labels(labels, chosen, reporter.say) if labels else None
     sink = _sink(json=json, table=table, latex=latex)
     if attributes:
         return _print(_attribute_lines(predictions, index, settings, reporter), sink, reporter)

@@ -1,8 +1,9 @@
 """Public data sets, read as their authors publish them: a folder in, one entry for each photo or video out.
 
 There is one module for each data set, chosen by name and imported on demand. It knows the data set's tables,
-columns, folders and range of scores. `contents` holds what all of them return, `layout` how they find files. Scores
-keep the range of their data set, which `mos_range` states.
+columns, folders and range of scores. `contents` holds what all of them return, `layout` how they find files, and
+`rated` how rows become entries where a data set is one table of photos and scores. Scores keep the range of their
+data set, which `mos_range` states.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,20 @@ DATASETS = {
     "ava": "realqa_cli.datasets.ava:read_ava",
     "tad66k": "realqa_cli.datasets.tad66k:read_tad66k",
     "konvid1k": "realqa_cli.datasets.konvid1k:read_konvid1k",
+    "kadid10k": "realqa_cli.datasets.kadid10k:read_kadid10k",
+    "tid2013": "realqa_cli.datasets.tid2013:read_tid2013",
+    "csiq": "realqa_cli.datasets.csiq:read_csiq",
+    "live": "realqa_cli.datasets.live:read_live",
+    "pipal": "realqa_cli.datasets.pipal:read_pipal",
+    "agiqa3k": "realqa_cli.datasets.agiqa3k:read_agiqa3k",
+    "agiqa1k": "realqa_cli.datasets.agiqa1k:read_agiqa1k",
+    "aigciqa2023": "realqa_cli.datasets.aigciqa2023:read_aigciqa2023",
+    "uhdiqa": "realqa_cli.datasets.uhdiqa:read_uhdiqa",
+    "bid": "realqa_cli.datasets.bid:read_bid",
+    "flive": "realqa_cli.datasets.flive:read_flive",
+    "eva": "realqa_cli.datasets.eva:read_eva",
+    "para": "realqa_cli.datasets.para:read_para",
+    "aadb": "realqa_cli.datasets.aadb:read_aadb",
     "realqa": "realqa_cli.datasets.realqa:read_realqa",
     "csv": "realqa_cli.datasets.any_table:read_table_dataset",
 }

@@ -1,6 +1,6 @@
 """Labels from a file or a data set, for joins by image."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from realqa_cli.datasets import DatasetSelection
@@ -17,9 +17,17 @@ def dataset_rows(entries: Iterable[DatasetEntry]) -> Iterator[LabelRow]:
         yield LabelRow(entry.where, entry.name, entry.kind, record, also=entry.also)
 
 
-def read_labels(source: str, selection: DatasetSelection | None = None) -> LabelIndex:
-    """The rows of a file, or of the folder of a data set, by photo. Raises `UsageError`."""
+def read_labels(
+    source: str, selection: DatasetSelection | None = None, say: Callable[[str], None] | None = None
+) -> LabelIndex:
+    """The rows of a file, or of the folder of a data set, by photo. Raises `UsageError`.
+
+    `say` gets the notes of the data set.
+    """
     if selection is None:
         return LabelIndex(read_label_rows(source), name=source)
     dataset = selection.open([source])
+    if say is not None:
+        for note in dataset.notes:
+            say(note)
     return LabelIndex(dataset_rows(dataset.entries), name=source, elsewhere=dataset_rows(dataset.others))

@@ -5,14 +5,12 @@ Three .mat files hold 1,169 names, scores and deviations in the same order. The 
 """
 
 import re
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
 
 from realqa_cli.datasets.contents import Dataset, DatasetEntry
 from realqa_cli.datasets.layout import find_media_folder, find_table
-from realqa_cli.errors import UsageError, one_line
+from realqa_cli.errors import UsageError
+from realqa_cli.io.matlab import matlab_list
 from realqa_cli.io.tables import TableRow
 
 IMAGES, MOS, DEVIATION = "AllImages_release.mat", "AllMOS_release.mat", "AllStdDev_release.mat"
@@ -25,7 +23,7 @@ _TRAINING = re.compile(r"t[1-7]\.bmp")
 def read_livec(place: Path) -> Dataset:
     """All photos but the seven. Raises `UsageError`."""
     files = [find_table(place, "LIVE Challenge", f"Data/{each}", each) for each in (IMAGES, MOS, DEVIATION)]
-    names, scores, deviations = map(_values, files)
+    names, scores, deviations = (matlab_list(file, file.stem) for file in files)
     if not len(names) == len(scores) == len(deviations) or not names:
         counts = f"{len(names)} names, {len(scores)} scores and {len(deviations)} deviations"
         remedy = f"use {IMAGES}, {MOS} and {DEVIATION} of one release"
@@ -46,23 +44,3 @@ def read_livec(place: Path) -> Dataset:
         fields = {"mos": mos, "mos_range": RANGE, "mos_std": row.number("StdDev", 0)}
         entries.append(DatasetEntry(media_folder.path(name), row.where, fields, present=media_folder.has(name)))
     return Dataset("livec", str(place), entries, media_folder.looked_in, media_folder.found)
-
-
-def _values(file: Path) -> list[Any]:
-    """The cells of the one array in a .mat file, in order. Raises `UsageError`."""
-    import numpy as np
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    broken = (OSError, ValueError, TypeError, LookupError, NotImplementedError, struct.error, zlib.error)
-    try:
-        arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("__")}
-        array = arrays.get(file.stem, next(iter(arrays.values()), None))
-    except (*broken, MatReadError, EOFError, OverflowError, MemoryError) as error:
-        what = f"cannot be read as a MATLAB file ({one_line(error, 200)})"
-        raise UsageError(what, where=str(file), remedy="download it again") from error
-    cells = [] if array is None else [np.ravel(cell) for cell in np.ravel(array)]
-    if any(cell.size != 1 for cell in cells):
-        what = f"{file.stem} is not a list of single values"
-        raise UsageError(what, where=str(file), remedy="download it again")
-    return [cell[0] for cell in cells]

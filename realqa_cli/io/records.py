@@ -95,7 +95,7 @@ class ImageRecord(Record):
     """Input of the commands that read photos or videos: an item, with its mean opinion score if it is known."""
 
     mos: Number | None = None
-    """Mean opinion score, never rescaled. Unit: points of `mos_range`. Present: where the input has it."""
+    """Mean opinion score, not rescaled; DMOS reversed. Unit: points of `mos_range`. Present: where the input has it."""
     mos_range: tuple[Number, Number] | None = None
     """Lowest and highest value of the scale of `mos`. Unit: points. Present: where the input has it."""
     error: ErrorField | None = None

@@ -23,16 +23,22 @@ _SAMPLE = 50  # rows that the delimiter is chosen by
 _HINT = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
-def read_separated(file: Path, known: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
+def read_separated(
+    file: Path, known: Sequence[str] = (), delimiter: str | None = None
+) -> Iterator[tuple[int, list[str]]]:
     """(line from 1, cells) of each row; a quoted cell may span lines. Raises `UsageError`.
 
-    `known` are usual names of columns, which decide where two delimiters fit equally well.
+    `known` are usual names of columns, which decide where two delimiters fit equally well. A `delimiter` is not
+    looked for; a space stands for any white space, and such cells are not quoted.
     """
     text = read_text(file)
+    if delimiter == " ":
+        yield from ((number, line.split()) for number, line in enumerate(text.splitlines(), 1))
+        return
     hint = _HINT.match(text)
     skipped = 1 if hint and text[hint.end() - 1] in "\r\n" else 0
     text = text[hint.end() :] if hint and skipped else text
-    mark = hint[1] if hint and skipped else _delimiter(text, known)
+    mark = delimiter or (hint[1] if hint and skipped else _delimiter(text, known))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     try:
         for cells in reader:

@@ -37,6 +37,25 @@ _BROKEN: tuple[type[Exception], ...] = (  # what openpyxl raises for damaged arc
 _Numbered = tuple[int, Sequence[Any]]  # a row's line, from 1, and its cells
 
 
+@dataclass(frozen=True)
+class TableForm:
+    """What a file does not say about its own table.
+
+    columns: their names, for a file without a header.  delimiter: between cells; a space is any white space.
+    sheet: the sheet of an Excel file, by default the first.  header: columns by which the header is recognised
+    below other lines.
+    """
+
+    columns: Sequence[str] = ()
+    delimiter: str | None = None
+    sheet: str | None = None
+    header: Sequence[str] = ()
+
+
+USUAL = TableForm()
+"""The header is the first line, and the delimiter is the one that fits."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableRow:
     """One row: `cells` by column, and the place, ``file:line``. `is_text`: all cells are text, as in CSV."""
@@ -77,14 +96,14 @@ class Table:
     _numbered: Iterator[tuple[int, Mapping[str, Any]]]
 
     @classmethod
-    def open(cls, file: Path) -> "Table":
+    def open(cls, file: Path, form: TableForm = USUAL) -> "Table":
         """Raises `UsageError` for a table that cannot be read or is empty."""
         if jsonl.is_json_lines(file):
             records = _records(file)
             first = next(records)
             return cls(file, tuple(first[1]), chain([first], records))
-        lines = _lines(file)
-        columns = _header(next(lines, (0, ()))[1], file)
+        lines = _lines(file, form)
+        columns = tuple(form.columns) or _header(_header_cells(lines, file, form), file)
         return cls(file, columns, _fitting(file, columns, lines))
 
     def column(self, name: str) -> str:
@@ -105,7 +124,7 @@ class Table:
         Raises `UsageError` for a missing column, a row that does not fit, and a table without rows.
         """
         renamed = {self.column(name): name for name in needed}
-        number, text = 0, self.file.suffix.lower() in (".csv", ".tsv")
+        number, text = 0, self.file.suffix.lower() in (".csv", ".tsv", ".txt")
         for number, cells in self._numbered:
             named = {renamed.get(name, name): cell for name, cell in cells.items()}
             yield TableRow(f"{self.file}:{number}", named, text)
@@ -136,6 +155,18 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def _header_cells(lines: Iterator[_Numbered], file: Path, form: TableForm) -> Sequence[Any]:
+    """The cells of the header, after which `lines` has the rows. Raises `UsageError`."""
+    if not form.header:
+        return next(lines, (0, ()))[1]
+    wanted = {plain_name(name) for name in form.header}
+    for _, cells in lines:
+        if wanted <= {plain_name(str(cell).strip()) for cell in cells}:
+            return cells
+    what = f"no line has the columns {', '.join(form.header)}"
+    raise UsageError(what, where=str(file), remedy="check that it is the right table")
+
+
 def _header(cells: Sequence[Any], file: Path) -> tuple[str, ...]:
     names = ["" if cell is None else str(cell).strip() for cell in cells]
     if not any(names):
@@ -148,20 +179,20 @@ def _header(cells: Sequence[Any], file: Path) -> tuple[str, ...]:
     return tuple(unique)
 
 
-def _lines(file: Path) -> Iterator[_Numbered]:
+def _lines(file: Path, form: TableForm) -> Iterator[_Numbered]:
     """All rows that are not blank, the header first."""
     match file.suffix.lower():
         case ".xlsx":
-            lines = _sheet(file)
+            lines = _sheet(file, form.sheet)
         case ".parquet":
             lines = read_parquet(file)
         case _:
-            lines = read_separated(file, SUBJECTS)
+            lines = read_separated(file, SUBJECTS, form.delimiter)
     return ((number, cells) for number, cells in lines if any(cell not in (None, "") for cell in cells))
 
 
-def _sheet(file: Path) -> Iterator[_Numbered]:
-    """The rows of an Excel file's first sheet; formulas by their stored values."""
+def _sheet(file: Path, name: str | None) -> Iterator[_Numbered]:
+    """The rows of one sheet of an Excel file, by default the first; formulas by their stored values."""
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -170,12 +201,16 @@ def _sheet(file: Path) -> Iterator[_Numbered]:
             warnings.simplefilter("ignore")
             book = load_workbook(file, read_only=True, data_only=True)
             try:
-                rows = list(book.worksheets[0].iter_rows(values_only=True)) if book.worksheets else []
+                sheets = [sheet for sheet in book.worksheets if name in (None, sheet.title)]
+                rows = list(sheets[0].iter_rows(values_only=True)) if sheets else []
             finally:
                 book.close()
     except (*_BROKEN, InvalidFileException) as error:
         what = f"cannot be read as an Excel file ({one_line(error, 200)})"
         raise UsageError(what, where=str(file), remedy="download it again") from error
+    if name is not None and not sheets:
+        what = f"there is no sheet {name!r}"
+        raise UsageError(what, where=str(file), remedy="check that it is the right one")
     width = next((len(row) for row in rows), 0)
     for number, row in enumerate(rows, 1):  # spreadsheets omit empty cells at the end of a row
         yield number, (*row, *[None] * (width - len(row)))

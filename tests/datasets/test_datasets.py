@@ -8,39 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import made_datasets as made
+import made_rated_sets
 import numpy as np
 import pytest
+from read_datasets import lines, read, refusal
 from scipy.io import savemat
 
 from realqa_cli.datasets import DATASETS, DatasetSelection
 from realqa_cli.datasets.contents import Dataset
 from realqa_cli.datasets.items import dataset_items
 from realqa_cli.errors import UsageError
-
-Line = dict[str, Any]
-
-
-def read(name: str, folder: Path, part: str | None = None, **columns: str) -> Dataset:
-    """The data set, or the split `part` of it."""
-    return DatasetSelection(name, part, columns).open([str(folder)])
-
-
-def lines(dataset: Dataset) -> list[Line]:
-    """The entries as a step gets them, with their names seen from the folder."""
-    found = []
-    for item in dataset_items(dataset):
-        name = str(Path(item.name).relative_to(dataset.place))
-        found.append({item.kind: name, **item.fields} | ({"error": item.error.type} if item.error else {}))
-    return found
-
-
-def refusal(name: str, folder: Path, part: str | None = None, **columns: str) -> str:
-    with pytest.raises(UsageError) as caught:
-        dataset_items(read(name, folder, part, **columns))
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
 
 # What is read
 
@@ -319,6 +296,7 @@ MADE: dict[str, Callable[[Path], Path]] = {
     "tad66k": made.tad66k,
     "konvid1k": made.konvid,
     "realqa": made.release,
+    **made_rated_sets.MAKERS,
 }
 
 
@@ -347,13 +325,9 @@ def test_a_folder_above_or_two_folders_get_the_right_one_named(tmp_path: Path) -
 @pytest.mark.parametrize("name", MADE)
 def test_a_data_set_without_one_photo_is_refused_for_a_run(tmp_path: Path, name: str) -> None:
     MADE[name](tmp_path)
-    for file in [
-        *tmp_path.rglob("*.jpg"),
-        *tmp_path.rglob("*.mp4"),
-        *tmp_path.rglob("*.bmp"),
-        *tmp_path.rglob("*.JPG"),
-    ]:
-        file.unlink()
+    for file in tmp_path.rglob("*.*"):
+        if file.suffix.lower() in (".jpg", ".mp4", ".bmp", ".png"):
+            file.unlink()
     for folder in sorted((f for f in tmp_path.rglob("*") if f.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()

@@ -10,7 +10,7 @@ from realqa_cli.datasets import DatasetSelection
 from realqa_cli.errors import UsageError
 from realqa_cli.io.labels import read_label_rows
 from realqa_cli.io.numbers import read_number
-from realqa_cli.io.tables import Table
+from realqa_cli.io.tables import Table, TableForm
 
 EXPECTED = [("a.jpg", 3.5), ("Größe.jpg", 4.25)]
 
@@ -136,3 +136,23 @@ def test_the_usual_names_of_columns_are_found(tmp_path: Path, columns: Sequence[
 )
 def test_numbers_are_read_as_people_write_them(value: object, number: float | None) -> None:
     assert read_number(value) == number
+
+
+def test_a_header_below_other_lines_is_recognised_by_its_columns(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("A title,,\n,,\n,Image,MOS\n,a.jpg,3\n")
+    form = TableForm(header=("image", "mos"))
+    (row,) = Table.open(file, form).rows("image", "mos")
+    assert (row.where, row.text("image"), row.number("mos")) == (f"{file}:4", "a.jpg", 3)
+    with pytest.raises(UsageError, match="no line has the columns image, score; check that it is the right table"):
+        Table.open(file, TableForm(header=("image", "score")))
+
+
+def test_a_list_without_a_header_has_the_columns_that_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "scores.txt"
+    file.write_text("5.5  a.jpg \n\n0,5\tb.jpg\n")
+    rows = list(Table.open(file, TableForm(columns=("mos", "name"), delimiter=" ")).rows("mos", "name"))
+    assert [(row.text("name"), row.number("mos"), row.where[-1]) for row in rows] == [
+        ("a.jpg", 5.5, "1"),
+        ("b.jpg", 0.5, "3"),
+    ]

@@ -20,6 +20,9 @@ from realqa_cli.steps.build_cot.drafts import Draft
 from realqa_cli.steps.build_cot.formats import Exchange, attribute_exchanges, score_exchanges
 from realqa_cli.steps.build_cot.settings import BuildSettings
 
+GROUPS = ("reference",)
+"""Fields of a label that its conversations keep, for a split by group."""
+
 _EDGE = 1e-9
 """Share of a composite's range by which sums of floats may exceed it."""
 
@@ -94,6 +97,7 @@ class Builder:
             self.counts["without cot"] += not texts and any(name != "direct" for name in self.settings.formats)
         if not exchanges:
             raise ItemError("the label has none of the attributes", type="attributes", where=row.name)
+        more |= {key: row.record[key] for key in GROUPS if key in row.record}
         self._require(row)
         self.formats.update(exchange.format for exchange in exchanges)
         return [Draft(self._line(row, exchange) | more, exchange.prose) for exchange in exchanges]
