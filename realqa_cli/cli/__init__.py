@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from realqa_cli.cli.missing_packages import missing_package
 from realqa_cli.cli.reporter import write_stderr
 from realqa_cli.cli.streams import replace_closed_streams
 from realqa_cli.errors import UsageError, escaped
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # nothing may leave as a traceback
         if os.environ.get("REALQA_DEBUG") == "1":
             raise
+        if isinstance(error, ModuleNotFoundError) and (usage := missing_package(error)) is not None:
+            return _leave(str(usage), WRONG_USAGE)
         if isinstance(error, OSError) and error.errno is not None:  # a full disk, a read-only folder
             _close_stdout_for_good()
             where = f"{os.fspath(error.filename)!s}: " if error.filename else ""

@@ -12,6 +12,7 @@ EVERYDAY = frozenset({
     "model", "server", "output", "overwrite", "top", "report", "table", "json", "limit", "dataset", "quiet",
     "help", "help_all", "max_cost", "dry_run", "to", "from_", "screen", "epochs", "resume", "no_resume",
     "objective", "tuning", "stage", "scores", "formats", "metric", "labels", "plot", "compare",
+    "host", "port", "root",
 })  # fmt: skip
 """Options, by parameter, that the help of a command with many options shows first."""
 

@@ -106,17 +106,24 @@ def score(
     closing = ScoreSummary()
     load: Callable[[], RecordSource] = partial(open_scorer, settings)
     if calibration is not None:
-        load = _calibrated(calibration, load, reporter)
+        load = calibrated_load(calibration, load, reporter)
     return run_step(load, options, reporter, limit=limit, table=_table, closing=closing)
 
 
-def _calibrated(file: Path, load: "Callable[[], RecordSource]", reporter: Reporter) -> "Callable[[], RecordSource]":
-    """Loads the step, whose records get calibrated scores. The file is read before the model is loaded."""
+def calibrated_load(
+    file: Path, load: "Callable[[], RecordSource]", reporter: Reporter | None
+) -> "Callable[[], RecordSource]":
+    """Loads the step, whose records get calibrated scores. The file is read before the model is loaded.
+
+    reporter: gets the warnings at the end of the records; None where the records alone hold them.
+    """
     from realqa_cli.cli.calibrate import report_warnings
     from realqa_cli.steps.calibrate.calibrate import CalibratedSource
     from realqa_cli.steps.calibrate.calibration_file import read_calibration
 
     calibration = read_calibration(file)
+    if reporter is None:
+        return lambda: CalibratedSource(load(), calibration)
     say = partial(report_warnings, score_range=calibration.score_range, reporter=reporter)
     return lambda: CalibratedSource(load(), calibration, say)
 

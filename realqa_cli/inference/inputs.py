@@ -123,6 +123,8 @@ def identify_items(
 
 def identify_item(item: Item, options: OpenOptions) -> OpenedItem:
     """The item with the id of its bytes, not decoded yet. Never raises for the item."""
+    if item.error is None and item.data is not None:
+        return OpenedItem(item, content_id(item.data), load=partial(options.photo, item.data, item.name))
     if item.error is not None or item.path is None:
         return OpenedItem(item, error=item.error or ItemError("names no file", where=item.name))
     try:
@@ -131,6 +133,7 @@ def identify_item(item: Item, options: OpenOptions) -> OpenedItem:
         data = read_bytes(item.path)
         return OpenedItem(item, content_id(data), load=partial(options.photo, data, item.name))
     except MediaError as error:
+        error.where = item.name
         return OpenedItem(item, error=error)
 
 

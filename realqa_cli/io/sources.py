@@ -36,8 +36,9 @@ class Item:
     """One photo or video to work on, or the reason why it cannot be.
 
     index: its place in the run, from 0.  name: the printed path, which opens from the current folder, or
-    ``file:line`` for a line that names nothing.  path: None only with `error`.  fields: the record's others.
+    ``file:line`` for a line that names nothing.  path: None only with `error` or `data`.  fields: the record's others.
     live: it came from standard input, where the next one may take long to arrive.
+    data: the bytes of a photo that is not a file; `path` is None then.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Item:
     kind: Kind = "image"
     error: ItemError | None = None
     live: bool = False
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
