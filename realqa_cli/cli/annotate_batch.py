@@ -76,7 +76,7 @@ def read_results(request: AnnotateRequest, file: Path) -> int:
             request = replace(request, settings=replace(request.settings, **listed))
     if not model:
         raise UsageError("no model is named", where="--model", remedy="name the model of the batch")
-    if not options.sources:
+    if not options.sources and options.files_from is None:
         if not lists:
             what = "there is no list of photos next to it"
             raise UsageError(what, where=str(file), remedy="name the photos as SOURCES")

@@ -58,6 +58,12 @@ class AnnotateRequest:
             raise UsageError("--to and --from are mutually exclusive", remedy="choose one of the two")
         if self.dry_run and (self.write_to or self.read_from):
             raise UsageError("estimates the cost of requests", where="--dry-run", remedy="leave out --to and --from")
+        for flag, given in (("--files-from", self.options.files_from), ("--shard", self.options.shard)):
+            if given is not None and LABEL_STUDIO in {
+                exchange[0] for exchange in (self.write_to, self.read_from) if exchange
+            }:
+                what = f"applies to photos, and {LABEL_STUDIO} exchanges the labels of all"
+                raise UsageError(what, where=flag, remedy="leave it out")
         self.settings.check()
 
     def prices(self) -> Prices:
@@ -108,7 +114,7 @@ class AnnotateRequest:
                 if annotator.ledger.repaired:
                     reporter.say(f"{annotator.ledger.path}: {annotator.ledger.repaired}")
                 writer.begin(annotator.manifest)
-                writer.take(annotator.records(without_list_fields(items), done=writer.done))
+                writer.take(annotator.records(without_list_fields(items), done=writer.finished))
             bar.stop()
             for note in annotator.notes():
                 reporter.say(note)

@@ -187,6 +187,11 @@ _NO_RESUME = "Start over instead of continuing; refuses a file that is not empty
 NoResume = Annotated[bool, flag(OUTPUT, "--no-resume", help=_NO_RESUME)]
 _OVERWRITE = "Start over and replace existing output files."
 Overwrite = Annotated[bool, flag(OUTPUT, "--overwrite", help=_OVERWRITE)]
+_RESUME_BY = (
+    "What tells that a photo of an earlier run is finished: stat (its path, size and time; it is not opened) or content"
+    " (every photo is read)."
+)
+ResumeByOption = Annotated[str | None, option(OUTPUT, "--resume-by", metavar="WHAT", help=_RESUME_BY, default="stat")]
 _JSON = "Print JSON Lines even if stdout is a terminal."
 Json = Annotated[bool, flag(OUTPUT, "--json", help=_JSON)]
 _TABLE = "Print a table even if stdout is not a terminal."

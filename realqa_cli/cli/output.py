@@ -21,8 +21,10 @@ from realqa_cli.cli.option_values import dataset_selection
 from realqa_cli.cli.percentiles import Percentiles
 from realqa_cli.cli.reporter import ProgressBar, Reporter
 from realqa_cli.datasets import DatasetSelection
+from realqa_cli.errors import UsageError
 from realqa_cli.io.appender import Appender, Key
 from realqa_cli.io.export import Derived, ExportFile, is_export, records_file
+from realqa_cli.io.finished_items import RESUME_BY, FinishedItems, ResumeBy, name_key, record_key
 from realqa_cli.io.jsonl import dump_line, read_lines
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_completed, read_runs, write_runs
@@ -43,6 +45,7 @@ class OutputOptions:
 
     output: file to append to.  resume: whether to continue after the records in it; otherwise a file that is
     not empty is refused, or with `overwrite` emptied.  top: how many of the best records are printed.
+    resume_by: what tells whether an item is finished.
     """
 
     output: Path | None
@@ -57,6 +60,7 @@ class OutputOptions:
     files_from: str | None = None
     shard: Shard | None = None
     limit: int | None = None
+    resume_by: ResumeBy = "stat"
 
     @classmethod
     def of(cls, context: typer.Context) -> Self:
@@ -76,16 +80,18 @@ class OutputOptions:
             files_from=params.get("files_from"),
             shard=params.get("shard"),
             limit=params.get("limit"),
+            resume_by=_resume_by(params.get("resume_by")),
         )
 
-    def appender(self, key: Key, derived: Derived | None = None) -> Appender | None:
+    def appender(self, key: Key, derived: Derived | None = None, **more: Any) -> Appender | None:
         """The output file, to be entered; None for stdout. `key` says which records are the same work.
 
         derived: fields that need all records, for outputs that are written at the end of the run.
+        more: further arguments of `Appender`.
         """
         if self.output is None:
             return None
-        how: dict[str, Any] = {"resume": self.resume, "overwrite": self.overwrite, "key": key}
+        how: dict[str, Any] = {"resume": self.resume, "overwrite": self.overwrite, "key": key, **more}
         return (
             ExportFile(self.output, **how, derived=derived) if is_export(self.output) else Appender(self.output, **how)
         )
@@ -140,6 +146,7 @@ class RecordWriter:
 
     table: makes the sink for a terminal, where the command has one.  did: what the summary says of items.
     closing: takes the records and gives the last lines of the run, where the command has such lines.
+    finished: the items that the output has from runs with the same settings; None without an output.
     """
 
     options: OutputOptions
@@ -151,6 +158,7 @@ class RecordWriter:
     succeeded: int = 0
     failed: int = 0
     done_before: int = 0
+    finished: FinishedItems | None = None
     _runs: frozenset[str] = frozenset()
     _masses: MeanMass = field(default_factory=MeanMass)
     _percentiles: Percentiles = field(default_factory=Percentiles)
@@ -161,7 +169,7 @@ class RecordWriter:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        appender = self.options.appender(_key, self._percentiles)
+        appender = self.options.appender(record_key, self._percentiles, also=name_key, indexed=True)
         if appender is not None:
             self._file = self._stack.enter_context(appender)
             if self._file.repaired:
@@ -198,21 +206,16 @@ class RecordWriter:
         others = {shard: items for shard, items in (completed or {}).items() if shard != self._shard}
         self._completed = others
         write_runs(self.options.output, self._written, others)
-
-    def done(self, name: str, content: str) -> bool:
-        """Whether the file has this item from an earlier run with the same settings."""
-        if self._file is None or not any(self._file.take((name, content, run)) for run in self._runs):
-            return False
-        self.done_before += 1
-        self.bar.advance(failed=self.failed, done_before=True)
-        return True
+        assert self._file is not None
+        how: dict[str, Any] = {"resume_by": self.options.resume_by, "on_found": self._count_finished}
+        self.finished = FinishedItems(self._file, self._runs, **how)
 
     def take(self, records: Iterable[Record]) -> None:
         """Write every record as it comes."""
         for record in records:
             failed = record.get("error") is not None
-            if self._file is not None:
-                self._file.append(record)
+            if self.finished is not None:
+                self.finished.append(record)
                 if failed and self.options.table and len(self._failures) < MOST_FAILURES:
                     self._failures.append(record)
             else:
@@ -247,6 +250,10 @@ class RecordWriter:
             for line in self.closing.lines(self.options.output, self.options.report, done, self._seconds):
                 self.reporter.say(line)
         return 1 if self.failed else 0
+
+    def _count_finished(self) -> None:
+        self.done_before += 1
+        self.bar.advance(failed=self.failed, done_before=True)
 
     def _read_file(self) -> None:
         """Pass the records in the output file, those of earlier runs with these settings too, to what shows them."""
@@ -292,12 +299,12 @@ class RecordWriter:
                 yield record
 
 
-def _key(record: Record) -> tuple[str, str, str] | None:
-    """What makes two records the same work; None for failed items, which are tried again."""
-    match record.get("image") or record.get("video"), record.get("content"), record.get("run"):
-        case str(name), str(content), str(run) if record.get("error") is None:
-            return name, content, run
-    return None
+def _resume_by(given: str | None) -> ResumeBy:
+    """Raises `UsageError`."""
+    known = next((each for each in RESUME_BY if each == (given or OutputOptions.resume_by)), None)
+    if known is None:
+        raise UsageError(f"unknown value {given!r}", where="--resume-by", remedy=f"use one of: {', '.join(RESUME_BY)}")
+    return known
 
 
 def _new_report(options: OutputOptions) -> "Report":

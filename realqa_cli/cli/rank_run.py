@@ -11,6 +11,7 @@ from realqa_cli.cli.rank_actions import RankActions
 from realqa_cli.cli.reporter import ProgressBar, Reporter
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError
+from realqa_cli.inference.inputs import FinishedByContent
 from realqa_cli.io.appender import Appender
 from realqa_cli.io.jsonl import dump_line, write_atomic
 from realqa_cli.io.manifest import Manifest
@@ -110,7 +111,7 @@ def _score(
         return found
 
     try:
-        for record in step.records(items, done=done):
+        for record in step.records(items, done=FinishedByContent(done)):
             store.take(record)
             bar.advance(failed=len(store.failed))
     except KeyboardInterrupt:

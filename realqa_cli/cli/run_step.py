@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from realqa_cli.cli.output import Clear, OutputOptions, RecordWriter, Sink
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.datasets.items import dataset_items
+from realqa_cli.io.finished_items import FinishedItems
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item, Sources
 
@@ -19,7 +20,7 @@ class RecordStep(Protocol):
 
     manifest: Manifest
 
-    def records(self, items: Iterable[Item], *, done: Callable[[str, str], bool]) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: FinishedItems | None) -> Iterator[dict[str, Any]]:
         """One record for each item that is not done, in order."""
         ...
 
@@ -40,7 +41,7 @@ def run_step(
         with RecordWriter(options, reporter, bar, table, did=did, closing=closing) as writer:
             step = load()
             writer.begin(step.manifest)
-            writer.take(step.records(items, done=writer.done))
+            writer.take(step.records(items, done=writer.finished))
         return writer.finish()
 
 

@@ -87,6 +87,7 @@ def score(
     limit: o.Limit = None,
     output: o.ScoresOutput = None,
     no_resume: o.NoResume = False,
+    resume_by: o.ResumeByOption = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     table: o.TableOption = False,

@@ -58,6 +58,7 @@ def self_label(
     limit: o.Limit = None,
     output: o.LabelsOutput = None,
     no_resume: o.NoResume = False,
+    resume_by: o.ResumeByOption = None,
     overwrite: o.Overwrite = False,
     report: o.ReportOption = None,
     progress: o.ProgressOption = None,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL.Image import Image
 
@@ -21,12 +21,45 @@ from realqa_cli.media.measurements import measure_photo
 from realqa_cli.media.photo import open_photo
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
 
-IsDone = Callable[[str, str], bool]
-"""`done(name, content)`: whether an item is finished already, by its name and the id of its bytes."""
 VideoReader = Callable[[Path, str], Clip]
 """`read(path, name)`: the sampled frames of a video. Raises `MediaError`."""
 FlaggedInput = tuple[VisualInput, Sequence[Flag], Mapping[str, Any] | None]
 """What a model looks at, its content flags, and its measurements, None where they are not requested."""
+
+
+class Finished(Protocol):
+    """Which items are finished, such as `io.finished_items.FinishedItems`. `is_unchanged` is called for each first."""
+
+    def is_unchanged(self, item: Item) -> bool:
+        """Whether the item is finished, as far as that can be known without opening its file."""
+        ...
+
+    def may_have(self, name: str) -> bool:
+        """False where no item of this name is finished."""
+        ...
+
+    def has(self, name: str, content: str) -> bool:
+        """Whether the item of this name is finished, by the id of its bytes."""
+        ...
+
+
+@dataclass(frozen=True)
+class FinishedByContent:
+    """Implements `Finished` by a function of name and id alone, for which every file is opened."""
+
+    is_finished: Callable[[str, str], bool]
+
+    def is_unchanged(self, item: Item) -> bool:
+        """Never."""
+        return False
+
+    def may_have(self, name: str) -> bool:
+        """Always."""
+        return True
+
+    def has(self, name: str, content: str) -> bool:
+        """See `Finished`."""
+        return self.is_finished(name, content)
 
 
 @dataclass(frozen=True)
@@ -105,20 +138,33 @@ def open_item(item: Item, options: OpenOptions = OpenOptions()) -> OpenedItem:
 
 
 def open_items(
-    items: Iterable[Item], done: IsDone | None = None, options: OpenOptions = OpenOptions()
+    items: Iterable[Item], done: Finished | None = None, options: OpenOptions = OpenOptions()
 ) -> Iterator[OpenedItem]:
     """The items that are not done, in order, decoded."""
     return (opened.opened() for opened in identify_items(items, done, options))
 
 
 def identify_items(
-    items: Iterable[Item], done: IsDone | None = None, options: OpenOptions = OpenOptions()
+    items: Iterable[Item], done: Finished | None = None, options: OpenOptions = OpenOptions()
 ) -> Iterator[OpenedItem]:
     """The items that are not done, in order, read but not decoded: `run_batches` decodes them ahead of time."""
     for item in items:
+        if done is not None and done.is_unchanged(item):
+            continue
         identified = identify_item(item, options)
-        if done is None or identified.content is None or not done(item.name, identified.content):
+        if done is None or identified.content is None or not done.has(item.name, identified.content):
             yield identified
+
+
+def unfinished_items(items: Iterable[Item], done: Finished | None) -> Iterator[Item]:
+    """The items that are not done, in order. Only those are opened that a finished one of the same name may equal."""
+    for item in items:
+        if done is None:
+            yield item
+        elif not done.is_unchanged(item):
+            content = identify_item(item, OpenOptions()).content if done.may_have(item.name) else None
+            if content is None or not done.has(item.name, content):
+                yield item
 
 
 def identify_item(item: Item, options: OpenOptions) -> OpenedItem:

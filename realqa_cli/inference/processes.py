@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.inputs import IsDone
+from realqa_cli.inference.inputs import Finished
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.inference.ray import Load, RecordSource, distribute
@@ -152,7 +152,7 @@ class ProcessEngine:
         self._processes = ModelProcesses(loads)
         self.manifest: Manifest = self._processes.call(_manifest)
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         """See `RecordSource.records`. Raises ModelError if a process dies."""
         work = partial(self._processes.call, _records)
         try:

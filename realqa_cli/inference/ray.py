@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ModelError, UsageError, one_line
-from realqa_cli.inference.inputs import IsDone, identify_items
+from realqa_cli.inference.inputs import Finished, unfinished_items
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item
 
@@ -29,7 +29,7 @@ class RecordSource(Protocol):
 
     manifest: Manifest
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         """One record for each item that is not done, in order."""
         ...
 
@@ -59,14 +59,14 @@ class Worker:
 
 def distribute(
     items: Iterable[Item],
-    done: IsDone | None,
+    done: Finished | None,
     work: Callable[[Sequence[Item]], list[dict[str, Any]]],
     *,
     batch_size: int,
     at_once: int,
 ) -> Iterator[dict[str, Any]]:
     """The records of the items that are not done, in order, from `at_once` simultaneous calls of `work`."""
-    left = (identified.item for identified in identify_items(items, done))
+    left = unfinished_items(items, done)
     batches = iter(lambda: tuple(islice(left, batch_size)), ())
     for records in in_order(work, batches, at_once, ahead=at_once):
         yield from records
@@ -93,7 +93,7 @@ class RayEngine:
         manifests: list[Manifest] = [self._result(reference) for reference in loading]
         self.manifest = manifests[0]
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         """See `RecordSource.records`. Raises ModelError if a worker is lost."""
         free: SimpleQueue[Any] = SimpleQueue()
         for worker in self._workers:

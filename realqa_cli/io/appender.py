@@ -4,13 +4,12 @@ This module does not know what the records mean: the `key` that an `Appender` is
 same work.
 """
 
+import logging
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import ExitStack
-from hashlib import blake2b
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any, Self, cast
@@ -19,11 +18,16 @@ import jsonlines
 
 from realqa_cli.errors import OutputError, RecordError
 from realqa_cli.io.jsonl import dump_line, parse_line, sync_folder, writing
+from realqa_cli.io.record_index import Covered, RecordIndex, index_file, key_digest, line_digest
+
+log = logging.getLogger("realqa")
 
 Key = Callable[[Mapping[str, Any]], Hashable | None]
 SYNC_SECONDS = 1.0
 """Between two fsyncs: a power cut costs at most the records of this time; SIGKILL costs none."""
 
+_LONG = 2**28
+"""Bytes that are read in some seconds: for more, a message says what takes so long."""
 _BUSY = "wait until it ends, or choose another output"
 
 
@@ -43,15 +47,24 @@ class Appender:
     itself, which also holds through a hard link. `repaired` describes what was repaired of a last line that a
     crash had cut, or is None. Entering raises `OutputError`; so does `append`, for example on a full disk, and
     then only whole lines remain in the file.
+
+    `indexed` keeps the keys on disk next to the file (`record_index`): then a run with millions of records starts
+    at once. `also` is a second key by which `has` finds records.
     """
 
     def __init__(
-        self, path: Path, *, resume: bool = True, overwrite: bool = False, key: Key = lambda record: None
+        self,
+        path: Path,
+        *,
+        resume: bool = True,
+        overwrite: bool = False,
+        key: Key = lambda record: None,
+        also: Key = lambda record: None,
+        indexed: bool = False,
     ) -> None:
         self.path = Path(os.path.realpath(path))  # one lock for a file, whatever link leads to it
-        self.resume, self.overwrite, self.key = resume, overwrite, key
+        self.resume, self.overwrite, self.key, self.also, self.indexed = resume, overwrite, key, also, indexed
         self.repaired: str | None = None
-        self._done: Counter[bytes] = Counter()  # digests of keys, or of whole lines where the key is None
 
     def __enter__(self) -> Self:
         from filelock import FileLock, Timeout  # slow to import, and only writers need it
@@ -72,43 +85,64 @@ class Appender:
                 raise OutputError(what, where=where, remedy=_BUSY)
             self._file = _WholeLines(stream, self.path)
             self._writer = jsonlines.Writer(cast(IO[bytes], self._file), dumps=dump_line)
+            self._index = RecordIndex(index_file(self.path) if self.indexed else None)
+            opened.callback(self._index.close)
             self._start()
             self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *raised: object) -> None:
         with self._opened:
-            self._file.sync()
+            self.flush()
 
     def take(self, key: Hashable) -> bool:
         """Whether a record with this key is there from an earlier run; each record counts for one item only."""
-        return self._take(_digest(key))
+        return self.claim(key) is not None
 
-    def append(self, record: Mapping[str, Any], *, sync: bool = False) -> bool:
-        """Write one record; with `sync` it is on disk when this returns.
+    def claim(self, key: Hashable) -> int | None:
+        """The number of the record that `take` takes, for `learn`."""
+        return self._index.claim(key_digest(key))
+
+    def has(self, key: Hashable) -> bool:
+        """Whether an earlier run has a record with this key, be it taken or not."""
+        return self._index.has(key_digest(key))
+
+    def learn(self, record: int, key: Hashable) -> None:
+        """From the next run on, `take` finds the record by this key, too."""
+        self._index.learn(record, key_digest(key))
+
+    def append(self, record: Mapping[str, Any], *, sync: bool = False, more: Iterable[Hashable] = ()) -> bool:
+        """Write one record; with `sync` it is on disk when this returns. A later run finds it by `more` keys, too.
 
         False for a record that does not count as done and is in the file already.
         """
-        if self.key(record) is None and self._take(_digest(dump_line(record).encode("utf-8") + b"\n")):
+        digests = self._digests(record)
+        if self.key(record) is None and self._index.claim(digests[0]) is not None:
             return False
+        if self._file.lines != self._index.covered.lines:
+            self._index.stop_writing("an interrupt came between a record and its keys")
         self._writer.write(record)
-        self._file.sync(unless_within=0 if sync else SYNC_SECONDS)
+        self._index.add([*digests, *map(key_digest, more)], self._file.covered)
+        if self._file.sync(unless_within=0 if sync else SYNC_SECONDS):
+            self._index.commit()
         return True
 
     def flush(self) -> None:
         """Bring everything that was appended to the disk. Raises `OutputError`."""
         self._file.sync()
+        self._index.commit()
 
     @property
     def unclaimed(self) -> int:
         """How many records of earlier runs were neither taken nor appended again."""
-        return self._done.total()
+        return self._index.unclaimed
 
-    def _take(self, digest: bytes) -> bool:
-        found = self._done[digest] > 0
-        if found:
-            self._done[digest] -= 1
-        return found
+    def _digests(self, record: Mapping[str, Any], line: bytes | None = None) -> list[bytes]:
+        """Those of the record's keys; where there is none, that of its whole line."""
+        if (key := self.key(record)) is None:
+            return [line_digest(line or dump_line(record).encode("utf-8") + b"\n")]
+        also = self.also(record)
+        return [key_digest(key)] if also is None else [key_digest(key), key_digest(also)]
 
     def _start(self) -> None:
         """Count the records that are there, or empty the file. Raises `OutputError` for a foreign file."""
@@ -117,9 +151,20 @@ class Appender:
             raise OutputError("the file is not empty", where=str(self.path), remedy=remedy)
         if not self.resume:
             self._file.cut(0)
+            self._index.clear()
+        covered = self._index.covered
+        if covered.bytes > self.path.stat().st_size or not covered.is_start_of(self.path):
+            self._index.clear()
+            covered = self._index.covered
+        self._file.continue_after(covered)
+        if self.path.stat().st_size - covered.bytes > _LONG:
+            size = (self.path.stat().st_size - covered.bytes) / 1e9
+            log.warning("%s: reading %.1f GB of records that the index does not have", self.path, size)
         with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+            lines.seek(covered.bytes)
+            for number, line in enumerate(lines, covered.lines + 1):
                 self._count(line, f"{self.path}:{number}")
+        self._index.settle()
         sync_folder(self.path.parent)
 
     def _count(self, line: bytes, where: str) -> None:
@@ -133,14 +178,16 @@ class Appender:
             self._file.cut(self._file.end)
             self.repaired = f"removed an incomplete last line, {len(line)} bytes, of an interrupted run"
             return
-        self._file.end += len(line)
         if not line.endswith(b"\n"):
+            self._file.complete(line)
             line += b"\n"
-            self._file.write(b"\n")
             self.repaired = "completed the last line of an interrupted run"
-        if record is not None:
-            key = self.key(record)
-            self._done[_digest(line if key is None else key)] += 1
+        else:
+            self._file.passed(line)
+        if record is None:
+            self._index.pass_over(self._file.covered)
+        else:
+            self._index.add(self._digests(record, line), self._file.covered)
 
 
 class _WholeLines(RawIOBase):
@@ -150,9 +197,34 @@ class _WholeLines(RawIOBase):
     """
 
     def __init__(self, stream: Any, path: Path) -> None:
-        self.stream, self.path, self.end = stream, path, 0
+        self.stream, self.path, self.end, self.lines = stream, path, 0, 0
+        self._last = b""
         self._part = bytearray()
         self._synced = -math.inf
+
+    @property
+    def covered(self) -> Covered:
+        """All whole lines of the file, of which an index knows the records."""
+        return Covered(self.end, self.lines, 0, len(self._last), line_digest(self._last))
+
+    def continue_after(self, covered: Covered) -> None:
+        """Count from the end of what an index covers."""
+        self.end, self.lines = covered.bytes, covered.lines
+        with self.path.open("rb") as stream:
+            stream.seek(covered.bytes - covered.length)
+            self._last = stream.read(covered.length)
+
+    def passed(self, line: bytes) -> None:
+        """Count a whole line that is in the file."""
+        self.end += len(line)
+        self.lines += 1
+        self._last = line
+
+    def complete(self, line: bytes) -> None:
+        """Write the end of the last line. Raises `OutputError`."""
+        self.end += len(line)
+        self.write(b"\n")
+        self._last = line + b"\n"
 
     def write(self, data: Any) -> int:
         """Hold the data back until it ends a line, then write the line. Raises `OutputError`."""
@@ -166,13 +238,14 @@ class _WholeLines(RawIOBase):
         """Shorten the file to `size` bytes."""
         self.stream.truncate(size)
 
-    def sync(self, *, unless_within: float = 0) -> None:
-        """Bring what was written to the disk, unless that was done within the last seconds."""
+    def sync(self, *, unless_within: float = 0) -> bool:
+        """Bring what was written to the disk; False where that was done within the last seconds."""
         if unless_within and time.monotonic() - self._synced < unless_within:
-            return
+            return False
         with writing(self.path):
             os.fsync(self.stream.fileno())
         self._synced = time.monotonic()
+        return True
 
     def _write_line(self, line: bytes) -> None:
         with writing(self.path):
@@ -180,7 +253,7 @@ class _WholeLines(RawIOBase):
                 left = memoryview(line)
                 while left:
                     left = left[self.stream.write(left) :]
-                self.end += len(line)
+                self.passed(line)
             except BaseException:  # including an interrupt: half a line must not remain
                 self.stream.truncate(self.end)
                 raise
@@ -199,8 +272,3 @@ def _lock_inode(stream: IO[bytes]) -> bool:
     except OSError:  # a file system without locks
         return True
     return True
-
-
-def _digest(value: Hashable) -> bytes:
-    """12 bytes for a value of any size: a million finished items take about 100 MB."""
-    return blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=12).digest()

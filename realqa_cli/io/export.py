@@ -23,6 +23,7 @@ from realqa_cli.io.appender import Appender, Key
 from realqa_cli.io.flat import ERROR_COLUMN, flat, is_flat
 from realqa_cli.io.jsonl import dump_line, open_binary, read_lines, replacing
 from realqa_cli.io.parquet import is_own_parquet, require_pyarrow, write_parquet
+from realqa_cli.io.record_index import remove_index
 
 Record = Mapping[str, Any]
 
@@ -84,9 +85,11 @@ class ExportFile(Appender):
         overwrite: bool = False,
         key: Key = lambda record: None,
         derived: Derived | None = None,
+        **more: Any,
     ) -> None:
+        """more: further arguments of `Appender`."""
         self.output, self.derived = Path(os.path.realpath(output)), derived
-        super().__init__(records_file(output), resume=resume, overwrite=overwrite, key=key)
+        super().__init__(records_file(output), resume=resume, overwrite=overwrite, key=key, **more)
 
     def __enter__(self) -> Self:
         if self.output.suffix.lower() == PARQUET:
@@ -109,6 +112,7 @@ class ExportFile(Appender):
         if kind is None and self.output.name.lower().endswith(GZIP):
             self.path.unlink()
             self.path.with_name(f"{self.path.name}.lock").unlink(missing_ok=True)
+            remove_index(self.path)
 
     def _recover(self) -> None:
         """Make `FILE.records.jsonl` again, from a `.jsonl.gz` that an earlier run completed."""

@@ -14,9 +14,7 @@ from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.media.formats import RAW_SUFFIXES
 from realqa_cli.media.kinds import (
     CAMERA_SUFFIXES,
-    IMAGE_SUFFIXES,
-    UNSURE_SUFFIXES,
-    VIDEO_SUFFIXES,
+    SURE_SUFFIXES,
     kind_of_file,
     suffix_of,
 )
@@ -29,7 +27,6 @@ SYSTEM_FOLDERS = (
 )
 """Folders of deleted files, previews and the like, by pattern; nothing in them is taken."""
 
-_SURE = (IMAGE_SUFFIXES | VIDEO_SUFFIXES) - UNSURE_SUFFIXES
 _PAIR_SUFFIXES = [written for suffix in CAMERA_SUFFIXES for written in (suffix, suffix.upper(), suffix.capitalize())]
 _SHOWN = 8  # suffixes that a summary names
 
@@ -115,7 +112,7 @@ def _take(entry: "os.DirEntry[str]", names: Collection[str], skipped: SkippedFil
         skipped.add("raw-pair", suffix)
     elif suffix in RAW_SUFFIXES and not can_read_raw():
         skipped.add("raw", suffix)
-    elif suffix in _SURE | RAW_SUFFIXES or kind_of_file(entry.path) is not None:
+    elif suffix in SURE_SUFFIXES | RAW_SUFFIXES or kind_of_file(entry.path) is not None:
         return [(entry.path, None)]
     else:
         skipped.add("other", suffix or "no suffix")

@@ -15,7 +15,7 @@ from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.jsonl import finite_or_none, is_json_lines, open_binary, records_of, text_lines
 from realqa_cli.io.separated import read_text
 from realqa_cli.io.tables import TABLES, Table
-from realqa_cli.media.kinds import kind_of_file, suffix_of
+from realqa_cli.media.kinds import SURE_SUFFIXES, kind_of_file, suffix_of
 
 PATH_LISTS = (".txt", ".lst", ".list")
 
@@ -23,10 +23,12 @@ NumberedRecord = tuple[int, dict[str, Any] | RecordError]
 
 
 def is_list(path: str) -> bool:
-    """Whether a source is a list by its suffix or its first byte, and not a photo or video by its content."""
+    """Whether a source is a list by its suffix or its first byte, and not a photo or video by suffix or content."""
     suffix = suffix_of(path)
     if is_json_lines(path):
         return True
+    if suffix in SURE_SUFFIXES:  # without opening it
+        return False
     if not os.path.isfile(path) or kind_of_file(path) is not None:
         return False
     return suffix in (*TABLES, *PATH_LISTS) or _begins_json(path)

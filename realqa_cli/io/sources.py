@@ -5,7 +5,7 @@ a list of any form (see `lists`); anything else is a photo or video. Content dec
 An error of one item becomes its `error`; an error of the request is a `UsageError`.
 
 A relative path in a list is relative to the list's folder or, if nothing is there, to the current folder.
-This module opens no photo beyond its first bytes, and knows no field of a record but its image or video.
+This module opens no photo to make its item, and knows no field of a record but its image or video.
 """
 
 import os
@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +38,7 @@ class Item:
 
     index: its place in the run, from 0.  name: the printed path, which opens from the current folder, or
     ``file:line`` for a line that names nothing.  path: None only with `error` or `data`.  fields: the record's others.
+    expected: what it is where its content does not say.
     live: it came from standard input, where the next one may take long to arrive.
     data: the bytes of a photo that is not a file; `path` is None then.
     """
@@ -45,10 +47,15 @@ class Item:
     name: str
     path: Path | None
     fields: Mapping[str, Any] = field(default_factory=dict)
-    kind: Kind = "image"
+    expected: Kind = "image"
     error: ItemError | None = None
     live: bool = False
     data: bytes | None = field(default=None, repr=False)
+
+    @cached_property
+    def kind(self) -> Kind:
+        """Photo or video, by the first bytes of the file, which the first use opens."""
+        return _kind_of(self.path, self.expected)
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ def _file_item(index: int, source: str, error: ItemError | None) -> Item:
         name, path = (source, None) if error else _resolve(source, "")
     except ItemError as failure:
         name, error = shortened(source), failure
-    return Item(index, name, path, {}, _kind_of(path, kind_by_suffix(name)), error)
+    return Item(index, name, path, {}, kind_by_suffix(name), error)
 
 
 def _line_item(index: int, record: dict[str, Any] | RecordError, folder: str, where: str, live: bool) -> Item:
@@ -193,7 +200,9 @@ def _line_item(index: int, record: dict[str, Any] | RecordError, folder: str, wh
         if fields.get("images") == [name]:
             fields["images"] = [shortened(name)]
         name = shortened(name)
-    return Item(index, name, None if error else path, fields, _kind_of(path, kind), error, live)
+    if error is not None:  # then the item has no path that would say it
+        return Item(index, name, None, fields, _kind_of(path, kind), error, live)
+    return Item(index, name, path, fields, kind, None, live)
 
 
 def _kind_of(path: Path | None, otherwise: Kind) -> Kind:

@@ -18,6 +18,7 @@ UNSURE_SUFFIXES = frozenset({".ts", ".mts"})
 VIDEO_SUFFIXES = UNSURE_SUFFIXES | frozenset(
     {".mp4", ".mkv", ".webm", ".mov", ".qt", ".avi", ".m4v", ".3gp", ".3g2", ".m2ts"}
 )
+SURE_SUFFIXES = (IMAGE_SUFFIXES | VIDEO_SUFFIXES) - UNSURE_SUFFIXES
 CAMERA_SUFFIXES = (".jpg", ".jpeg", ".heic", ".heif", ".hif")
 """Suffixes of the photos that cameras write next to RAW files and live photos, in the order of preference."""
 

@@ -69,7 +69,7 @@ def test_records_go_to_the_file_and_the_manifest_beside_it(realqa: Realqa, photo
     runs = json.loads((tmp_path / "scores.jsonl.run.json").read_text())["runs"]
     assert {record["run"] for record in records_in(output)} == set(runs)
     names = sorted(file.name for file in tmp_path.iterdir())
-    assert names == ["scores.jsonl", "scores.jsonl.lock", "scores.jsonl.run.json"]
+    assert names == [f"scores.jsonl{suffix}" for suffix in ("", ".index.sqlite", ".lock", ".run.json")]
 
 
 def test_what_is_done_is_not_done_again(realqa: Realqa, photos: Path, tmp_path: Path) -> None:

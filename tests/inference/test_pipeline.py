@@ -13,6 +13,7 @@ from PIL import Image
 from realqa_cli.backends.base import ThreadPlan
 from realqa_cli.errors import ItemError, RecordError
 from realqa_cli.inference.inputs import (
+    FinishedByContent,
     FlaggedInput,
     OpenedItem,
     OpenOptions,
@@ -50,7 +51,7 @@ def test_failed_items_keep_their_place_and_do_not_reach_the_model(tmp_path: Path
     (tmp_path / "1.png").write_bytes(b"")
     some[2] = Item(2, "list.jsonl:3", None, error=RecordError("is not JSON", type="record"))
     (tmp_path / "clip.mp4").write_bytes(b"not decoded by this step")
-    some.append(Item(4, "clip.mp4", tmp_path / "clip.mp4", kind="video"))
+    some.append(Item(4, "clip.mp4", tmp_path / "clip.mp4", expected="video"))
     outputs = [output for _, output in run_batches(open_items(some), 3, widths)]
     assert [a.type if isinstance(a, ItemError) else a for a in outputs] == [30, "empty", "record", 33, "video"]
 
@@ -68,7 +69,8 @@ def test_a_photo_on_which_the_model_fails_does_not_fail_its_batch(tmp_path: Path
 
 def test_items_that_are_done_are_left_out(tmp_path: Path) -> None:
     opened = open_items(
-        items(tmp_path, 3), done=lambda name, content: name == "1.png" and content.startswith("sha256:")
+        items(tmp_path, 3),
+        FinishedByContent(lambda name, content: name == "1.png" and content.startswith("sha256:")),
     )
     assert [photo.item.name for photo, _ in run_batches(opened, 2, widths)] == ["0.png", "2.png"]
 
@@ -78,21 +80,21 @@ def test_items_that_are_done_are_not_decoded(tmp_path: Path) -> None:
     (tmp_path / "1.mp4").write_bytes(b"not a video")
     some = [
         Item(0, "0.png", tmp_path / "0.png"),
-        Item(1, "1.mp4", tmp_path / "1.mp4", kind="video"),
-        Item(2, "gone.mp4", tmp_path / "gone.mp4", kind="video"),
+        Item(1, "1.mp4", tmp_path / "1.mp4", expected="video"),
+        Item(2, "gone.mp4", tmp_path / "gone.mp4", expected="video"),
     ]
 
     def read(path: Path, name: str) -> Clip:
         raise AssertionError("decoded")
 
-    (left,) = open_items(some, lambda name, content: True, OpenOptions(read))
+    (left,) = open_items(some, FinishedByContent(lambda name, content: True), OpenOptions(read))
     assert left.error is not None
     assert left.error.type == "missing"
 
 
 def test_without_a_frame_transform_videos_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"not a video")
-    item = Item(0, "a.mp4", tmp_path / "a.mp4", kind="video")
+    item = Item(0, "a.mp4", tmp_path / "a.mp4", expected="video")
     opened = open_item(item, OpenOptions(video_reader(Sampling(), None, remedy="use another model")))
     assert opened.error is not None
     assert opened.content is not None

@@ -18,7 +18,7 @@ from realqa_cli.backends.server.client import ServerClient
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError, OutputError
-from realqa_cli.inference.inputs import IsDone
+from realqa_cli.inference.inputs import Finished
 from realqa_cli.io.manifest import Manifest, versions
 from realqa_cli.io.records import LabelRecord, error_line
 from realqa_cli.io.sources import Item
@@ -118,7 +118,7 @@ class Annotator:
         """US dollars that this run cost, as far as the prices are known."""
         return self.budget.spent - self.spent_before
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         """One JSON-ready record for each item, in order; none for an item that is `done` or not sent (`left`).
 
         Raises `ModelError` for a server that cannot be used.
@@ -140,9 +140,12 @@ class Annotator:
                 )
             yield record
 
-    def _photos_to_label(self, items: Iterable[Item], done: IsDone | None) -> Iterator[HashedPhoto]:
-        for photo in map(hash_photo, items):
-            if done is None or photo.content is None or not done(photo.item.name, photo.content):
+    def _photos_to_label(self, items: Iterable[Item], done: Finished | None) -> Iterator[HashedPhoto]:
+        for item in items:
+            if done is not None and done.is_unchanged(item):
+                continue
+            photo = hash_photo(item)
+            if done is None or photo.content is None or not done.has(item.name, photo.content):
                 yield photo
 
     def _outcome(self, photo: HashedPhoto) -> tuple[HashedPhoto, LabelOutcome | ItemError | _NotSent]:

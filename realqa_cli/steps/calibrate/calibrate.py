@@ -10,7 +10,7 @@ import numpy as np
 from realqa_cli.domain import metrics
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ItemError, UsageError
-from realqa_cli.inference.inputs import IsDone
+from realqa_cli.inference.inputs import Finished
 from realqa_cli.inference.ray import RecordSource
 from realqa_cli.io.labels import LabelRow
 from realqa_cli.io.manifest import Manifest
@@ -194,7 +194,7 @@ class CalibratedSource:
         settings = {**source.manifest.settings, "calibration": calibration.ident}
         self.manifest: Manifest = replace(source.manifest, settings=settings)
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         """See `RecordSource`."""
         warnings: Counter[str] = Counter()
         for record in self._source.records(items, done=done):

@@ -16,7 +16,7 @@ from realqa_cli.domain.numerals import ScoreDistribution
 from realqa_cli.domain.standing import DECIDED
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.inference.asking import chosen_preset, explained
-from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_items
+from realqa_cli.inference.inputs import Finished, OpenedItem, OpenOptions, identify_items
 from realqa_cli.inference.keyword_settings import settings_from
 from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.pipeline import run_batches
@@ -159,7 +159,7 @@ class Scorer:
         records = [self._result(item, self._line(item, prediction)) for item, prediction in found]
         return Comparison(first.prob_greater(second), level, *records)
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         """Yields one JSON-ready record for each item, in order, as soon as its batch is finished.
 
         An item for which `done(name, content)` is true yields nothing.

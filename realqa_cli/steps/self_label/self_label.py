@@ -18,7 +18,7 @@ from realqa_cli.decoding.slots import FilledForm, fill_form
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.errors import ItemError
-from realqa_cli.inference.inputs import IsDone, OpenedItem, OpenOptions, identify_items, video_reader
+from realqa_cli.inference.inputs import Finished, OpenedItem, OpenOptions, identify_items, video_reader
 from realqa_cli.inference.model_handle import InferenceSettings
 from realqa_cli.inference.model_settings import decode_options, decode_setting
 from realqa_cli.inference.pipeline import run_batches
@@ -84,7 +84,7 @@ class SelfLabeler:
             {**self._handle.environment(self._backend), "realqa": __version__},
         )
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         """Yields one JSON-ready record for each item, in order; an item that is `done` yields nothing."""
         opened = identify_items(items, done, self._opening)
         plan = self._backend.thread_plan()

@@ -93,6 +93,25 @@ class TestRecords:
             "realqa: 5 items: 5 annotated",
         ]
 
+    def test_shards_divide_the_photos_of_a_list(
+        self, annotate: Annotate, few: Path, output: Path, tmp_path: Path
+    ) -> None:
+        names = tmp_path / "names.txt"
+        names.write_text("".join(f"{file}\n" for file in sorted(few.iterdir())))
+        with ChatServer(lambda body: paid(GOOD)) as server:
+            assert annotate(server, "--files-from", names, "--shard", "1/2", *PRICED).code == 0
+            first = [record["image"] for record in lines(output)]
+            assert annotate(server, "--files-from", names, "--shard", "2/2", *PRICED).code == 0
+        assert 0 < len(first) < 5
+        assert sorted(record["image"] for record in lines(output)) == sorted(map(str, few.iterdir()))
+
+    def test_people_get_the_labels_of_all_photos(self, annotate: Annotate, few: Path, tmp_path: Path) -> None:
+        ran = annotate("http://x/v1", few, "--to", "label-studio", tmp_path / "tasks.json", "--shard", "1/2")
+        assert (ran.code, ran.said) == (
+            2,
+            ["realqa: --shard: applies to photos, and label-studio exchanges the labels of all; leave it out"],
+        )
+
     def test_a_request_shows_the_photo_reduced_and_is_the_same_each_time(
         self, annotate: Annotate, photos: Path, output: Path
     ) -> None:
