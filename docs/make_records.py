@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from realqa_cli.io import records as r
 from realqa_cli.io import summary_records as s
 from realqa_cli.io.explain_record import ExplainRecord
+from realqa_cli.io.pair_record import PairRecord
 
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 PAGE = Path(__file__).parent / "reference" / "records.md"
@@ -27,6 +28,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     r.ThoughtRecord,
     r.LabelRecord,
     s.RankRecord,
+    PairRecord,
     s.CompositeRecord,
     r.ErrorField,
     s.CalibrationRecord,

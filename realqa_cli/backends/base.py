@@ -194,6 +194,10 @@ class Backend:
         """
         raise ModelError("the backend cannot hide visual tokens")
 
+    def takes_photo_pairs(self) -> bool:
+        """Whether a prompt may show two photos."""
+        return False
+
     def decode_mode(self, requested: str) -> str:
         """How answers are decoded if the user requests "exact" or "greedy".
 

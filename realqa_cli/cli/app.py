@@ -14,6 +14,7 @@ from realqa_cli.cli import (
     annotate,
     build_cot,
     calibrate,
+    compare,
     composite,
     doctor,
     eval,
@@ -53,6 +54,7 @@ app = typer.Typer(
 for panel, name, module, function in (
     (USE, "score", score, score.score),
     (USE, "rank", rank, rank.rank),
+    (USE, "compare", compare, compare.compare),
     (USE, "merge", merge, merge.merge),
     (USE, "explain", explain, explain.explain),
     (USE, "serve", serve, serve.serve),

@@ -37,6 +37,8 @@ realqa eval preds.jsonl --export-release generated_predictions.jsonl
 
 realqa eval ours.jsonl baseline.jsonl other.jsonl --latex --plot overlay.pdf
 
+realqa eval compared.jsonl --pairs
+
 realqa eval attrs.jsonl --attributes --labels truth.jsonl
 """
 
@@ -46,6 +48,7 @@ def eval(
     predictions: e.Predictions,
     metric: e.Metrics = None,
     attributes: e.Attributes = False,
+    pairs: e.Pairs = False,
     labels: e.Labels = None,
     dataset: e.LabelsDataset = None,
     split: o.Split = None,
@@ -71,6 +74,8 @@ def eval(
 
     reporter = Reporter.of(context)
     settings = settings_of(context, EvalSettings)
+    if pairs:
+        return _measure_pairs(context, predictions, settings, reporter)
     settings.check()
     _check(predictions, labels, compare, attributes, {"--plot": plot, "--export-release": export_release})
     if report is not None and (attributes or compare or len(predictions) > 1):
@@ -93,6 +98,18 @@ def eval(
     return code
 
 
+def _measure_pairs(context: typer.Context, files: Sequence[str], settings: "EvalSettings", reporter: Reporter) -> int:
+    from realqa_cli.cli.eval_pairs import check_pairs_options, pair_lines
+
+    names = ("attributes", "labels", "dataset", "columns", "compare", "plot", "export_release", "report")
+    check_pairs_options({f"--{name.replace('_', '-')}": context.params[name] for name in names})
+    _check_repeated(files)
+    json, table, latex = (bool(context.params[name]) for name in ("json", "table", "latex"))
+    if latex and (json or table):
+        raise UsageError("excludes --json and --table", where="--latex", remedy="leave out one of them")
+    return _print(pair_lines(files, settings, reporter), _sink(json=json, table=table, latex=latex), reporter)
+
+
 def _check(
     predictions: Sequence[str],
     labels: str | None,
@@ -112,6 +129,10 @@ def _check(
             raise UsageError("standard input is for the predictions", where=option)
         if file is not None and option == "--compare" and file in predictions:
             raise UsageError("is the same file as the predictions", where=option)
+    _check_repeated(predictions)
+
+
+def _check_repeated(predictions: Sequence[str]) -> None:
     for file in predictions:
         if predictions.count(file) > 1:
             raise UsageError("is given twice", where=file, remedy="name every file once")
@@ -129,7 +150,7 @@ def _score_lines(
             yield from (line | named for line in evaluate.evaluate(sample, settings))
         else:
             name, theirs = other
-            yield from evaluate.compare(sample, theirs, name, settings)
+            yield from evaluate.compare_predictions(sample, theirs, name, settings)
 
 
 def _read(file: str, index: "LabelIndex | None", reporter: Reporter) -> "PredictionSet":
@@ -197,7 +218,7 @@ def _print(lines: Iterable[Mapping[str, Any]], sink: "Sink", reporter: Reporter)
     rows, reasons, fewest = 0, [], FEW
     for line in lines:
         sink.write(line)
-        if line["n"] and ("attribute" in line or "compared_with" in line):
+        if line["n"] and ({"attribute", "compared_with", "ties"} & line.keys()):
             fewest = min(fewest, line["n"])
         rows = max(rows, line.get("unparsed", 0) + line.get("missing", 0))
         if line["value"] is None and "reason" in line:

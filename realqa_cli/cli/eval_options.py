@@ -14,8 +14,12 @@ _PREDICTIONS = (
     "Records of `realqa score` with mos (also .jsonl.gz, .csv, .parquet), or the paper's generated_predictions.jsonl;"
     " - for stdin. Several files make one table."
 )
-_METRIC = "srcc, plcc, krcc, rmse, accuracy (of attributes) or all; may be given several times."
+_METRIC = (
+    "srcc, plcc, krcc, rmse, accuracy (of attributes), pair_accuracy, pair_accuracy_decided, pair_log_loss (--pairs) or"
+    " all; may be given several times."
+)
 _ATTRIBUTES = "Measure the nine attributes and their average, not the score."
+_PAIRS = "Measure comparisons (records of `realqa compare` with choice or share_a): accuracy and log-loss."
 _LABELS = "JSON Lines or CSV with the truth; joined by path, then by unique file name."
 _COMPARE = "Other predictions: the paired difference on the images of both."
 _EXPORT = "Also write scores and MOS as the paper's generated_predictions.jsonl, which the authors' script reads."
@@ -27,6 +31,7 @@ _LATEX = "Print a LaTeX table (booktabs) with the best values in bold."
 Predictions = Annotated[list[str], typer.Argument(metavar="PREDS.jsonl...", show_default=False, help=_PREDICTIONS)]
 Metrics = Annotated[list[str] | None, option(MEASURE, "--metric", metavar="NAME", help=_METRIC, default="all")]
 Attributes = Annotated[bool, option(MEASURE, "--attributes", metavar="", help=_ATTRIBUTES)]
+Pairs = Annotated[bool, flag(MEASURE, "--pairs", help=_PAIRS)]
 Labels = Annotated[str | None, option(MEASURE, "--labels", metavar="FILE", help=_LABELS)]
 LabelsDataset = Annotated[str | None, dataset_option("The path of --labels")]
 _BOOTSTRAP = "Resamples of the intervals; 0 for none."

@@ -118,6 +118,11 @@ def parse_levels(text: str) -> dict[str, float | None]:
     return dict(zip(words, values, strict=True))
 
 
+def parse_words(text: str) -> tuple[str, ...]:
+    """Read `first,second`: words or names, each without blanks around it; `""` has none."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def parse_columns(text: str) -> dict[str, str]:
     """Read `image=name,mos=MOS`: the columns of a table by their role."""
     pairs = [pair.partition("=") for pair in text.split(",")]

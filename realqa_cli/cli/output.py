@@ -6,12 +6,12 @@ A command makes a `RecordWriter`, passes it every record of its step, and return
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
@@ -20,12 +20,16 @@ from realqa_cli.cli.mean_mass import MeanMass
 from realqa_cli.cli.option_values import dataset_selection
 from realqa_cli.cli.percentiles import Percentiles
 from realqa_cli.cli.reporter import ProgressBar, Reporter
+from realqa_cli.cli.sinks import Clear as Clear
+from realqa_cli.cli.sinks import Discard, Record
+from realqa_cli.cli.sinks import JsonLines as JsonLines
+from realqa_cli.cli.sinks import Sink as Sink
 from realqa_cli.datasets import DatasetSelection
 from realqa_cli.errors import UsageError
 from realqa_cli.io.appender import Appender, Key
 from realqa_cli.io.export import Derived, ExportFile, is_export, records_file
 from realqa_cli.io.finished_items import RESUME_BY, FinishedItems, ResumeBy, name_key, record_key
-from realqa_cli.io.jsonl import dump_line, read_lines
+from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_completed, read_runs, write_runs
 from realqa_cli.io.shards import Shard
@@ -33,10 +37,6 @@ from realqa_cli.io.shards import Shard
 if TYPE_CHECKING:
     from realqa_cli.cli.score_summary import ScoreSummary
     from realqa_cli.cli.views.report import Report
-
-Record = Mapping[str, Any]
-Clear = Callable[[], None]
-"""Removes the progress bar from the terminal; called before the first line is printed."""
 
 
 @dataclass(frozen=True)
@@ -97,45 +97,6 @@ class OutputOptions:
         )
 
 
-class Sink(Protocol):
-    """Takes records one by one; `close` prints what was held back."""
-
-    def write(self, record: Record) -> None:
-        """Take the next record."""
-        ...
-
-    def close(self) -> None:
-        """Print what was held back; there are no more records."""
-        ...
-
-
-class JsonLines:
-    """One line per record on stdout, flushed, so that the next program in the pipe sees it at once."""
-
-    def __init__(self, clear: Clear = lambda: None) -> None:
-        self._clear = clear if sys.stdout.isatty() else None
-
-    def write(self, record: Record) -> None:
-        """Print the record."""
-        if self._clear:
-            self._clear()
-        sys.stdout.buffer.write(dump_line(record).encode() + b"\n")
-        sys.stdout.buffer.flush()
-
-    def close(self) -> None:
-        """Nothing was held back."""
-
-
-class Discard:
-    """For records that go to a file and are not printed."""
-
-    def write(self, record: Record) -> None:
-        """Drop the record."""
-
-    def close(self) -> None:
-        """Nothing was held back."""
-
-
 MOST_FAILURES = 2000
 """Failed items that the table of an output file shows."""
 
@@ -146,7 +107,8 @@ class RecordWriter:
 
     table: makes the sink for a terminal, where the command has one.  did: what the summary says of items.
     closing: takes the records and gives the last lines of the run, where the command has such lines.
-    finished: the items that the output has from runs with the same settings; None without an output.
+    finished: the items that the output has from runs with the same settings; None without an output, and with `key`.
+    key: of records that are not about one item: a name, a content and the run.  noun: what the summary calls them.
     """
 
     options: OutputOptions
@@ -155,6 +117,8 @@ class RecordWriter:
     table: Callable[[Clear], Sink] | None = None
     did: str = "scored"
     closing: "ScoreSummary | None" = None
+    key: Key | None = None
+    noun: str = "item"
     succeeded: int = 0
     failed: int = 0
     done_before: int = 0
@@ -169,7 +133,8 @@ class RecordWriter:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        appender = self.options.appender(record_key, self._percentiles, also=name_key, indexed=True)
+        how: dict[str, Any] = {} if self.key else {"also": name_key, "indexed": True}
+        appender = self.options.appender(self.key or record_key, self._percentiles, **how)
         if appender is not None:
             self._file = self._stack.enter_context(appender)
             if self._file.repaired:
@@ -206,16 +171,23 @@ class RecordWriter:
         others = {shard: items for shard, items in (completed or {}).items() if shard != self._shard}
         self._completed = others
         write_runs(self.options.output, self._written, others)
-        assert self._file is not None
-        how: dict[str, Any] = {"resume_by": self.options.resume_by, "on_found": self._count_finished}
-        self.finished = FinishedItems(self._file, self._runs, **how)
+        if self._file is not None and self.key is None:
+            how: dict[str, Any] = {"resume_by": self.options.resume_by, "on_found": self._count_finished}
+            self.finished = FinishedItems(self._file, self._runs, **how)
+
+    def done(self, name: Hashable, content: Hashable) -> bool:
+        """Whether the file has a record with this `key` from an earlier run with the same settings."""
+        found = self._file is not None and any(self._file.take((name, content, run)) for run in self._runs)
+        if found:
+            self._count_finished()
+        return found
 
     def take(self, records: Iterable[Record]) -> None:
         """Write every record as it comes."""
         for record in records:
             failed = record.get("error") is not None
-            if self.finished is not None:
-                self.finished.append(record)
+            if self._file is not None:
+                (self.finished or self._file).append(record)
                 if failed and self.options.table and len(self._failures) < MOST_FAILURES:
                     self._failures.append(record)
             else:
@@ -241,7 +213,7 @@ class RecordWriter:
         counts = [(self.succeeded, self.did), (self.done_before, "done before"), (self.failed, "failed")]
         total = sum(count for count, _ in counts)
         parts = ", ".join(f"{count} {word}" for count, word in counts if count)
-        self.reporter.say(f"{total} {'item' if total == 1 else 'items'}: {parts or 'nothing to do'}")
+        self.reporter.say(f"{total} {self.noun}{'' if total == 1 else 's'}: {parts or 'nothing to do'}")
         if self.options.output is not None and self.options.limit is None:
             own = {self._shard: {"items": total, "failed": self.failed}}
             write_runs(self.options.output, self._written, self._completed | own)

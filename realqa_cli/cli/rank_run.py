@@ -16,12 +16,12 @@ from realqa_cli.io.appender import Appender
 from realqa_cli.io.jsonl import dump_line, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_runs, write_runs
+from realqa_cli.io.score_store import ScoreStore, score_key, scores_file
 from realqa_cli.io.sources import Item, Sources
 from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.steps.rank.candidates import Candidate, candidate_of
 from realqa_cli.steps.rank.photographs import Photograph, pair_items
 from realqa_cli.steps.rank.rank import RankSettings, failed_record, rank_manifest, rank_records
-from realqa_cli.steps.rank.score_store import ScoreStore, score_key, scores_file
 from realqa_cli.steps.rank.scored_items import are_scored, measured_records
 from realqa_cli.steps.score.score import ScoreSettings, open_scorer
 
@@ -102,7 +102,7 @@ def _score(
     bar.working("score")
     if file is None:
         reporter.manifest(step.manifest.as_json())
-    store = ScoreStore(file, step.manifest)
+    store = ScoreStore(file, step.manifest, candidate_of)
 
     def done(name: str, content: str) -> bool:
         found = store.done(name, content)
@@ -116,10 +116,10 @@ def _score(
             bar.advance(failed=len(store.failed))
     except KeyboardInterrupt:
         kept = ", kept" if file is not None else "; add -o FILE to keep finished work"
-        raise KeyboardInterrupt(f"{len(store.candidates)} scored{kept}") from None
+        raise KeyboardInterrupt(f"{len(store.scored)} scored{kept}") from None
     if store.reused:
         reporter.summary.append(f"{plural(store.reused, 'score')} of an earlier run used")
-    return store.candidates, store.failed
+    return store.scored, store.failed
 
 
 def _measure(items: Sequence[Item], scoring: ScoreSettings, bar: ProgressBar) -> tuple[list[Candidate], list[Failure]]:

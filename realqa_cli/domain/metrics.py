@@ -68,6 +68,32 @@ def within_one(predicted: ArrayLike, truth: ArrayLike) -> float:
     return float(np.mean(np.abs(a - b) <= 1))
 
 
+def pair_accuracy(p_a_better: ArrayLike, share_a: ArrayLike) -> float:
+    """Share of pairs whose better photo, by P(A > B), is that of most people, 0 to 1; P(A > B) = 0.5 counts by half.
+
+    Pairs that people call equal (a share of 0.5) have no better photo and must be left out.
+    """
+    p, share = np.asarray(p_a_better, dtype=np.float64), np.asarray(share_a, dtype=np.float64)
+    if len(p) == 0:
+        raise ValueError("accuracy of no pairs has no value")
+    if (share == 0.5).any():
+        raise ValueError("pairs that people call equal have no better photo")
+    return float(np.mean((1 + np.sign(p - 0.5) * np.sign(share - 0.5)) / 2))
+
+
+LEAST_PAIR_PROBABILITY = 1e-6
+"""Bound of P(A > B) and P(B > A) in `pair_log_loss`, so that one certain error does not make it infinite."""
+
+
+def pair_log_loss(p_a_better: ArrayLike, share_a: ArrayLike) -> float:
+    """Mean cross-entropy of P(A > B) with the share of people who prefer A, in nats; ln 2 = 0.693 for a coin."""
+    p, share = np.asarray(p_a_better, dtype=np.float64), np.asarray(share_a, dtype=np.float64)
+    if len(p) == 0:
+        raise ValueError("log-loss of no pairs has no value")
+    p = np.clip(p, LEAST_PAIR_PROBABILITY, 1 - LEAST_PAIR_PROBABILITY)
+    return float(-np.mean(share * np.log(p) + (1 - share) * np.log(1 - p)))
+
+
 METRICS: dict[str, Metric] = {"srcc": srcc, "plcc": plcc, "krcc": krcc, "rmse": rmse, "accuracy": accuracy}
 
 

@@ -209,6 +209,18 @@ class ScoreDistribution:
                 texts[place] = text
         return cls(values, probs, float(np.mean([part.mass for part in parts])), tuple(texts))
 
+    @classmethod
+    def from_pairs(cls, pairs: Sequence[Sequence[float]]) -> "ScoreDistribution":
+        """From the (value, probability) pairs of a record, renormalised. Raises ValueError if they are none."""
+        table = np.array(pairs, dtype=np.float64)
+        if table.ndim != 2 or table.shape[1] != 2 or not np.isfinite(table).all() or table[:, 1].min() < 0:
+            raise ValueError("distribution is not a list of [value, probability]")
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        total = float(table[:, 1].sum())
+        if total <= 0:
+            raise ValueError("the probabilities of distribution are zero")
+        return cls(table[:, 0], table[:, 1] / total, 1.0, tuple(map(str, table[:, 0])))
+
     @property
     def mean(self) -> float:
         """The expected score."""

@@ -14,18 +14,39 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import ceil
 from time import sleep
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from realqa_cli.backends.base import SINGLE_THREAD, ThreadPlan
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ItemError, one_line
-from realqa_cli.inference.inputs import OpenedItem
-from realqa_cli.media.video import VisualInput
+from realqa_cli.io.sources import Item
 from realqa_cli.media.worker_pool import stop_workers
 
+
+class PipelineItem(Protocol):
+    """What goes through the pipeline: an `OpenedItem`, or several that a model sees together."""
+
+    @property
+    def item(self) -> Item: ...
+    @property
+    def image(self) -> Any:
+        """The input of the model; None if there is none."""
+
+    @property
+    def error(self) -> ItemError | None: ...
+    @property
+    def pixels(self) -> int | None:
+        """Pixels of the input; None if there is nothing for a model."""
+
+    def opened(self) -> Self:
+        """The item with its input or its error. Never raises for the item."""
+        ...
+
+
+Opened = TypeVar("Opened", bound=PipelineItem)
 Output = TypeVar("Output")
-ModelCall = Callable[[Sequence[VisualInput]], Sequence[Output]]
-"""The outputs of a model for some visual inputs, in their order."""
+ModelCall = Callable[[Sequence[Any]], Sequence[Output]]
+"""The outputs of a model for some inputs, in their order."""
 
 OPENERS = 2
 """Threads that open items."""
@@ -36,11 +57,11 @@ HELD_PIXELS = 48_000_000
 
 
 def run_batches(
-    items: Iterable[OpenedItem],
+    items: Iterable[Opened],
     batch_size: int,
     call: ModelCall[Output],
     thread_plan: ThreadPlan = SINGLE_THREAD,
-) -> Iterator[tuple[OpenedItem, Output | ItemError]]:
+) -> Iterator[tuple[Opened, Output | ItemError]]:
     """Each item with its output or its error, in order; a call gets at most `batch_size` items.
 
     Items are opened ahead of time, and items of similar size share a batch; an item from standard input waits
@@ -52,14 +73,14 @@ def run_batches(
 
 
 def _run_requests(
-    items: Iterable[OpenedItem], call: ModelCall[Output], at_once: int
-) -> Iterator[tuple[OpenedItem, Output | ItemError]]:
+    items: Iterable[Opened], call: ModelCall[Output], at_once: int
+) -> Iterator[tuple[Opened, Output | ItemError]]:
     """Each item is opened and sent by one of `at_once` threads, one item in a request."""
 
-    def predict(item: OpenedItem) -> tuple[OpenedItem, Output | ItemError]:
+    def predict(item: Opened) -> tuple[Opened, Output | ItemError]:
         opened = item.opened()
         try:
-            return opened, opened.error or call([opened.image] if opened.image else [])[0]
+            return opened, opened.error or call([] if opened.image is None else [opened.image])[0]
         except ItemError as error:
             return opened, error
         except ValueError as error:  # probabilities that do not form a distribution
@@ -75,7 +96,7 @@ class _Batcher(Generic[Output]):
     call: ModelCall[Output]
     size: int
 
-    def outputs(self, items: Sequence[OpenedItem]) -> list[Output | ItemError]:
+    def outputs(self, items: Sequence[PipelineItem]) -> list[Output | ItemError]:
         """An output or an error for each item."""
         try:
             return [*self.call([item.image for item in items if item.image is not None])]
@@ -97,14 +118,14 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 @dataclass
-class _Slot(Generic[Output]):
+class _Slot(Generic[Opened, Output]):
     """An item under way.
 
     pixels: None while the item is being opened.  call: the model call that includes the item, once submitted.
     index: the item's position in that call.  skipped: whether the item needs no model call.
     """
 
-    opening: "Future[OpenedItem]"
+    opening: "Future[Opened]"
     pixels: int | None = None
     call: "Future[list[Output | ItemError]] | None" = None
     index: int = 0
@@ -119,23 +140,23 @@ class _Slot(Generic[Output]):
         """Whether the item still needs a model call."""
         return self.call is None and not self.skipped
 
-    def result(self) -> tuple[OpenedItem, Output | ItemError]:
+    def result(self) -> tuple[Opened, Output | ItemError]:
         opened = self.opening.result()
         output = opened.error if self.call is None else self.call.result()[self.index]
         assert output is not None, "an item without a model call has an error"
         return opened, output
 
 
-class _Pipeline(Generic[Output]):
+class _Pipeline(Generic[Opened, Output]):
     """One run of items through a model."""
 
     def __init__(self, batcher: _Batcher[Output], thread_plan: ThreadPlan) -> None:
         self._batcher, self._plan = batcher, thread_plan
         self._most_items = BATCHES_AHEAD * batcher.size
-        self._slots: deque[_Slot[Output]] = deque()
+        self._slots: deque[_Slot[Opened, Output]] = deque()
         self._exhausted = self._live = False
 
-    def run(self, items: Iterable[OpenedItem]) -> Iterator[tuple[OpenedItem, Output | ItemError]]:
+    def run(self, items: Iterable[Opened]) -> Iterator[tuple[Opened, Output | ItemError]]:
         source = iter(items)
         openers = ThreadPoolExecutor(OPENERS, "realqa-open")
         models = ThreadPoolExecutor(self._plan.size, "realqa-model")
@@ -159,7 +180,7 @@ class _Pipeline(Generic[Output]):
                 pool.shutdown(wait=True, cancel_futures=True)
             self._plan.end()
 
-    def _read_ahead(self, source: Iterator[OpenedItem], openers: ThreadPoolExecutor) -> None:
+    def _read_ahead(self, source: Iterator[Opened], openers: ThreadPoolExecutor) -> None:
         while self._may_read():
             try:
                 item = next(source)
@@ -199,7 +220,7 @@ class _Pipeline(Generic[Output]):
             for index, slot in enumerate(batch):
                 slot.index, slot.call = index, call
 
-    def _next_batch(self) -> list[_Slot[Output]]:
+    def _next_batch(self) -> list[_Slot[Opened, Output]]:
         """The oldest waiting item and those closest to it in size; [] while more items may join the batch."""
         waiting = [slot for slot in self._slots if slot.waiting]
         ready = [slot for slot in waiting if slot.pixels is not None]
@@ -214,7 +235,7 @@ class _Pipeline(Generic[Output]):
         by_size = sorted(range(len(ready)), key=lambda i: (i > 0, abs((ready[i].pixels or 0) - pixels)))
         return [ready[i] for i in sorted(by_size[:size])]
 
-    def _run_batch(self, items: Sequence[OpenedItem], shares: int) -> list[Output | ItemError]:
+    def _run_batch(self, items: Sequence[PipelineItem], shares: int) -> list[Output | ItemError]:
         self._plan.share(shares)
         return self._batcher.outputs(items)
 

@@ -44,6 +44,7 @@ _RESERVED = _ATTRIBUTE_COLUMNS | {f"{name}_{end}" for name in PAIRS for end in (
 _RESERVED |= {ERROR_COLUMN, "error_message", *DISTRIBUTION}
 _TEXT = {"image", "video", "text", "method", "decode", "run", "content", "form", ERROR_COLUMN, "error_message"}
 _TEXT |= {"composite_weights", "split", *WORDS}
+_TEXT |= {"image_a", "image_b", "content_a", "content_b", "better", "by", "choice"}
 """Columns whose cells are text, whatever they look like."""
 
 

@@ -57,7 +57,9 @@ class Record(BaseModel):
 
         Raises `RecordError` for a value that the class does not allow, such as a score that is NaN.
         """
-        return cls.parse({subject.kind: subject.name, **own, **_passed(subject, cls.model_fields)}, where=subject.name)
+        return cls.parse(
+            {subject.kind: subject.name, **own, **passed_fields(subject, cls.model_fields)}, where=subject.name
+        )
 
     @classmethod
     def parse(cls, record: Mapping[str, Any], *, where: str | None = None) -> Self:
@@ -281,14 +283,14 @@ def error_line(
     line: dict[str, Any] = {key: None for key in fields if key in present}
     if content is not None:
         line["content"] = content
-    passed = _passed(subject, {*fields, "content", "error"})
+    passed = passed_fields(subject, {*fields, "content", "error"})
     return {subject.kind: subject.name, **line, **passed, "error": error.as_field()}
 
 
 _REPORTED: set[str] = set()  # names of input fields that were reported in this process
 
 
-def _passed(subject: Subject, declared: Collection[str]) -> dict[str, Any]:
+def passed_fields(subject: Subject, declared: Collection[str]) -> dict[str, Any]:
     """The fields of the input that pass through; those with a declared name as ``input.NAME``, reported once."""
     fields = {key: value for key, value in subject.fields.items() if key != "error"}
     clashing = {key for key, value in fields.items() if key in declared and value is not None}

@@ -153,6 +153,11 @@ def count_sources(sources: Sequence[str], *, limit: int | None = None) -> int | 
     return total if limit is None or total is None else min(total, limit)
 
 
+def named_item(index: int, name: str, folder: str = "", where: str = "") -> Item:
+    """The item with this path, which a list in `folder` names at `where`. Never raises for the item."""
+    return _line_item(index, {"image": name}, folder, where, False)
+
+
 def _plan(source: str, skipped: SkippedFiles) -> _Plan:
     """Raises `UsageError`."""
     if source == STDIN:

@@ -132,21 +132,26 @@ class MetricRecord(SummaryRecord):
     file: str | None = None
     """The file of predictions, as given. Present: where several files are given."""
     metric: str
-    """`srcc`, `plcc`, `krcc`, `rmse`; for attributes also `accuracy` and `within_one`. Present: always."""
+    """`srcc`, `plcc`, `krcc`, `rmse`; for attributes also `accuracy` and `within_one`; with `--pairs` `pair_accuracy`,
+    `pair_accuracy_decided` (of the pairs that the model decides) and `pair_log_loss`. Present: always."""
     attribute: str | None = None
     """Key of the attribute, or `average`. Present: with `--attributes`."""
     value: float | None
     """The metric; with `--compare` the difference. Unit: none; `rmse` in the unit of the MOS. Present: always; null
     where the metric is not defined (see `reason`)."""
     ci95: Pair | None
-    """95 % bootstrap interval over images, or over `--groups`. Unit: as `value`. Present: always; null with
+    """95 % bootstrap interval over images or pairs, or over `--groups`. Unit: as `value`. Present: always; null with
     `--bootstrap 0`."""
     n: int
-    """Images that the metric is computed on. Unit: images. Present: always."""
+    """Images that the metric is computed on; with `--pairs`, and in the next two fields, pairs. Unit: images. Present:
+    always."""
     unparsed: int
     """Predictions that hold no score. Unit: images. Present: always."""
     missing: int
     """Images without a prediction or without a MOS. Unit: images. Present: always."""
+    ties: int | None = None
+    """Pairs that people call equal; they count in `pair_log_loss`, not in the accuracy. Unit: pairs. Present: with
+    `--pairs`."""
     repeated: int | None = None
     """Predictions of an image that the file has before; the first one counts. Present: where there are any."""
     reason: str | None = None

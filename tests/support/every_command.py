@@ -42,6 +42,7 @@ OPTIONS = ("very blurry", "moderately blurry", "moderately clear", "very clear")
 
 RUNS: dict[str, list[str]] = {
     "score": ["score", "bee.jpg", "--backend", "echo"],
+    "compare": ["compare", "bee.jpg", "bee.jpg", "--backend", "echo"],
     "self-label": ["self-label", "bee.jpg", "--backend", "echo"],
     "annotate": ["annotate", "bee.jpg", "--server", "URL", "--model", "tiny", "--retries", "0"],
     "build-cot": ["build-cot", "labels.jsonl"],

@@ -30,6 +30,31 @@ class PlainModel:
         return {**made, "input_ids": ids, "attention_mask": torch.ones_like(ids), "mm_token_type_ids": types}
 
     @torch.no_grad()
+    def choice(self, images: list[Image.Image], question: str, answer: str, words: list[str], end: str) -> list[float]:
+        """The log-probability of each whole word after the start of the answer to a question about several photos."""
+        messages = [
+            {"role": "user", "content": [*({"type": "image"} for _ in images), {"type": "text", "text": question}]}
+        ]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        made = dict(self.images(images=images, return_tensors="pt"))
+        parts = text.split("<|image_pad|>")
+        counts = [int(grid.prod()) // self.images.merge_size**2 for grid in made["image_grid_thw"]]
+        shown = "".join(part + "<|image_pad|>" * count for part, count in zip(parts, [*counts, 0], strict=True))
+        found = []
+        for word in words:
+            whole, with_end = (
+                self.tokenizer(shown + answer + word + rest, add_special_tokens=False, return_tensors="pt")["input_ids"]
+                for rest in ("", end)
+            )
+            assert with_end[0, : whole.shape[1]].tolist() == whole[0].tolist(), "the reference needs a clear end"
+            start = len(self.tokenizer(shown + answer.rstrip(), add_special_tokens=False)["input_ids"])
+            types = (whole == self.model.config.image_token_id).int()
+            inputs = {**made, "input_ids": whole, "attention_mask": torch.ones_like(whole), "mm_token_type_ids": types}
+            logits = self.model(**inputs).logits[0, :-1].double().log_softmax(-1)
+            found.append(float(logits.gather(1, whole[0, 1:, None])[start - 1 :, 0].sum()))
+        return found
+
+    @torch.no_grad()
     def weighted(
         self,
         messages: list[dict[str, Any]],

@@ -158,7 +158,7 @@ def write(
     `gain` scales the random weights of the head, so that the distributions are far from uniform. `words` is the
     tokenizer instead of `tokenizer()`.
     """
-    named: dict[str, Any] = {"model_specific_special_tokens": _NAMED[family]} if family in _NAMED else {}
+    named: dict[str, Any] = {"model_specific_special_tokens": NAMED[family]} if family in NAMED else {}
     words = words or tokenizer(merges_digits=merges_digits, **named)
     torch.manual_seed(seed)
     model: Any
@@ -324,7 +324,7 @@ def _save_processor(folder: Path, images: object, name: str, settings: dict[str,
     (folder / "processor_config.json").write_text(json.dumps({"processor_class": name, **settings}))
 
 
-_NAMED = {
+NAMED = {
     "internvl": {
         "start_image_token": "<|vision_start|>",
         "end_image_token": "<|vision_end|>",

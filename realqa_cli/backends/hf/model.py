@@ -52,6 +52,9 @@ All others are read by plain forward passes, since nothing is known of their pos
 _KEEPS_VISION = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"}
 """Model types whose forward pass accepts the features of images and videos."""
 
+_TAKES_PAIRS = _KEEPS_VISION | {"internvl", "llava_onevision", "gemma3"}
+"""Model types that were trained on prompts with several images, and are tested with two."""
+
 HIDDEN_ROWS = 16
 """Variants of a prompt in one forward pass of `HFBackend.log_probs_hiding`."""
 
@@ -189,6 +192,10 @@ class HFBackend(Backend):
             "attention": attention_of(self.model),
             "versions": versions("torch", "transformers", "peft", "tokenizers", "numpy", "pillow", "av"),
         }
+
+    def takes_photo_pairs(self) -> bool:
+        """See `Backend`."""
+        return self.model.config.model_type in _TAKES_PAIRS
 
     def frame_transform(self) -> FrameTransform | None:
         """See `Backend`."""

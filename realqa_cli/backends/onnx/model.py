@@ -88,6 +88,10 @@ class OnnxBackend(Backend):
         names = (*self.libraries, "tokenizers", "jinja2", "numpy", "pillow", "av")
         return {"device": "cpu", "threads": threads(), "versions": versions(*names)}
 
+    def takes_photo_pairs(self) -> bool:
+        """See `Backend`."""
+        return True
+
     def frame_transform(self) -> FrameTransform | None:
         """See `Backend`."""
         return self.processor.frame_transform()

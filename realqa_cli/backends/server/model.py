@@ -80,6 +80,10 @@ class ServerBackend(ServerTextBackend):
         """See `Backend`: "topk" where the server reports likely tokens, else "greedy"."""
         return self.capabilities.decode if requested == "exact" else requested
 
+    def takes_photo_pairs(self) -> bool:
+        """See `Backend`: the server reports an error if its model does not."""
+        return True
+
     def thread_plan(self) -> ThreadPlan:
         """See `Backend`: one prompt a request, with the concurrency of the settings."""
         return ThreadPlan(self.client.settings.concurrency, requests=True)

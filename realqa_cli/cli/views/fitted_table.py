@@ -45,9 +45,10 @@ def fitted_table(columns: Sequence[Column], rows: Sequence[Cells], width: int, *
     kept = kept_columns(columns, texts, width)
     widths = {i: _widest(columns, texts, i) for i in kept}
     spare = width - sum(widths.values()) - (len(kept) - 1)
-    for i in sorted((i for i in kept if columns[i].is_name), key=lambda i: -widths[i]):
-        cut = min(max(0, -spare), widths[i] - min(widths[i], NARROWEST))
-        widths[i], spare = widths[i] - cut, spare + cut
+    names = [i for i in kept if columns[i].is_name]
+    while spare < 0 and any(widths[i] > NARROWEST for i in names):
+        widest = max(names, key=lambda i: widths[i])
+        widths[widest], spare = widths[widest] - 1, spare + 1
     needed = sum(widths.values()) + len(kept) - 1
     full = needed if needed > width else None  # Rich would cut what is wider than the terminal
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0), width=full)

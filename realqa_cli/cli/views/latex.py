@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from realqa_cli.cli.views.metrics import best_value, by_file
+from realqa_cli.cli.views.metrics import best_value, by_file, metric_title
 from realqa_cli.domain.attributes import ATTRIBUTES
 
 Line = Mapping[str, Any]
@@ -51,7 +51,7 @@ def _score_rows(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     for name in names:
         cells = [_cell(found[name][metric]["value"], best[metric]) for metric in metrics]
         rows.append([_escaped(name), *cells, str(found[name][metrics[0]]["n"])])
-    return ["", *(metric.upper() for metric in metrics), "$n$"], rows
+    return ["", *map(metric_title, metrics), "$n$"], rows
 
 
 def _attribute_rows(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
@@ -63,7 +63,7 @@ def _attribute_rows(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
         best = {a: best_value([values.get((name, metric, a)) for name in names], metric) for a in attributes}
         for name in names:
             cells = [_cell(values.get((name, metric, a)), best[a]) for a in attributes]
-            rows.append([f"{_escaped(name)} {metric.upper()}".strip(), *cells])
+            rows.append([f"{_escaped(name)} {metric_title(metric)}".strip(), *cells])
     titles = (ATTRIBUTES[a].title if a in ATTRIBUTES else a.capitalize() for a in attributes)
     return ["", *titles], rows
 

@@ -13,7 +13,7 @@ from realqa_cli.cli.views.fitted_table import Column, fitted_table
 
 BAR = 24
 """Characters of the drawn interval, from 0 to 1."""
-LOWER_IS_BETTER = frozenset({"rmse"})
+LOWER_IS_BETTER = frozenset({"rmse", "pair_log_loss"})
 
 Line = Mapping[str, Any]
 
@@ -61,7 +61,7 @@ def _scores(lines: Sequence[Line], width: int) -> Table:
     columns = (Column("metric", left=True), Column("value"), Column("95 %"), Column("", drop=4, left=True), *_COUNTS)
     rows: list[list[str | Text]] = []
     for line in lines:
-        name = Text(line["metric"].upper()) + Text(" after fit" if line.get("fit") else "", "dim")
+        name = Text(metric_title(line["metric"])) + Text(" after fit" if line.get("fit") else "", "dim")
         rows.append([name, *_value(line), interval(line), str(line["n"]), *_counts(line)])
     return fitted_table(columns, rows, width)
 
@@ -74,7 +74,9 @@ def _comparison(lines: Sequence[Line], width: int) -> Table:
     for line in lines:
         p = "" if line["p"] is None else f"{line['p']:.3f}"
         ours, theirs = (_number(line[key]) for key in ("ours", "theirs"))
-        rows.append([line["metric"].upper(), ours, theirs, *_value(line, "+.3f"), p, str(line["n"]), *_counts(line)])
+        rows.append(
+            [metric_title(line["metric"]), ours, theirs, *_value(line, "+.3f"), p, str(line["n"]), *_counts(line)]
+        )
     return fitted_table(columns, rows, width)
 
 
@@ -104,7 +106,7 @@ def _files(lines: Sequence[Line], width: int) -> Table:
     figures = [
         column
         for i, metric in enumerate(metrics)
-        for column in (Column(metric.upper(), drop=1 + i if i else None), Column("", drop=10 + i, left=True))
+        for column in (Column(metric_title(metric), drop=1 + i if i else None), Column("", drop=10 + i, left=True))
     ]
     columns = (
         Column("file", is_name=True),
@@ -122,6 +124,11 @@ def _files(lines: Sequence[Line], width: int) -> Table:
         first = found[name][metrics[0]]
         rows.append([name, *cells, str(first["n"]), *_counts(first)])
     return fitted_table(columns, rows, width)
+
+
+def metric_title(metric: str) -> str:
+    """The name of a metric in tables and figures: SRCC, PAIR ACCURACY."""
+    return metric.replace("_", " ").upper()
 
 
 def by_file(lines: Sequence[Line]) -> tuple[list[str], list[str], dict[str, dict[str, Line]]]:
@@ -161,7 +168,7 @@ def _counts(line: Line) -> list[Text]:
 
 def interval(line: Line) -> Text:
     """The value and its interval drawn between 0 and 1; nothing for other metrics."""
-    if line["value"] is None or line["ci95"] is None or line["metric"] == "rmse":
+    if line["value"] is None or line["ci95"] is None or line["metric"] in LOWER_IS_BETTER:
         return Text("")
     low, high, value = (round(min(max(x, 0), 1) * (BAR - 1)) for x in (*line["ci95"], line["value"]))
     drawn = ["━" if low <= i <= high else "┄" for i in range(BAR)]

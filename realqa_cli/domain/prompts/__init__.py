@@ -1,8 +1,8 @@
 """Every prompt of the program, and the texts of the answers: one version of each.
 
 `conversations`: the questions and answers that models are trained on.  `forms`: the regular form, as fixed texts
-and slots.  `annotation`: the prompt of models that label photos.  `text_tasks`: rewording and sorting.  `chat`: how a
-question is laid out as a chat.
+and slots.  `annotation`: the prompt of models that label photos.  `text_tasks`: rewording and sorting.  `pairs`: the
+question about two photos.  `chat`: how a question is laid out as a chat.
 """
 
 from realqa_cli.domain.prompts.annotation import (
@@ -46,6 +46,7 @@ from realqa_cli.domain.prompts.forms import (
     regular_form,
     slot_texts,
 )
+from realqa_cli.domain.prompts.pairs import PAIR_CHOICES, PAIR_QUESTION
 from realqa_cli.domain.prompts.text_tasks import rewrite_question, sort_question
 
 __all__ = [
@@ -59,6 +60,8 @@ __all__ = [
     "LEVEL_END",
     "LEVEL_PREFIX",
     "MIX_QUESTION",
+    "PAIR_CHOICES",
+    "PAIR_QUESTION",
     "PLAIN_CHAT",
     "REGULAR_END",
     "REGULAR_JOINT",

@@ -83,7 +83,9 @@ def evaluate(sample: PredictionSet, settings: EvalSettings) -> Iterator[MetricLi
         yield {"metric": name, **estimate_metric(metric, given, mos, settings, groups), **counts, **how}
 
 
-def compare(ours: PredictionSet, theirs: PredictionSet, name: str, settings: EvalSettings) -> Iterator[MetricLine]:
+def compare_predictions(
+    ours: PredictionSet, theirs: PredictionSet, name: str, settings: EvalSettings
+) -> Iterator[MetricLine]:
     """Yield one record per metric with its difference, ours - theirs, on the images that both files have.
 
     `value` is the difference and `ci95` its interval, `ours` and `theirs` are the two values, and `p` is the

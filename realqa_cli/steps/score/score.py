@@ -201,7 +201,8 @@ class Scorer:
         fields = {**dict.fromkeys(self._optional_fields()), **prediction}
         distribution: ScoreDistribution | None = fields.pop("distribution", None)
         if self.settings.distribution:
-            fields["distribution"] = None if distribution is None else distribution.pairs()
+            above = 0.0 if self.settings.distribution == "all" else 1e-6
+            fields["distribution"] = None if distribution is None else distribution.pairs(above)
         if self.settings.measured:
             fields["measured"] = item.measured
         return self._method.record.of(
@@ -220,7 +221,7 @@ class Scorer:
         settings = self.settings
         chosen = {
             "percentile_reference": self._reference is not None,
-            "distribution": settings.distribution,
+            "distribution": bool(settings.distribution),
             "measured": settings.measured,
             "frames": settings.per_frame,
         }

@@ -23,7 +23,7 @@ from realqa_cli.domain.parsing import labelled_score, predicted_score
 from realqa_cli.errors import UsageError
 from realqa_cli.io.labels import LabelRow
 from realqa_cli.steps.evaluate.attribute_table import COLUMNS, measure, read_table
-from realqa_cli.steps.evaluate.evaluate import EvalSettings, compare, evaluate
+from realqa_cli.steps.evaluate.evaluate import EvalSettings, compare_predictions, evaluate
 from realqa_cli.steps.evaluate.predictions import data_warnings, read_predictions
 
 Line = dict[str, Any]
@@ -270,7 +270,9 @@ def test_a_comparison_is_of_the_images_of_both_and_paired() -> None:
     ours, theirs = scored(80, 0.2, seed=1), scored(80, 0.6, seed=2)
     theirs[0]["score"] = "?"
     left, right = read_predictions(rows(*ours[:70])), read_predictions(rows(*theirs))
-    lines = {line["metric"]: line for line in compare(left, right, "other.jsonl", EvalSettings(bootstrap=100))}
+    lines = {
+        line["metric"]: line for line in compare_predictions(left, right, "other.jsonl", EvalSettings(bootstrap=100))
+    }
     common = range(1, 70)
     mos = [ours[i]["mos"] for i in common]
     a, b = ([side[i]["score"] for i in common] for side in (ours, theirs))
@@ -286,14 +288,16 @@ def test_a_comparison_is_of_the_images_of_both_and_paired() -> None:
 
 def test_a_file_compared_with_itself_shows_no_difference() -> None:
     sample = read_predictions(rows(*scored()))
-    for line in compare(sample, sample, "same", EvalSettings(bootstrap=50)):
+    for line in compare_predictions(sample, sample, "same", EvalSettings(bootstrap=50)):
         assert (line["value"], line["ci95"], line["p"]) == (0, [0, 0], 1)
 
 
 def test_files_that_disagree_about_the_truth_are_not_compared() -> None:
     other = [r | {"mos": 5 - r["mos"]} for r in scored()]
     with pytest.raises(UsageError, match="compare predictions of the same data set"):
-        list(compare(read_predictions(rows(*scored())), read_predictions(rows(*other)), "o", EvalSettings()))
+        list(
+            compare_predictions(read_predictions(rows(*scored())), read_predictions(rows(*other)), "o", EvalSettings())
+        )
 
 
 def labelled(n: int = 40) -> tuple[list[Line], list[Line]]:

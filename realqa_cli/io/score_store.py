@@ -1,20 +1,20 @@
-"""The scores behind a ranking: kept in memory as candidates, and durably next to the output, `FILE.scores.jsonl`.
+"""The scores behind a ranking or comparisons: kept in memory, and durably next to the output, `FILE.scores.jsonl`.
 
-A ranking needs all scores, so it is written at the end; the scores are written as they come, and a later run
-continues after them.
+The results need several scores each; the scores are written as they come, and a later run continues after them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from realqa_cli.errors import ItemError
 from realqa_cli.io.appender import Appender
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_runs, write_runs
-from realqa_cli.steps.rank.candidates import Candidate, candidate_of
+
+Scored = TypeVar("Scored")
 
 
 def scores_file(output: Path) -> Path:
@@ -30,19 +30,20 @@ def score_key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:
     return name, str(record.get("content")), str(record.get("run"))
 
 
-class ScoreStore:
+class ScoreStore(Generic[Scored]):
     """Takes score records, and says which items have one from an earlier run with the same settings.
 
-    candidates: of the items of this run that have a score.  failed: the records and errors of the others, in order.
+    scored: what `read` makes of the records of this run's items.
+    failed: the records and errors of the others, in order.
     """
 
-    def __init__(self, file: Appender | None, manifest: Manifest) -> None:
+    def __init__(self, file: Appender | None, manifest: Manifest, read: Callable[[Mapping[str, Any]], Scored]) -> None:
         """`file` is the open file of scores, if there is one. Raises OutputError."""
-        self.candidates: list[Candidate] = []
+        self.scored: list[Scored] = []
         self.failed: list[tuple[Mapping[str, Any], ItemError]] = []
         self.reused = 0
-        self._file = file
-        self._earlier: dict[tuple[str, str], Candidate] = {}
+        self._file, self._of = file, read
+        self._earlier: dict[tuple[str, str], Scored] = {}
         if file is not None:
             self._read(file.path, manifest, keep=file.resume)
 
@@ -51,7 +52,7 @@ class ScoreStore:
         earlier = self._earlier.get((name, content))
         if earlier is None:
             return False
-        self.candidates.append(earlier)
+        self.scored.append(earlier)
         self.reused += 1
         return True
 
@@ -64,7 +65,7 @@ class ScoreStore:
             failure = ItemError(str(error["message"]), type=str(error["type"]))
             self.failed.append((record, failure))
             return False
-        self.candidates.append(candidate_of(record))
+        self.scored.append(self._of(record))
         return True
 
     def _read(self, path: Path, manifest: Manifest, *, keep: bool) -> None:
@@ -75,4 +76,4 @@ class ScoreStore:
         for _, record in read_lines(path):
             key = score_key(record) if isinstance(record, dict) else None
             if key is not None and key[2] in same and isinstance(record, dict):
-                self._earlier[key[:2]] = candidate_of(record)
+                self._earlier[key[:2]] = self._of(record)
