@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Resampling
 
-from realqa_cli.backends.base import Backend, LoadOptions, Prompt
+from realqa_cli.backends.base import Backend, LoadOptions, PhotoTransform, Prompt
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import Floats, write
 from realqa_cli.media.resize import shrink_to_area
@@ -18,6 +18,7 @@ from realqa_cli.models import ModelSource
 
 _SPREAD = 0.3
 _FRAME = 128 * 128  # area of a video's frame in pixels
+_PHOTO = 16_000_000  # area of a photo
 
 
 class EchoBackend(Backend):
@@ -53,6 +54,10 @@ class EchoBackend(Backend):
         """See `Backend`: frames are shrunk, since only their brightness counts."""
         return lambda frame, frames: shrink_to_area(frame, _FRAME, Resampling.BOX)
 
+    def photo_transform(self) -> PhotoTransform:
+        """See `Backend`: very large photos are shrunk, so that waiting ones take little memory."""
+        return lambda photo: shrink_to_area(photo, _PHOTO, Resampling.BOX)
+
     def settings(self) -> Mapping[str, Any]:
         """The name of the backend; there are no other settings."""
         return {"backend": "echo"}
@@ -64,5 +69,5 @@ class EchoBackend(Backend):
 
 def _score(prompt: Prompt) -> float:
     images = prompt.images + (prompt.video.frames if prompt.video else ())
-    brightness = [float(np.asarray(image.convert("L"), dtype=np.float64).mean()) / 255 for image in images]
+    brightness = [float(np.asarray(image.convert("L")).mean()) / 255 for image in images]
     return 1 + 4 * (sum(brightness) / len(brightness) if brightness else 0.5)

@@ -18,7 +18,7 @@ from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.media.files import content_id, content_id_of, read_bytes
 from realqa_cli.media.flags import Flag, content_flags, is_blank
 from realqa_cli.media.measurements import measure_photo
-from realqa_cli.media.photo import open_photo
+from realqa_cli.media.photo import open_photo, stated_area
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
 
 VideoReader = Callable[[Path, str], Clip]
@@ -103,6 +103,7 @@ class OpenedItem:
     flags: of a photo with next to no content, or of a video of such frames.
     measured: the measurements of a photo, where they are requested.
     load: opens the item; None once it is opened.
+    area: pixels of a photo at its full size, where its header states them.
     """
 
     item: Item
@@ -112,6 +113,7 @@ class OpenedItem:
     flags: Sequence[Flag] = ()
     measured: Mapping[str, Any] | None = None
     load: Callable[[], FlaggedInput] | None = None
+    area: int = 0
 
     def opened(self) -> "OpenedItem":
         """The item with its visual input or its error; the bytes that were read are released."""
@@ -170,17 +172,20 @@ def unfinished_items(items: Iterable[Item], done: Finished | None) -> Iterator[I
 def identify_item(item: Item, options: OpenOptions) -> OpenedItem:
     """The item with the id of its bytes, not decoded yet. Never raises for the item."""
     if item.error is None and item.data is not None:
-        return OpenedItem(item, content_id(item.data), load=partial(options.photo, item.data, item.name))
+        return _identified_photo(item, item.data, options)
     if item.error is not None or item.path is None:
         return OpenedItem(item, error=item.error or ItemError("names no file", where=item.name))
     try:
         if item.kind == "video":
             return OpenedItem(item, content_id_of(item.path), load=partial(options.clip, item.path, item.name))
-        data = read_bytes(item.path)
-        return OpenedItem(item, content_id(data), load=partial(options.photo, data, item.name))
+        return _identified_photo(item, read_bytes(item.path), options)
     except MediaError as error:
         error.where = item.name
         return OpenedItem(item, error=error)
+
+
+def _identified_photo(item: Item, data: bytes, options: OpenOptions) -> OpenedItem:
+    return OpenedItem(item, content_id(data), load=partial(options.photo, data, item.name), area=stated_area(data))
 
 
 def video_reader(

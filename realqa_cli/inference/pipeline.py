@@ -35,6 +35,10 @@ class PipelineItem(Protocol):
     @property
     def error(self) -> ItemError | None: ...
     @property
+    def area(self) -> int:
+        """Pixels of its photos before they are reduced, where their headers say."""
+
+    @property
     def pixels(self) -> int | None:
         """Pixels of the input; None if there is nothing for a model."""
 
@@ -54,6 +58,9 @@ BATCHES_AHEAD = 8
 """Batches that are read ahead, so that items of similar size can share a batch."""
 HELD_PIXELS = 48_000_000
 """Most pixels of opened items that wait, beyond one batch: 144 MB."""
+OPENING_PIXELS = 210_000_000
+"""Most pixels of photos that are decoded at the same time, at their full size: 840 MB, or two photos of the largest
+ordinary cameras. A larger photo is decoded alone."""
 
 
 def run_batches(
@@ -121,11 +128,13 @@ def _is_out_of_memory(error: Exception) -> bool:
 class _Slot(Generic[Opened, Output]):
     """An item under way.
 
+    area: pixels of the photo before it is reduced, where its header says.
     pixels: None while the item is being opened.  call: the model call that includes the item, once submitted.
     index: the item's position in that call.  skipped: whether the item needs no model call.
     """
 
     opening: "Future[Opened]"
+    area: int
     pixels: int | None = None
     call: "Future[list[Output | ItemError]] | None" = None
     index: int = 0
@@ -155,6 +164,7 @@ class _Pipeline(Generic[Opened, Output]):
         self._most_items = BATCHES_AHEAD * batcher.size
         self._slots: deque[_Slot[Opened, Output]] = deque()
         self._exhausted = self._live = False
+        self._next: Opened | None = None  # read from the source, and too large to be opened now
 
     def run(self, items: Iterable[Opened]) -> Iterator[tuple[Opened, Output | ItemError]]:
         source = iter(items)
@@ -182,16 +192,26 @@ class _Pipeline(Generic[Opened, Output]):
 
     def _read_ahead(self, source: Iterator[Opened], openers: ThreadPoolExecutor) -> None:
         while self._may_read():
-            try:
-                item = next(source)
-            except StopIteration:
+            if self._next is None:
+                self._next = next(source, None)
+            if self._next is None:
                 self._exhausted = True
                 return
-            self._live = item.item.live
-            self._slots.append(_Slot(openers.submit(item.opened)))
+            item = self._next
+            if not self._may_open(item):
+                return
+            self._next, self._live = None, item.item.live
+            self._slots.append(_Slot(openers.submit(item.opened), item.area))
+
+    def _may_open(self, item: Opened) -> bool:
+        """Whether the photos that are being decoded leave room for this one."""
+        areas = [slot.area for slot in self._slots if not slot.opening.done()]
+        return not any(areas) or sum(areas) + item.area <= OPENING_PIXELS
 
     def _may_read(self) -> bool:
         if self._exhausted or (self._slots and self._slots[0].done):
+            return False
+        if self._next is not None and not self._may_open(self._next):
             return False
         size = self._batcher.size
         if len(self._slots) < size:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from realqa_cli.errors import MediaError
 from realqa_cli.media import worker_pool
 from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions, decode_photo, mute_decoder_warnings
 from realqa_cli.media.files import read_bytes
@@ -39,6 +40,15 @@ def open_photo(
         return worker_pool.decode_in_worker(data, image_format, name, options)
     prepare_decoder(image_format)
     return decode_photo(data, image_format, name, options)
+
+
+def stated_area(data: bytes) -> int:
+    """The photo's area in pixels where its header states it and no decoder is needed to read it; else 0."""
+    try:
+        header = read_header(data, photo_format(data, None), 2**62, None)
+    except MediaError:  # `open_photo` reports it
+        return 0
+    return 0 if header is None else header.width * header.height
 
 
 def photo_area(path: Path) -> int:

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from math import ceil
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ AVAILABLE = os.name == "posix"
 VIDEO_BYTES_A_SECOND = 10_000_000
 """A video may take one second more for so many bytes: the whole file is read to find its frames."""
 _START_SECONDS = 60.0
+_BAND_BYTES = 2**24
+"""Bytes of a decoded image that are copied at a time."""
 _COMMAND = "from realqa_cli.media.decode_worker import main; main()"
 
 
@@ -140,12 +141,27 @@ class _Worker:
         return reply
 
     def image(self, reply: Mapping[str, Any]) -> Image.Image:
-        """The RGB image in the shared memory, whose size the reply states."""
-        size = reply["width"], reply["height"]
-        with mmap(self.output, 0, access=ACCESS_READ) as pixels:
-            image = Image.frombytes("RGB", size, pixels)  # type: ignore[arg-type]  # any buffer will do
+        """The RGB image in the shared memory, whose size the reply states.
+
+        It is copied in bands: a mapping of all of it would count as memory of this process, next to the image.
+        """
+        width, height = reply["width"], reply["height"]
+        image = Image.new("RGB", (width, height), None)  # not filled: all is written below
+        rows = max(1, _BAND_BYTES // (3 * width))
+        for top in range(0, height, rows):
+            size = width, min(rows, height - top)
+            image.paste(
+                Image.frombytes("RGB", size, self._output_bytes(3 * width * top, 3 * width * size[1])), (0, top)
+            )
         os.ftruncate(self.output, 0)
         return image
+
+    def _output_bytes(self, position: int, count: int) -> bytes:
+        parts = []
+        while count and (part := os.pread(self.output, count, position)):
+            parts.append(part)
+            position, count = position + len(part), count - len(part)
+        return b"".join(parts)
 
     def reset(self) -> None:
         """Releases the shared memory."""

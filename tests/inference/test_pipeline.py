@@ -22,7 +22,7 @@ from realqa_cli.inference.inputs import (
     open_items,
     video_reader,
 )
-from realqa_cli.inference.pipeline import BATCHES_AHEAD, HELD_PIXELS, OPENERS, run_batches
+from realqa_cli.inference.pipeline import BATCHES_AHEAD, HELD_PIXELS, OPENERS, OPENING_PIXELS, run_batches
 from realqa_cli.io.sources import Item
 from realqa_cli.media.video import Clip, Sampling, VisualInput
 
@@ -138,6 +138,28 @@ def test_the_pixels_of_opened_photos_are_bounded() -> None:
     assert len(opened) <= 2 + 2 * OPENERS  # two reach the limit, and others were being opened meanwhile
     assert isinstance(stream, Generator)
     stream.close()
+
+
+@pytest.mark.parametrize(("area", "most"), [(OPENING_PIXELS * 2, 1), (OPENING_PIXELS // 2, 2), (0, 2)])
+def test_the_pixels_of_photos_that_are_being_decoded_are_bounded(area: int, most: int) -> None:
+    lock, busy, seen = threading.Lock(), 0, list[int]()
+    together = threading.Event()
+
+    def load(n: int) -> FlaggedInput:
+        nonlocal busy
+        with lock:
+            busy += 1
+            seen.append(busy)
+        if busy == most:
+            together.set()
+        together.wait(60)  # as many as may be decoded at the same time are
+        with lock:
+            busy -= 1
+        return Image.new("L", (n + 1, 10)), [], None
+
+    photos = [OpenedItem(Item(n, f"{n}", None), load=partial(load, n), area=area) for n in range(8)]
+    assert [output for _, output in run_batches(photos, 2, widths)] == [*range(1, 9)]
+    assert max(seen) == most
 
 
 def test_photos_of_similar_size_share_a_batch_and_keep_the_order() -> None:

@@ -19,7 +19,7 @@ from realqa_cli.errors import MediaError
 from realqa_cli.media import files
 from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.media.files import content_id, read_bytes
-from realqa_cli.media.photo import open_photo, photo_area
+from realqa_cli.media.photo import open_photo, photo_area, stated_area
 
 pillow_heif.register_heif_opener()  # to write HEIC here; the module registers it itself for reading
 
@@ -479,6 +479,8 @@ def test_the_area_of_a_photo_comes_from_the_header_of_allowed_formats_only(tmp_p
     Image.new("RGB", (31, 17)).save(other)  # Pillow reads this format, realqa does not
     broken.write_bytes(b"\xff\xd8\xff" + bytes(40))
     assert [photo_area(path) for path in (photo, other, broken, tmp_path / "none.jpg")] == [31 * 17, 0, 0, 0]
+    assert [stated_area(path.read_bytes()) for path in (photo, other, broken)] == [31 * 17, 0, 0]
+    assert stated_area(b"") == 0
 
 
 def test_a_jpeg_may_be_decoded_at_a_fraction_that_leaves_enough_pixels() -> None:

@@ -70,6 +70,11 @@ class OpenedPair:
         return None if self.a.image is None or self.b.image is None else (self.a.image, self.b.image)
 
     @property
+    def area(self) -> int:
+        """Pixels of the larger photo before it is reduced: one is decoded after the other."""
+        return max(self.a.area, self.b.area)
+
+    @property
     def pixels(self) -> int | None:
         """Pixels of both photos; None if one is missing."""
         a, b = self.a.pixels, self.b.pixels
