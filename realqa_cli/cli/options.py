@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from realqa_cli.cli.option_values import parse_columns, parse_levels, parse_scale, parse_shard
+from realqa_cli.cli.option_values import parse_columns, parse_levels, parse_scale, parse_shard, parse_words
 from realqa_cli.cli.output_files import METRICS, PAGE, PLOT, OutputFile, records_kind
 from realqa_cli.datasets import DATASETS
 from realqa_cli.io.shards import Shard
@@ -75,6 +75,11 @@ _PROMPT = "Ask this question instead."
 PromptOption = Annotated[str | None, option(SCORING, "--prompt", metavar="TEXT", help=_PROMPT)]
 _PREFIX = "Let the answer begin with this text, after which the number or word follows."
 PrefixOption = Annotated[str | None, option(SCORING, "--prefix", metavar="TEXT", help=_PREFIX)]
+_ASK = (
+    "Ask these questions of the preset in one run, such as quality,aesthetics; each photo is encoded once. The records"
+    " have all answers in `scores`."
+)
+AskOption = Annotated[Any, option(SCORING, "--ask", metavar="NAME,...", parser=parse_words, help=_ASK)]
 _LEVELS = "The words of --method levels, best first: excellent,good,... or with values excellent=5,good=4,..."
 LevelsOption = Annotated[str | None, option(SCORING, "--levels", metavar="WORD,...", parser=parse_levels, help=_LEVELS)]
 _SAMPLES = "Average over N random thoughts of a reasoning model; by default its greedy thought."

@@ -23,6 +23,8 @@ realqa score holiday/ --top 10
 
 realqa score holiday/ --model q-future/Q-ReAlign-Mini-0.8B --preset q-realign
 
+realqa score holiday/ --model q-future/Q-ReAlign-Mini-0.8B --ask quality,aesthetics
+
 realqa score clip.mp4 --frames 16 --per-frame
 
 realqa score holiday/ -o scores.jsonl --report scores.html
@@ -59,6 +61,7 @@ def score(
     preset_file: o.PresetFile = None,
     prompt: o.PromptOption = None,
     prefix: o.PrefixOption = None,
+    ask: o.AskOption = None,
     levels: o.LevelsOption = None,
     samples: o.Samples = None,
     seed: o.SamplesSeed = None,

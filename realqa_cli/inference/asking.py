@@ -1,7 +1,7 @@
 """Resolves what a model is asked: the preset, the question, the start of the answer, and the words of levels."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ class AskingSettings:
     thought first; "regression" uses a regression head; None is the method that the model was trained for.
     preset, preset_file: how a known model is asked (`models.presets`), or the TOML file of a preset.
     prompt, prefix: replace the question and the start of the answer.
+    ask: names of the preset's questions to ask, in this order; None for its first one.
     levels: words and their values, best first, for the method "levels"; None spreads them over the scale.
     samples: number of random thoughts of the method "think"; None for the greedy one.
     """
@@ -36,6 +37,7 @@ class AskingSettings:
     preset_file: Path | None = None
     prompt: str | None = None
     prefix: str | None = None
+    ask: Sequence[str] | None = None
     levels: Mapping[str, float | None] | None = None
     samples: int | None = None
 
@@ -72,6 +74,34 @@ def explained(model: str) -> Iterator[None]:
         if known is None or known.run is None:
             raise
         raise ModelError(error.what, where=error.where, remedy=known.run) from error
+
+
+def asked_questions(
+    options: AskingSettings, config: ScorerConfig | None, preset: Preset | None
+) -> dict[str, ScoreQuestion]:
+    """The questions that `ask` names, in order; {} without it, or where there is a single one, which is said.
+
+    Raises UsageError for a question that the preset does not have, and for a model without a preset.
+    """
+    if options.ask is None:
+        return {}
+    for option, text in (("--prompt", options.prompt), ("--prefix", options.prefix)):
+        if text is not None:
+            what = f"--ask and {option} are mutually exclusive"
+            raise UsageError(what, where="--ask", remedy="leave out one of the two")
+    if preset is None and config is None:
+        remedy = "add --preset NAME; `realqa presets` lists the questions of each"
+        raise UsageError("names the questions of a preset, and there is none", where="--ask", remedy=remedy)
+    if preset is None or not preset.questions:
+        log.warning("the model answers the one question that it has learnt, so --ask changes nothing")
+        return {}
+    for name in options.ask:
+        if name not in preset.questions:
+            what = f"the preset {preset.name} has no question {name!r}"
+            raise UsageError(what, where="--ask", remedy=f"use some of: {', '.join(preset.questions)}")
+    if not options.ask:
+        raise UsageError("names no question", where="--ask", remedy=f"use some of: {', '.join(preset.questions)}")
+    return {name: preset.question(name) for name in options.ask}
 
 
 def chosen_question(options: AskingSettings, preset: Preset | None, method: str) -> ScoreQuestion:

@@ -16,7 +16,7 @@ from realqa_cli.domain.numerals import free_numerals, numerals, short_numerals
 from realqa_cli.domain.prompts import PLAIN_CHAT, ChatLayout, ScoreQuestion
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.asking import AskingSettings, chosen_question, level_words
+from realqa_cli.inference.asking import AskingSettings, asked_questions, chosen_question, level_words
 from realqa_cli.inference.model_settings import ModelSettings
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.media.video import Sampling
@@ -62,7 +62,8 @@ class Readout:
     numerals: ascending and within `scale`; () for methods without numerals.
     form: "regular" or "natural" for the method "cot", else None.
     reasons: whether the chain of thought includes reasons.
-    question: what is asked.  layout: how the question is laid out as a chat.
+    question: what is asked.  questions: by name, those that `ask` names, the first of which is `question`.
+    layout: how the question is laid out as a chat.
     words: for the method "levels", the value on `scale` of each word, best first; else empty.
     """
 
@@ -78,6 +79,7 @@ class Readout:
     form: str | None = None
     reasons: bool = False
     words: Mapping[str, float] = field(default_factory=dict)
+    questions: Mapping[str, ScoreQuestion] = field(default_factory=dict)
 
     def photo_transform(self, transform: PhotoTransform | None) -> PhotoTransform | None:
         """The transform of photos for a backend with this `transform`; a preset may shrink them first."""
@@ -126,6 +128,7 @@ def resolve(config: ScorerConfig | None, options: ReadoutSettings, preset: Prese
         raise UsageError("the preset decides how numbers are written", where="--digits", remedy="leave it out")
     digits = options.digits or (3 if preset and preset.numerals != "fixed" else trained.digits)
     _warn(config, options, method, preset, by_words=bool(values))
+    questions = asked_questions(options, config, preset)
     return Readout(
         method=method,
         scale=scale,
@@ -134,11 +137,12 @@ def resolve(config: ScorerConfig | None, options: ReadoutSettings, preset: Prese
         min_pixels=options.min_pixels or (preset and preset.min_pixels) or trained.min_pixels,
         max_pixels=options.max_pixels or (preset and preset.max_pixels) or trained.max_pixels,
         preset=preset,
-        question=chosen_question(options, preset, method),
+        question=next(iter(questions.values()), None) or chosen_question(options, preset, method),
         layout=preset.layout if preset else PLAIN_CHAT,
         form=_form(config, options, method),
         reasons=_reasons(trained, options, method),
         words=level_words(trained, options, preset, scale) if method == "levels" else {},
+        questions=questions,
     )
 
 

@@ -6,6 +6,7 @@
 | `error` | `error_type`, `error_message` |
 | `attributes` | one by attribute key: the class, or the rating; `composition_reason`; `subject`, `background` |
 | `confidence`, `levels`, `screen`, `annotator` | `confidence_image_clarity`, `levels_good`, ... |
+| `scores` | `scores_quality_score`, `scores_quality_std`, ... |
 | `flags`, `unparsed` and other lists of words | the words, with commas |
 | `distribution` | `distribution_values`, `distribution_probabilities`: lists of equal length |
 | other lists and objects | JSON text |
@@ -68,11 +69,14 @@ def _cells(key: str, value: Any) -> Iterator[tuple[str, Cell]]:
     elif key in GROUPS and isinstance(value, Mapping):
         for name, each in value.items():
             yield f"{key}_{name}", _plain(each)
+    elif key == "scores" and isinstance(value, Mapping):
+        for name, answer in value.items():
+            yield from ((f"scores_{name}_{part}", _plain(each)) for part, each in answer.items())
     elif key in WORDS and isinstance(value, list):
         yield key, ", ".join(map(str, value))
     elif key == "distribution" and value:
         yield from zip(DISTRIBUTION, map(list, zip(*value, strict=True)), strict=True)
-    elif key not in (*GROUPS, "attributes", "distribution") or value is not None:
+    elif key not in (*GROUPS, "attributes", "scores", "distribution") or value is not None:
         yield (f"input.{key}" if key in _RESERVED else key), _plain(value)
 
 
@@ -110,10 +114,19 @@ def nested(cells: Mapping[str, Any], *, text: bool = False) -> dict[str, Any]:
     for name, value in given.items():
         for key, part in _places(name, value, given):
             if isinstance(part, dict) and isinstance(record.get(key), dict):
-                record[key] |= part
+                _merge(record[key], part)
             else:
                 record.setdefault(key, part)
     return record
+
+
+def _merge(record: dict[str, Any], part: Mapping[str, Any]) -> None:
+    """Add the fields of a part, those of objects that both have, too."""
+    for key, value in part.items():
+        if isinstance(value, dict) and isinstance(record.get(key), dict):
+            _merge(record[key], value)
+        else:
+            record[key] = value
 
 
 def _places(name: str, value: Any, given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -130,6 +143,8 @@ def _places(name: str, value: Any, given: Mapping[str, Any]) -> Iterator[tuple[s
         yield "attributes", _label(name, value, given)
     elif group in GROUPS and group != name:
         yield group, {name.removeprefix(f"{group}_"): value}
+    elif name.startswith("scores_") and stem != "scores":
+        yield "scores", {stem.removeprefix("scores_"): {end: value}}
     elif name in WORDS:
         yield name, value.split(", ")
     else:

@@ -150,6 +150,9 @@ class ScoreRecord(Record):
     flags: list[Literal["blank", "tiny", "extreme_aspect", "upscaled"]] = Field(default_factory=list)
     """Why the score means little: `blank` (one color, up to noise), `tiny` (a side under 96 pixels), `extreme_aspect`
     (one side over 5 times the other), `upscaled` (no detail at its own resolution). Present: always; mostly empty."""
+    scores: dict[str, Any] | None = None
+    """By question, its `score`, `mode`, `std`, `interval`, `mass`, `text`, ...; the record's other fields are those of
+    the first question. Present: with `--ask`."""
     distribution: list[Pair] | None = None
     """Every `[value, probability]` with a probability above 1e-6. Present: with `--distribution`."""
     measured: dict[str, Any] | None = None

@@ -92,8 +92,28 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
         cells = [mark, subject, Text(f"{record['score']:.2f}", "bold"), word_for(record), bar(record)]
         rows.append([*cells, f"{percentile:.0f}" if len(scored) > 1 else "", *_details(record)])
     columns = [replace(c, title=printable(folder) or _called(records)) if c.is_name else c for c in _COLUMNS]
-    shown = [i for i, c in enumerate(columns) if i < 4 or c.title == "" or any(_plain(row[i]) for row in rows)]
+    if questions := _questions(records):
+        columns[2] = replace(columns[2], title=questions[0])
+        columns[3:3] = [Column(name) for name in questions[1:]]
+        for row, record in zip(rows, records, strict=True):
+            row[3:3] = [_answer(record, name) for name in questions[1:]]
+    shown = [
+        i
+        for i, c in enumerate(columns)
+        if i < 4 + len(questions) or c.title == "" or any(_plain(row[i]) for row in rows)
+    ]
     return fitted_table([columns[i] for i in shown], [[row[i] for i in shown] for row in rows], width)
+
+
+def _questions(records: list[Mapping[str, Any]]) -> list[str]:
+    """The names of the questions, where the records have several answers each."""
+    asked = next((record["scores"] for record in records if isinstance(record.get("scores"), Mapping)), {})
+    return [*map(printable, asked)] if len(asked) > 1 else []
+
+
+def _answer(record: Mapping[str, Any], question: str) -> str:
+    answer = (record.get("scores") or {}).get(question)
+    return "" if answer is None else f"{answer['score']:.2f}"
 
 
 def _notes(records: list[Mapping[str, Any]]) -> list[str]:

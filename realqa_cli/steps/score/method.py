@@ -65,9 +65,16 @@ NATURAL_COT = "realqa_cli.steps.score.natural_cot:NaturalCotMethod"
 """The method "cot" in natural language."""
 
 
+QUESTIONS = "realqa_cli.steps.score.questions_method:QuestionsMethod"
+"""Several questions about each photo, each read by the method of the read-out."""
+
+
 def make_method(name: str, context: MethodContext) -> Method:
     """The method with this name, which must be one of `METHODS`."""
-    target = NATURAL_COT if context.readout.form == "natural" else METHODS[name]
+    if context.readout.questions:
+        target = QUESTIONS
+    else:
+        target = NATURAL_COT if context.readout.form == "natural" else METHODS[name]
     module, _, cls = target.partition(":")
     return cast(Method, getattr(import_module(module), cls)(context))
 

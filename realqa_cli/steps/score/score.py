@@ -199,10 +199,11 @@ class Scorer:
 
     def _record(self, item: OpenedItem, prediction: Mapping[str, Any]) -> dict[str, Any]:
         fields = {**dict.fromkeys(self._optional_fields()), **prediction}
-        distribution: ScoreDistribution | None = fields.pop("distribution", None)
-        if self.settings.distribution:
-            above = 0.0 if self.settings.distribution == "all" else 1e-6
-            fields["distribution"] = None if distribution is None else distribution.pairs(above)
+        above = 0.0 if self.settings.distribution == "all" else 1e-6
+        for answer in (fields, *(fields.get("scores") or {}).values()):
+            distribution: ScoreDistribution | None = answer.pop("distribution", None)
+            if self.settings.distribution:
+                answer["distribution"] = None if distribution is None else distribution.pairs(above)
         if self.settings.measured:
             fields["measured"] = item.measured
         return self._method.record.of(
@@ -221,6 +222,7 @@ class Scorer:
         settings = self.settings
         chosen = {
             "percentile_reference": self._reference is not None,
+            "scores": bool(self.readout.questions),
             "distribution": bool(settings.distribution),
             "measured": settings.measured,
             "frames": settings.per_frame,
