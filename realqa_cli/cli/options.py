@@ -96,7 +96,7 @@ _MAX_PIXELS = "Reduce photos with more pixels. Defaults to what the model's fold
 MaxPixels = Annotated[int | None, option(SCORING, "--max-pixels", metavar="N", min=1, help=_MAX_PIXELS)]
 _JPEG_DRAFT = "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size: faster, with slightly different scores."
 JpegDraft = Annotated[bool, flag(SCORING, "--jpeg-draft", help=_JPEG_DRAFT)]
-_COLOR = "Convert colors to sRGB by the embedded profile, which is the default; old adapters were trained without."
+_COLOR = "Convert colors to sRGB by the embedded profile. By default as in training; old adapters were trained without."
 ColorManagement = Annotated[
     bool | None,
     option(SCORING, "--color-management/--no-color-management", metavar="", help=_COLOR),

@@ -125,7 +125,7 @@ def _score(
 def _measure(items: Sequence[Item], scoring: ScoreSettings, bar: ProgressBar) -> tuple[list[Candidate], list[Failure]]:
     candidates: list[Candidate] = []
     failures: list[Failure] = []
-    decode = DecodeOptions(None, scoring.color_management, scoring.decode_timeout, scoring.decode_memory)
+    decode = DecodeOptions(None, scoring.color_management is not False, scoring.decode_timeout, scoring.decode_memory)
     for item, outcome in measured_records(items, decode):
         try:
             if isinstance(outcome, ItemError):

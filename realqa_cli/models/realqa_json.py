@@ -38,6 +38,7 @@ class ScorerConfig(BaseModel):
     "middle", "low"), or all attributes ("mix").
     formats: the formats of the conversations in training, such as "direct", "cot", "cot-regular" and "mix".
     attributes: the measured agreement of attributes, by key.
+    color_management: whether the colors of photos were converted to sRGB.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -55,6 +56,7 @@ class ScorerConfig(BaseModel):
     formats: tuple[str, ...] | None = None
     questions: dict[str, str] | None = None
     attributes: dict[str, AttributeAgreement] | None = None
+    color_management: bool = True
 
     def unreliable(self, attributes: Iterable[str]) -> list[str]:
         """Those of the attributes whose agreement is not above chance."""

@@ -76,7 +76,8 @@ def read_export(file: Path, *, say: Say | None = None) -> Iterator[dict[str, Any
     skipped. `other` has the values of other controls. `say` receives messages for the user.
     Raises `UsageError` at once for a file that is not such an export.
     """
-    return collect_annotations(_read_tasks(file), str(file), say or _silent)
+    records = collect_annotations(_read_tasks(file), str(file), say or _silent)
+    return ({**record, "error": record.get("error")} for record in records)
 
 
 def _silent(line: str) -> None:

@@ -107,13 +107,13 @@ class ModelComparer:
         self._backend = handle.load(**bounds, needs={"log_probs"})
         self._settings = settings
         _check_backend(self._backend, handle.name)
-        decoding = decode_options(settings, self._backend)
+        decoding = decode_options(settings, self._backend, None)
         self._opening = OpenOptions(None, self._backend.photo_transform(), decoding)
         asked = {"question": settings.prompt, "prefix": settings.prefix, "choices": [*settings.choices]}
         how = {"by": "model", "decided": DECIDED, "prompt": asked}
         environment = {**handle.environment(self._backend), "realqa": __version__}
         self.manifest = Manifest(
-            "compare", {**how, **self._backend.settings(), **decode_setting(settings)}, environment
+            "compare", {**how, **self._backend.settings(), **decode_setting(settings, None)}, environment
         )
 
     def records(

@@ -64,14 +64,18 @@ class Explainer:
         has_form = self.config.form is not None
         self.slots = form_of(source.config, reasons=self.config.has_reasons) if has_form else ()
         self.unknown = self.config.unreliable(self.config.attributes or ())
-        settings_of_run = {**self.readout.settings(), **self.backend.settings(), **decode_setting(settings)}
+        settings_of_run = {
+            **self.readout.settings(),
+            **self.backend.settings(),
+            **decode_setting(settings, source.config),
+        }
+        self._decode = decode_options(settings, self.backend, source.config)
         environment = {"model": settings.model, **self.backend.environment(), "realqa": __version__}
         chosen = {"groups": settings.groups, "form": list(self.slots), "not_used": self.unknown}
         self.manifest = Manifest("explain", {**settings_of_run, **chosen}, environment)
 
     def explain(self, item: Item) -> Explanation:
         """The explanation of one photo; one with an error record if it cannot be opened or scored."""
-        decode = decode_options(self.settings, self.backend)
         measured: list[PhotoMeasures] = []
 
         def prepare(photo: Image) -> Image:
@@ -79,7 +83,7 @@ class Explainer:
             transform = self.readout.photo_transform(self.backend.photo_transform())
             return photo if transform is None else transform(photo)
 
-        opened = identify_item(item, OpenOptions(transform=prepare, decode=decode)).opened()
+        opened = identify_item(item, OpenOptions(transform=prepare, decode=self._decode)).opened()
         try:
             if opened.error is not None:
                 raise opened.error

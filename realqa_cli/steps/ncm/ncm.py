@@ -6,7 +6,7 @@ answers. run_log.py summarises the log of a training run.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,13 +15,14 @@ from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.decoding.continuity import mean_ncm
 from realqa_cli.errors import ModelError, UsageError
-from realqa_cli.inference.model_settings import ModelSettings
+from realqa_cli.inference.model_settings import ModelSettings, manages_colors, report_colors
 from realqa_cli.inference.processes import ModelProcesses, settings_by_device, worker_devices
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
 from realqa_cli.inference.teacher_forcing.data_spec import infer_data_spec
 from realqa_cli.inference.teacher_forcing.measuring import AnswerMeasures, measure_answers
 from realqa_cli.inference.teacher_forcing.rows import processor_on_cpu
+from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.models import ModelSource
 from realqa_cli.models.realqa_json import ScorerConfig
 
@@ -50,8 +51,12 @@ def measure_ncm(
         raise UsageError(
             "no conversation has a direct answer", remedy="build them with realqa build-cot --formats direct"
         )
-    spec = infer_data_spec(conversations, _find_source(settings).config, None, settings.digits)
+    config = _find_source(settings).config
+    spec = infer_data_spec(conversations, config, None, settings.digits)
     load = partial(AnswerMeter, digits=spec.digits)
+    report_colors(settings, config)
+    decode = DecodeOptions(None, manages_colors(settings, config), settings.decode_timeout, settings.decode_memory)
+    conversations = [replace(conversation, decode=decode) for conversation in conversations]
     batches = [
         conversations[start : start + settings.batch_size]
         for start in range(0, len(conversations), settings.batch_size)

@@ -88,7 +88,7 @@ class Scorer:
             per_frame=self.settings.per_frame,
             batch_size=self.settings.batch_size,
         )
-        decoding = decode_options(self.settings, self._backend)
+        decoding = decode_options(self.settings, self._backend, self._handle.config)
         self._opening = OpenOptions(
             self._videos.reader(decoding),
             self.readout.photo_transform(self._backend.photo_transform()),
@@ -254,7 +254,7 @@ class Scorer:
             "video": self._videos.settings(),
             **self.readout.settings(),
             **self._backend.settings(),
-            **decode_setting(self.settings),
+            **decode_setting(self.settings, self._handle.config),
             **({"measured": MEASUREMENTS} if self.settings.measured else {}),
         }
         environment = {**self._handle.environment(self._backend), "realqa": __version__}

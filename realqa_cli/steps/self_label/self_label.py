@@ -69,7 +69,7 @@ class SelfLabeler:
             needs={"log_probs"},
         )
         self.decode = self._backend.decode_mode("exact")
-        decoding = decode_options(settings, self._backend)
+        decoding = decode_options(settings, self._backend, self._handle.config)
         remedy = "use a model of the Qwen-VL families"
         reader = video_reader(sampling, self._backend.frame_transform(), remedy=remedy, options=decoding)
         self._opening = OpenOptions(reader, self._backend.photo_transform(), decoding)
@@ -79,7 +79,7 @@ class SelfLabeler:
                 "prompt": {"question": _joined(self._questions), "form": list(self.form)},
                 "video": sampling.settings(),
                 **self._backend.settings(),
-                **decode_setting(settings),
+                **decode_setting(settings, self._handle.config),
             },
             {**self._handle.environment(self._backend), "realqa": __version__},
         )

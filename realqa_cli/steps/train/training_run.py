@@ -61,6 +61,7 @@ def _config_fields(files: Sequence[Path], run: TrainingRun) -> dict[str, Any]:
         "form": list(spec.form) if spec.form else None,
         "formats": sorted(spec.formats),
         "questions": spec.questions or None,
+        "color_management": settings.color_management,
     }
 
 

@@ -67,11 +67,13 @@ class TestResult:
         assert config["base_model"] == str(base)
         assert (config["min_pixels"], config["max_pixels"]) == (56 * 56, 84 * 84)
         assert config["trained_on"] == "direct.jsonl: 12 conversations (12 direct)"
+        assert config["color_management"] is True
         ScorerConfig.model_validate(config)
         assert not [*(tmp_path / "run").glob("checkpoint-*")]
 
     def test_every_linear_layer_but_the_head_gets_an_adapter(self, base: Path, data: Path, tmp_path: Path) -> None:
-        train([data], tmp_path / "all", settings(base, max_steps=1, lora_rank=2))
+        train([data], tmp_path / "all", settings(base, max_steps=1, lora_rank=2, color_management=False))
+        assert json.loads((tmp_path / "all" / "realqa.json").read_text())["color_management"] is False
         names = {name.split(".lora_")[0].removeprefix("base_model.model.") for name in weights(tmp_path / "all")}
         linear = {
             name
