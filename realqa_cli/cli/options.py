@@ -30,7 +30,7 @@ def flag(panel: str, *names: str, help: str) -> Any:
 
 _SOURCES = (
     "Photos, videos, folders (searched recursively), .jsonl files whose records have an 'image' or 'video'"
-    " field, or - for such records on stdin."
+    " field, or - for such records on stdin; also tar archives of photos, and URLs (s3://, gs://, https://)."
 )
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)]
 OptionalSources = Annotated[list[str] | None, typer.Argument(metavar="SOURCES", show_default=False, help=_SOURCES)]

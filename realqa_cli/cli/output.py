@@ -208,7 +208,7 @@ class RecordWriter:
         if self._report is not None and self.options.report is not None:
             self._report.write(self.options.report, self.manifest)
         self.bar.stop()
-        for line in (*self.reporter.summary, *self._masses.warnings()):
+        for line in (*self.reporter.summary_lines(), *self._masses.warnings()):
             self.reporter.say(line)
         counts = [(self.succeeded, self.did), (self.done_before, "done before"), (self.failed, "failed")]
         total = sum(count for count, _ in counts)

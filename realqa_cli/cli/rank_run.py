@@ -184,7 +184,7 @@ def _sink(options: OutputOptions) -> Sink:
 
 
 def _summarise(reporter: Reporter, ranked: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]]) -> None:
-    for line in reporter.summary:
+    for line in reporter.summary_lines():
         reporter.say(line)
     groups = {record["group"]: record["group_kind"] for record in ranked if record["group_size"] > 1}
     kinds = [

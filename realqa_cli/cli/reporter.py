@@ -60,13 +60,14 @@ class Reporter:
     """Messages for the user on stderr; `quiet` suppresses all but errors.
 
     progress: how a run reports its progress; None for commands without the option.  metrics: file for Prometheus.
+    summary: lines to print before the count of items, or functions that give them at the end.
     """
 
     quiet: bool = False
     progress: ProgressMode | None = None
     metrics: Path | None = None
     terminal: bool = field(default_factory=lambda: sys.stderr is not None and sys.stderr.isatty())
-    summary: list[str] = field(default_factory=list)  # lines to print before the count of items
+    summary: list[str | Callable[[], str | None]] = field(default_factory=list)
 
     @classmethod
     def of(cls, context: typer.Context) -> Self:
@@ -89,6 +90,11 @@ class Reporter:
         """Write one line, unless quiet."""
         if not self.quiet:
             write_stderr(f"realqa: {escaped(line)}\n")
+
+    def summary_lines(self) -> list[str]:
+        """The lines of `summary` that there are now."""
+        lines = (line if isinstance(line, str) else line() for line in self.summary)
+        return [line for line in lines if line is not None]
 
     def manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write the run's manifest: a short line to a terminal, else all of it as a line of JSON."""

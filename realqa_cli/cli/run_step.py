@@ -50,9 +50,9 @@ def open_sources(options: OutputOptions, reporter: Reporter, limit: int | None) 
     items: Iterable[Item]
     total: int | None
     if options.dataset is None:
-        sources = Sources(options.sources, files_from=options.files_from)
-        if (skipped := sources.skipped.summary()) is not None:
-            reporter.summary.append(skipped)
+        wants = options.shard.has if options.shard is not None else lambda archive: True
+        sources = Sources(options.sources, files_from=options.files_from, wants=wants)
+        reporter.summary.append(sources.skipped.summary)  # archives and remote folders are listed during the run
         items, total = sources.items(), sources.count()
     else:
         dataset = options.dataset.open(options.sources)

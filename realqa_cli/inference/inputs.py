@@ -5,22 +5,29 @@ Knows nothing of models, batches or threads.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from PIL.Image import Image
 
+from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.io.sources import Item
 from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
 from realqa_cli.media.files import content_id, content_id_of, read_bytes
 from realqa_cli.media.flags import Flag, content_flags, is_blank
+from realqa_cli.media.kinds import HEAD, kind_of_content
 from realqa_cli.media.measurements import measure_photo
 from realqa_cli.media.photo import open_photo, stated_area
 from realqa_cli.media.video import Clip, FrameTransform, Sampling, VisualInput, read_video
 
+Result = TypeVar("Result")
+
+FETCHES = 32
+"""Files elsewhere that are fetched at the same time."""
 VideoReader = Callable[[Path, str], Clip]
 """`read(path, name)`: the sampled frames of a video. Raises `MediaError`."""
 FlaggedInput = tuple[VisualInput, Sequence[Flag], Mapping[str, Any] | None]
@@ -150,32 +157,54 @@ def identify_items(
     items: Iterable[Item], done: Finished | None = None, options: OpenOptions = OpenOptions()
 ) -> Iterator[OpenedItem]:
     """The items that are not done, in order, read but not decoded: `run_batches` decodes them ahead of time."""
-    for item in items:
-        if done is not None and done.is_unchanged(item):
-            continue
-        identified = identify_item(item, options)
-        if done is None or identified.content is None or not done.has(item.name, identified.content):
+    left = items if done is None else (item for item in prepared_items(items) if not done.is_unchanged(item))
+    for identified in _in_order(partial(identify_item, options=options), left):
+        if done is None or identified.content is None or not done.has(identified.item.name, identified.content):
             yield identified
 
 
 def unfinished_items(items: Iterable[Item], done: Finished | None) -> Iterator[Item]:
     """The items that are not done, in order. Only those are opened that a finished one of the same name may equal."""
-    for item in items:
-        if done is None:
-            yield item
-        elif not done.is_unchanged(item):
+    if done is None:
+        yield from items
+        return
+    for item in prepared_items(items):
+        if not done.is_unchanged(item):
             content = identify_item(item, OpenOptions()).content if done.may_have(item.name) else None
             if content is None or not done.has(item.name, content):
                 yield item
+
+
+def prepared_items(items: Iterable[Item]) -> Iterator[Item]:
+    """The items, in order; files elsewhere were asked for their versions, many at the same time."""
+    return _in_order(_prepared, items)
+
+
+def _prepared(item: Item) -> Item:
+    if item.stored is not None:
+        with suppress(MediaError):  # reading the file will report it
+            item.stored.prepare()
+    return item
+
+
+def _in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """The work on each item, in order; that on files elsewhere is done in threads, some items ahead."""
+    return in_order(work, items, FETCHES, here=lambda item: item.stored is None, urgent=lambda item: item.live)
 
 
 def identify_item(item: Item, options: OpenOptions) -> OpenedItem:
     """The item with the id of its bytes, not decoded yet. Never raises for the item."""
     if item.error is None and item.data is not None:
         return _identified_photo(item, item.data, options)
-    if item.error is not None or item.path is None:
-        return OpenedItem(item, error=item.error or ItemError("names no file", where=item.name))
     try:
+        if item.error is None and item.stored is not None:
+            data = item.stored.read()
+            if kind_of_content(data[:HEAD]) == "video":
+                what, remedy = "videos are read from files of this machine only", "download or unpack it first"
+                raise MediaError(what, type="unsupported", where=item.name, remedy=remedy)
+            return _identified_photo(item, data, options)
+        if item.error is not None or item.path is None:
+            return OpenedItem(item, error=item.error or ItemError("names no file", where=item.name))
         if item.kind == "video":
             return OpenedItem(item, content_id_of(item.path), load=partial(options.clip, item.path, item.name))
         return _identified_photo(item, read_bytes(item.path), options)

@@ -6,15 +6,15 @@ is not opened. A file that was modified within two seconds before the run that r
 it may have changed once more without a change of its size and time. The content decides about such files.
 """
 
-import os
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any, Literal, get_args
 
+from realqa_cli.errors import MediaError
 from realqa_cli.io.appender import Appender
 from realqa_cli.io.sources import Item
+from realqa_cli.media.files import file_version
 
 ResumeBy = Literal["stat", "content"]
 RESUME_BY: tuple[ResumeBy, ...] = get_args(ResumeBy)
@@ -56,7 +56,7 @@ class FinishedItems:
 
     def has(self, name: str, content: str) -> bool:
         """Whether the item of this name, which `is_unchanged` was asked about, is finished with this content."""
-        identity = self._asked[-1][1] if self._asked and self._asked[-1][0] == name else None
+        identity = next((found for asked, found in reversed(self._asked) if asked == name), None)
         claimed = self._claim(name, [(name, content, run) for run in self._runs])
         if claimed is not None and identity is not None:
             record, (*_, run) = claimed
@@ -79,23 +79,30 @@ class FinishedItems:
         for key in keys:
             record = self._file.claim(key)
             if record is not None:
-                if self._asked and self._asked[-1][0] == name:
-                    self._asked.pop()
+                self._forget(name)
                 self._on_found()
                 return record, key
         return None
 
+    def _forget(self, name: str) -> None:
+        """Remove the item that was asked about last under this name; others may have been since."""
+        for place in range(len(self._asked) - 1, -1, -1):
+            if self._asked[place][0] == name:
+                del self._asked[place]
+                return
+
     def _identity(self, item: Item) -> Hashable | None:
-        """Path, size and time of the item's file; None where they do not tell whether it has changed."""
-        if item.path is None:
-            return None
+        """The version of the item's file; None where it does not tell whether the file has changed."""
         try:
-            status = os.stat(item.path)
-        except (OSError, ValueError):
+            if item.stored is not None:
+                version = item.stored.version()
+            else:
+                version = None if item.path is None else file_version(item.path)
+        except MediaError:  # reading the file will report it
             return None
-        if not stat.S_ISREG(status.st_mode) or status.st_mtime_ns > self._start - _TICK:
+        if version is None or (version.modified is not None and version.modified > self._start - _TICK):
             return None
-        return os.path.abspath(item.path), status.st_size, status.st_mtime_ns
+        return version.key
 
 
 def record_key(record: Mapping[str, Any]) -> tuple[str, str, str] | None:

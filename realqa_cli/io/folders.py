@@ -119,6 +119,24 @@ def _take(entry: "os.DirEntry[str]", names: Collection[str], skipped: SkippedFil
     return []
 
 
+def take_name(name: str, skipped: SkippedFiles) -> bool:
+    """Whether a file in an archive or elsewhere is taken, by its name alone; `skipped` counts the others."""
+    *above, last = name.replace("\\", "/").split("/")
+    suffix = suffix_of(last)
+    system = next(filter(_is_system_folder, above), None)
+    if system is not None:
+        skipped.add("system", system)
+    elif last.startswith("._"):
+        skipped.add("apple-double", "._*")
+    elif suffix in RAW_SUFFIXES and not can_read_raw():
+        skipped.add("raw", suffix)
+    elif suffix in SURE_SUFFIXES | RAW_SUFFIXES:
+        return True
+    else:
+        skipped.add("other", suffix or "no suffix")
+    return False
+
+
 def pair_of(raw: str, names: Collection[str]) -> str | None:
     """The JPEG or HEIF of the same exposure among the `names` of a folder: it has the RAW file's name but the suffix.
 

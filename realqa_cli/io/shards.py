@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Self
 
+from realqa_cli.io.archives import archive_of
 from realqa_cli.io.sources import Item
 
 
@@ -34,8 +35,8 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def has(self, name: str) -> bool:
-        """Whether the item of this name belongs to the shard."""
-        digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        """Whether the item of this name belongs to the shard; all items of an archive belong to the same one."""
+        digest = blake2b(archive_of(name).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest, "big") % self.count == self.index - 1
 
     def select(self, items: Iterable[Item]) -> Iterator[Item]:

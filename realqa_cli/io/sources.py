@@ -1,7 +1,8 @@
 """From the SOURCES of a command line to items, in order and lazily.
 
-A source is, in this order: ``-`` (JSON Lines or a list of paths on standard input); a folder (see `folders`);
-a list of any form (see `lists`); anything else is a photo or video. Content decides which of the two a file is.
+A source is, in this order: ``-`` (JSON Lines or a list of paths on standard input); a URL of a file, a folder or an
+archive (see `remote`); a folder (see `folders`); a list of any form (see `lists`); an archive (see `archives`), whose
+members are items; anything else is a photo or video. Content decides which of the two a file is.
 An error of one item becomes its `error`; an error of the request is a `UsageError`.
 
 A relative path in a list is relative to the list's folder or, if nothing is there, to the current folder.
@@ -9,27 +10,35 @@ This module opens no photo to make its item, and knows no field of a record but 
 """
 
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from realqa_cli.errors import ItemError, MediaError, RecordError, UsageError
-from realqa_cli.io.folders import NamedPath, SkippedFiles, walk_folder
-from realqa_cli.io.jsonl import open_binary, read_lines, text_lines
-from realqa_cli.io.lists import NumberedRecord, is_list, paths_of, read_whole_list, records_on_stdin
-from realqa_cli.io.locate import check_name, is_there, locate, shortened
+from realqa_cli.io.archives import is_archive, members
+from realqa_cli.io.folders import NamedPath, SkippedFiles, take_name, walk_folder
+from realqa_cli.io.jsonl import SUFFIXES, open_binary, read_lines, text_lines
+from realqa_cli.io.lists import PATH_LISTS, NumberedRecord, is_list, paths_of, read_whole_list, records_on_stdin
+from realqa_cli.io.locate import shortened
 from realqa_cli.io.numbers import with_numbers
-from realqa_cli.media.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Kind, kind_by_suffix, kind_of_file
+from realqa_cli.io.remote import RemoteFile, is_folder, is_remote, list_folder, require_packages, shown_url
+from realqa_cli.io.resolving import Resolved, StoredFile, resolve_name
+from realqa_cli.io.tables import TABLES
+from realqa_cli.media.kinds import (
+    IMAGE_SUFFIXES,
+    SURE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Kind,
+    kind_by_suffix,
+    kind_of_file,
+    suffix_of,
+)
 
 STDIN = "-"
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,11 @@ class Item:
     """One photo or video to work on, or the reason why it cannot be.
 
     index: its place in the run, from 0.  name: the printed path, which opens from the current folder, or
-    ``file:line`` for a line that names nothing.  path: None only with `error` or `data`.  fields: the record's others.
+    ``file:line`` for a line that names nothing.  path: None only with `error`, `data` or `stored`.
+    fields: the record's others.
     expected: what it is where its content does not say.
     live: it came from standard input, where the next one may take long to arrive.
-    data: the bytes of a photo that is not a file; `path` is None then.
+    data: the bytes of a photo that is not a file.  stored: a photo that is elsewhere, or in an archive.
     """
 
     index: int
@@ -51,6 +61,7 @@ class Item:
     error: ItemError | None = None
     live: bool = False
     data: bytes | None = field(default=None, repr=False)
+    stored: StoredFile | None = None
 
     @cached_property
     def kind(self) -> Kind:
@@ -62,7 +73,7 @@ class Item:
 class _Plan:
     """What one source stands for: `files`, or records: of `name`, read already or from its lines.
 
-    paths: each line is a path as it is, relative to the current folder.
+    paths: each line is a path as it is, relative to the current folder.  remote: it is a folder elsewhere.
     """
 
     name: str
@@ -70,6 +81,7 @@ class _Plan:
     records: Sequence[NumberedRecord] | None = None
     lines: bool = False
     paths: bool = False
+    remote: bool = False
 
     @property
     def folder(self) -> str:
@@ -79,11 +91,20 @@ class _Plan:
 class Sources:
     """The items of all sources, in order.
 
-    skipped: counts of the files in folders that were not taken.
+    skipped: counts of the files in folders and archives that were not taken, as far as they were listed.
     """
 
-    def __init__(self, sources: Sequence[str], *, files_from: str | None = None, stdin: IO[str] | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sequence[str],
+        *,
+        files_from: str | None = None,
+        stdin: IO[str] | None = None,
+        wants: Callable[[str], bool] = lambda archive: True,
+    ) -> None:
         """`files_from` names a file with one path a line, or is ``-``; its items come last.
+
+        wants: says by its name whether an archive is listed at all.
 
         Raises `UsageError` for no sources, two ``-``, a folder without photos or videos, or an unreadable list.
         """
@@ -92,7 +113,7 @@ class Sources:
         if [*sources, files_from].count(STDIN) > 1:
             raise UsageError("standard input is given twice", where=STDIN, remedy="give - once")
         self.skipped = SkippedFiles()
-        self._stdin = stdin
+        self._stdin, self._wants = stdin, wants
         self._plans = [_plan(source, self.skipped) for source in sources]
         if files_from is not None:
             if files_from != STDIN:
@@ -104,18 +125,15 @@ class Sources:
         """All items; lists are read while the items are consumed. Raises `UsageError` where there is no item."""
         numbers = count()
         for plan in self._plans:
-            for source, error in plan.files:
-                yield _file_item(next(numbers), source, error)
-            name = "<stdin>" if plan.name == STDIN else plan.name
-            for line, record in self._records(plan, name):
-                live = plan.name == STDIN
-                yield _line_item(next(numbers), record, plan.folder, f"{name}:{line}", live)
+            for item in self._items_of(plan):
+                yield replace(item, index=next(numbers))
         if next(numbers) == 0:
             raise UsageError("the sources hold no records", remedy="check that the list or stdin is not empty")
 
     def count(self) -> int | None:
-        """The number of items, for a progress bar; None where they come from stdin. Reads .jsonl files once."""
-        if any(plan.name == STDIN for plan in self._plans):
+        """The number of items, for a progress bar; None where only listing them says it. Reads .jsonl files once."""
+        named = [source for plan in self._plans for source, _ in plan.files]
+        if any(plan.name == STDIN or plan.remote for plan in self._plans) or any(map(is_archive, named)):
             return None
         total = 0
         for plan in self._plans:
@@ -124,6 +142,38 @@ class Sources:
                 with open_binary(Path(plan.name)) as stream:
                     total += sum(1 for line in text_lines(stream) if line.strip())
         return total
+
+    def _items_of(self, plan: _Plan) -> Iterator[Item]:
+        for source, error in list_folder(plan.name) if plan.remote else ():
+            yield from self._listed(source, error)
+        for source, error in plan.files:
+            yield from self._members_or_self(*_file_item(source, error))
+        name = "<stdin>" if plan.name == STDIN else plan.name
+        for line, record in self._records(plan, name):
+            item, resolved = _line_item(record, plan.folder, f"{name}:{line}", plan.name == STDIN)
+            yield from self._members_or_self(item, resolved)
+
+    def _listed(self, url: str, found: RemoteFile | ItemError) -> Iterator[Item]:
+        """The item of a file in a remote folder, or the members of an archive in it."""
+        if isinstance(found, ItemError):
+            yield Item(0, shown_url(url), None, error=found)
+        elif is_archive(url):
+            yield from self._members_or_self(Item(0, found.name, None), Resolved(found.name, None, found))
+        elif take_name(url, self.skipped):
+            item, resolved = _file_item(url, None)
+            yield item if resolved is None else replace(item, stored=found)
+
+    def _members_or_self(self, item: Item, resolved: Resolved | None) -> Iterator[Item]:
+        """The item, or those in the archive that it names, with its fields."""
+        archive = None if resolved is None else resolved.archive
+        if archive is None:
+            yield item
+        elif self._wants(item.name):
+            for name, member in members(archive, partial(take_name, skipped=self.skipped)):
+                if isinstance(member, ItemError):
+                    yield replace(item, name=name, path=None, stored=None, error=member)
+                else:
+                    yield replace(item, name=name, path=None, stored=member)
 
     def _records(self, plan: _Plan, name: str) -> Iterator[NumberedRecord]:
         if plan.paths:
@@ -162,6 +212,8 @@ def _plan(source: str, skipped: SkippedFiles) -> _Plan:
     """Raises `UsageError`."""
     if source == STDIN:
         return _Plan(STDIN)
+    if is_remote(source):
+        return _remote_plan(source)
     if os.path.isdir(source):
         inside = SkippedFiles()
         files = walk_folder(source, inside)
@@ -180,34 +232,59 @@ def _plan(source: str, skipped: SkippedFiles) -> _Plan:
     return _Plan(source, records=records)
 
 
-def _file_item(index: int, source: str, error: ItemError | None) -> Item:
-    name, path = source, None
+def _remote_plan(source: str) -> _Plan:
+    """Raises `UsageError`."""
+    shown = shown_url(source)
+    if shown.lower().endswith((*SUFFIXES, *TABLES, *PATH_LISTS)):
+        raise UsageError("lists are read from this machine only", where=shown, remedy="download it first")
+    require_packages(source)
     try:
-        name, path = (source, None) if error else _resolve(source, "")
+        is_file = suffix_of(shown.partition("?")[0]) in SURE_SUFFIXES or is_archive(source)
+        return _Plan(source, remote=True) if not is_file and is_folder(source) else _Plan(source, [(source, None)])
+    except MediaError:  # the item will have it
+        return _Plan(source, [(source, None)])
+
+
+def _file_item(source: str, error: ItemError | None) -> tuple[Item, Resolved | None]:
+    try:
+        if error is not None:
+            raise error
+        found = resolve_name(source)
+        item = Item(0, found.name, found.path, {}, kind_by_suffix(found.name), stored=found.stored)
+        return item, found
     except ItemError as failure:
-        name, error = shortened(source), failure
-    return Item(index, name, path, {}, kind_by_suffix(name), error)
+        name = source if error is not None else shown_name(source)
+        return Item(0, name, None, {}, kind_by_suffix(name), failure), None
 
 
-def _line_item(index: int, record: dict[str, Any] | RecordError, folder: str, where: str, live: bool) -> Item:
+def _line_item(
+    record: dict[str, Any] | RecordError, folder: str, where: str, live: bool
+) -> tuple[Item, Resolved | None]:
     if isinstance(record, RecordError):
         record.where = record.where or where
-        return Item(index, where, None, error=record, live=live)
+        return Item(0, where, None, error=record, live=live), None
     fields = {key: value for key, value in with_numbers(record).items() if key not in ("image", "video", "error")}
     kind: Kind = "image" if record.get("video") is None else "video"
-    name, path = where, None
+    name, found = where, None
     error = _earlier_error(record.get("error"))
     try:
-        name = _subject(record, where)
-        name, path = _resolve(name, folder)
+        given = _subject(record, where)
+        name = shown_name(given)
+        if fields.get("images") == [given]:
+            fields["images"] = [name]
+        found = resolve_name(given, folder)
     except ItemError as failure:
         error = error or failure
-        if fields.get("images") == [name]:
-            fields["images"] = [shortened(name)]
-        name = shortened(name)
-    if error is not None:  # then the item has no path that would say it
-        return Item(index, name, None, fields, _kind_of(path, kind), error, live)
-    return Item(index, name, path, fields, kind, None, live)
+    if found is None or error is not None:  # then the item has no path that would say it
+        path = None if found is None else found.path
+        name = name if found is None else found.name
+        return Item(0, name, None, fields, _kind_of(path, kind), error, live), None
+    return Item(0, found.name, found.path, fields, kind, None, live, stored=found.stored), found
+
+
+def shown_name(name: str) -> str:
+    """A name as records have it, without the data or the credentials that it may hold."""
+    return shown_url(name) if is_remote(name) else shortened(name)
 
 
 def _kind_of(path: Path | None, otherwise: Kind) -> Kind:
@@ -223,31 +300,6 @@ def _subject(record: Mapping[str, Any], where: str) -> str:
         remedy = 'give one path, as in {"image": "a.jpg"}'
         raise RecordError("no image or video, or several", type="record", where=where, remedy=remedy)
     return names[0]
-
-
-def _resolve(given: str, folder: str) -> tuple[str, Path]:
-    """(name that opens from the current folder, path). Raises `MediaError` for URLs, data and missing files."""
-    check_name(given)
-    name = given
-    if _URL.match(given):
-        if not given.lower().startswith("file://"):
-            what, remedy = "realqa does not fetch from the network", "download it first"
-            raise MediaError(what, type="unsupported", where=given, remedy=remedy)
-        name = os.fsdecode(unquote_to_bytes(urlsplit(given).path))
-    joined = os.path.join(folder, name)
-    if is_there(joined):
-        return (name if _is_same(name, joined) else joined), Path(joined)
-    path = locate(name) if is_there(name) else locate(name, folder) or locate(name)
-    if path is None:
-        raise MediaError("no such file", type="missing", where=joined, remedy="check the path")
-    return path, Path(path)
-
-
-def _is_same(path: str, other: str) -> bool:
-    try:
-        return path == other or os.path.samefile(path, other)
-    except (OSError, ValueError):
-        return False
 
 
 def _earlier_error(field: Any) -> ItemError | None:

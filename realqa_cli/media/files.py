@@ -1,12 +1,14 @@
-"""Reads media files: only regular files, with a limit on their size, and the id of their content.
+"""Reads media files: only regular files, with a limit on their size; the id of their content, and their version.
 
 Every failure is a `MediaError` of type missing, empty, unreadable or too-large.
 """
 
 import io
+import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -21,6 +23,39 @@ def read_bytes(path: Path) -> bytes:
         if size > MAX_FILE_BYTES:
             raise MediaError(f"over {MAX_FILE_BYTES:,} bytes", type="too-large", where=str(path))
         return file.read()
+
+
+@dataclass(frozen=True)
+class FileVersion:
+    """What changes when a file does.
+
+    key: what is compared.  modified: the time of the last change in Unix nanoseconds, where a further change at nearly
+    the same time could leave the key as it is; None where it could not, as with the tag that a server gives.
+    """
+
+    key: Hashable
+    modified: int | None
+
+
+def file_version(path: Path) -> FileVersion | None:
+    """By path, size and time of modification, without opening the file; None for what is not a regular file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return FileVersion((os.path.abspath(path), status.st_size, status.st_mtime_ns), status.st_mtime_ns)
+
+
+def read_part(path: Path, start: int, size: int) -> bytes:
+    """Some bytes of a file. Raises `MediaError`."""
+    with open_file(path) as (file, _):
+        file.seek(start)
+        data = file.read(size)
+    if len(data) < size:
+        raise MediaError("the file ends before this part", type="unreadable", where=str(path))
+    return data
 
 
 @contextmanager

@@ -11,6 +11,7 @@ Plain photos (`media.limits`) are decoded in this process. All others are decode
 (`media.worker_pool`), whose time and memory are limited.
 """
 
+import io
 from pathlib import Path
 
 from PIL import Image
@@ -51,13 +52,14 @@ def stated_area(data: bytes) -> int:
     return 0 if header is None else header.width * header.height
 
 
-def photo_area(path: Path) -> int:
+def photo_area(source: bytes | Path) -> int:
     """The photo's area in pixels from its header, without decoding it; 0 if the header does not say."""
+    name = None if isinstance(source, bytes) else str(source)
     try:
-        with path.open("rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             start = file.read(2**21)
-            image_format = photo_format(start, str(path))
-            header = read_header(start, image_format, 2**62, str(path))
+            image_format = photo_format(start, name)
+            header = read_header(start, image_format, 2**62, name)
             if header is not None:
                 return header.width * header.height
             prepare_decoder(image_format)

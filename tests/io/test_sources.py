@@ -435,19 +435,19 @@ def test_an_item_that_failed_earlier_stays_failed_with_its_own_words(field: Any,
     assert error_of(item) == expected
 
 
-def test_file_urls_are_paths_and_others_are_not_fetched(here: Path) -> None:
+def test_file_urls_are_paths_and_others_are_fetched_later(here: Path) -> None:
     touch("a b.jpg")
     write("in.jsonl", {"image": f"file://{here}/a%20b.jpg"}, {"image": "https://example.org/a.jpg"})
     local, remote = read("in.jsonl")
     assert (local.name, local.path) == (f"{here}/a b.jpg", here / "a b.jpg")
-    assert remote.name == "https://example.org/a.jpg"
-    assert error_of(remote)["type"] == "unsupported"
-    assert "download it first" in error_of(remote)["message"]
+    assert (remote.name, remote.path, remote.error) == ("https://example.org/a.jpg", None, None)
+    assert remote.stored is not None
 
 
-def test_a_url_on_the_command_line_is_an_error_item() -> None:
-    (item,) = read("https://example.org/a.jpg")
+def test_a_url_of_an_unknown_kind_is_an_error_item() -> None:
+    (item,) = read("nosuch://example.org/a.jpg")
     assert error_of(item)["type"] == "unsupported"
+    assert "this kind of URL is unknown" in error_of(item)["message"]
 
 
 # Standard input

@@ -12,31 +12,46 @@ Out = TypeVar("Out")
 _Jobs = SimpleQueue[tuple[Future[Out], In] | None]
 
 
-def in_order(work: Callable[[In], Out], items: Iterable[In], at_once: int, *, ahead: int = 0) -> Iterator[Out]:
+def in_order(
+    work: Callable[[In], Out],
+    items: Iterable[In],
+    at_once: int,
+    *,
+    ahead: int = 0,
+    here: Callable[[In], bool] = lambda item: False,
+    urgent: Callable[[In], bool] = lambda item: False,
+) -> Iterator[Out]:
     """Yields `work(item)` for each item, in the order of the items, from `at_once` threads.
 
     At most `at_once + ahead` items are in progress or waiting to be yielded; an interrupt loses their results.
-    With `ahead`, a slow item blocks fewer others. An exception of `work` is raised in the place of its item,
-    and no further item is started. The threads are daemons, so an abandoned request does not delay the exit.
+    With `ahead`, a slow item blocks fewer others. The work on an item that `here` accepts is done by the caller's
+    thread while no other item is in progress. An `urgent` item is yielded before another is read. An exception of
+    `work` is raised in the place of its item, and no further item is started. The threads are daemons, so an abandoned
+    request does not delay the exit.
     """
     jobs: _Jobs[Out, In] = SimpleQueue()
     over = threading.Event()
-    for _ in range(at_once):
-        threading.Thread(target=_run_jobs, args=(work, jobs, over), daemon=True).start()
+    threads = 0
     waiting: deque[Future[Out]] = deque()
     try:
         for item in items:
+            if not waiting and here(item):
+                yield work(item)
+                continue
             future: Future[Out] = Future()
             waiting.append(future)
             jobs.put((future, item))
-            if len(waiting) == at_once + ahead:
+            if threads < at_once:
+                threading.Thread(target=_run_jobs, args=(work, jobs, over), daemon=True).start()
+                threads += 1
+            while len(waiting) == at_once + ahead or (waiting and urgent(item)):
                 yield _result(waiting.popleft())
         while waiting:
             yield _result(waiting.popleft())
     finally:
         for future in waiting:
             future.cancel()
-        for _ in range(at_once):
+        for _ in range(threads):
             jobs.put(None)
 
 

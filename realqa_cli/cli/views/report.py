@@ -25,7 +25,7 @@ from realqa_cli.cli.views.thumbnails import FEW, LARGE, SMALL, thumbnail
 from realqa_cli.domain.scales import Scale
 from realqa_cli.domain.standing import DECIDED, ScoreRanks, undecided_difference
 from realqa_cli.io.jsonl import replacing
-from realqa_cli.io.sources import STDIN
+from realqa_cli.io.sources import STDIN, shown_name
 from realqa_cli.models.reference import reference_for
 
 SHOWN = 5000
@@ -142,7 +142,7 @@ class Report:
 
 def report_of(page: Path, sources: Sequence[str]) -> Report:
     """An empty report for the records of photos and videos from these sources; its title names them."""
-    names = [Path(os.path.abspath(source)).name or source for source in sources if source != STDIN]
+    names = [Path(os.path.abspath(shown_name(source))).name or source for source in sources if source != STDIN]
     title = "Photos" if not names else names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     return Report(_path_of, page=page, title=title)
 

@@ -45,6 +45,12 @@ class CostEstimate:
         return f"{photos}: {tokens}, {cost}{done}{failed}; nothing was sent"
 
 
+def _area(item: Item) -> int:
+    """The area in pixels; 0 if it is unknown."""
+    source = item.path if item.stored is None else item.stored.read()
+    return 0 if source is None else photo_area(source)
+
+
 def estimate_cost(
     items: Iterable[Item],
     settings: AnnotateSettings,
@@ -57,7 +63,7 @@ def estimate_cost(
     sent: set[str] = set()
     tokens = before = failed = 0
     for photo in map(hash_photo, items):
-        area = 0 if photo.error or photo.item.path is None else photo_area(photo.item.path)
+        area = 0 if photo.error else _area(photo.item)
         if photo.content is None or not area:
             failed += 1
         elif done(photo) or photo.content in sent:

@@ -14,7 +14,7 @@ from realqa_cli.backends.server.text import data_uri
 from realqa_cli.domain import prompts
 from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.io.sources import Item
-from realqa_cli.media.files import content_id_of
+from realqa_cli.media.files import content_id, content_id_of
 from realqa_cli.media.photo import open_photo
 from realqa_cli.media.resize import shrink_to_area
 from realqa_cli.steps.annotate.prices import ImageTokens
@@ -35,12 +35,15 @@ class HashedPhoto:
 
 def hash_photo(item: Item) -> HashedPhoto:
     """The item with the id of its bytes. Errors of the item are returned, not raised."""
-    if item.error is not None or item.path is None:
+    if item.error is not None or (item.path is None and item.stored is None):
         return HashedPhoto(item, error=item.error or ItemError("names no file", where=item.name))
     if item.kind == "video":
         what, remedy = "only photos are annotated", "leave videos out"
         return HashedPhoto(item, error=MediaError(what, type="video", where=item.name, remedy=remedy))
     try:
+        if item.path is None:
+            assert item.stored is not None
+            return HashedPhoto(item, content_id(item.stored.read()))
         return HashedPhoto(item, content_id_of(item.path))
     except MediaError as error:
         return HashedPhoto(item, error=error)
@@ -54,8 +57,10 @@ class Request:
 
     @cached_property
     def _pixels(self) -> Image.Image:
-        assert self.photo.item.path is not None
-        photo = open_photo(self.photo.item.path, name=self.photo.item.name, options=self.settings.decoding)
+        item = self.photo.item
+        source = item.path if item.stored is None else item.stored.read()
+        assert source is not None
+        photo = open_photo(source, name=item.name, options=self.settings.decoding)
         return shrink_to_area(photo, self.settings.max_pixels, Image.Resampling.LANCZOS)
 
     @cached_property
