@@ -9,6 +9,7 @@ from typing import Any
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
+from realqa_cli.io.sources import Item
 from realqa_cli.steps.rank.placing import Placement
 from realqa_cli.steps.rank.sidecars import Marks, SidecarError, sidecars_of, write_sidecar
 
@@ -34,6 +35,13 @@ class RankActions:
             raise UsageError("there is nothing to report", where="--dry-run", remedy=remedy)
         for placement in self.placements:
             placement.check(sources)
+
+    def check_items(self, items: Sequence[Item]) -> None:
+        """Raises UsageError for photos that are not files of this machine, if their files are to be used."""
+        stored = next((item for item in items if item.stored is not None), None)
+        if stored is not None and (self.placements or self.xmp):
+            what = "--copy-to, --link-to and --xmp apply to files of this machine"
+            raise UsageError(what, where=stored.name, remedy="download or unpack the photos first, or leave it out")
 
     def perform(self, record: Mapping[str, Any]) -> None:
         """Copy, link and mark the photograph of a rank record. Raises OutputError where a folder cannot be written."""

@@ -41,6 +41,7 @@ def run_rank(
     """Returns the exit code: 1 where items or sidecars failed, else 0."""
     photographs = _read_photographs(options, reporter, limit)
     items = [each.item for each in photographs]
+    actions.check_items(items)
     companions = {each.item.name: each.companions for each in photographs}
     with ExitStack() as stack:
         output = _enter(options.appender(score_key), reporter, stack)

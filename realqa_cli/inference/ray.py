@@ -3,10 +3,13 @@
 Each worker loads its own record source, which returns the same records as in a single process. This process
 reads the items, sends them to the workers in batches and yields the records in order, so that files, resume
 and exit codes are those of a run without Ray. Workers open the photos themselves: all machines
-need the photos and the model folder under the same paths.
+need the photos and the model folder under the same paths. A worker that dies is replaced, and its batch, of which
+nothing was written yet, goes to another one.
 """
 
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -20,8 +23,12 @@ from realqa_cli.inference.inputs import Finished, unfinished_items
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item
 
+log = logging.getLogger("realqa")
+
 CPUS = 4
 """CPU cores of a worker on a cluster without GPUs."""
+LOSSES = 3
+"""Workers that may die on the same batch: with more, the batch is to blame."""
 
 
 class RecordSource(Protocol):
@@ -72,6 +79,10 @@ def distribute(
         yield from records
 
 
+class WorkerLost(ModelError):
+    """A worker died, or its machine."""
+
+
 class RayEngine:
     """Workers on a cluster that turn items into records.
 
@@ -88,29 +99,53 @@ class RayEngine:
         resources = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": min(CPUS, cpus)}
         self.count = gpus or max(1, cpus // CPUS)
         remote_worker = self._ray.remote(**resources)(Worker)
-        self._workers = [remote_worker.remote(load, os.getcwd()) for _ in range(self.count)]
-        loading = [worker.load.remote() for worker in self._workers]
+        self._start: Callable[[], Any] = lambda: remote_worker.remote(load, os.getcwd())
+        workers = [self._start() for _ in range(self.count)]
+        loading = [worker.load.remote() for worker in workers]
         manifests: list[Manifest] = [self._result(reference) for reference in loading]
         self.manifest = manifests[0]
+        self._free: SimpleQueue[Any] = SimpleQueue()  # workers, or why one could not be replaced
+        for worker in workers:
+            self._free.put(worker)
 
     def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
-        """See `RecordSource.records`. Raises ModelError if a worker is lost."""
-        free: SimpleQueue[Any] = SimpleQueue()
-        for worker in self._workers:
-            free.put(worker)
+        """See `RecordSource.records`. Raises ModelError if workers are lost again and again."""
+        yield from distribute(items, done, self._records_of, batch_size=self.batch_size, at_once=self.count)
 
-        def work(batch: Sequence[Item]) -> list[dict[str, Any]]:
-            worker = free.get()
+    def _records_of(self, batch: Sequence[Item]) -> list[dict[str, Any]]:
+        """The records of a batch from the next free worker that survives it."""
+        for left in range(LOSSES, -1, -1):
+            worker = self._free.get()
+            if isinstance(worker, Exception):
+                self._free.put(worker)  # for the other threads
+                raise worker
             try:
                 records: list[dict[str, Any]] = self._result(worker.records.remote(batch))
-                return records
-            finally:
-                free.put(worker)
+            except WorkerLost as error:
+                log.warning("%s; it is replaced", error.what)
+                threading.Thread(target=self._replace, daemon=True).start()
+                if not left:
+                    raise
+                continue
+            except BaseException:
+                self._free.put(worker)
+                raise
+            self._free.put(worker)
+            return records
+        raise AssertionError("the last attempt returns or raises")
 
-        yield from distribute(items, done, work, batch_size=self.batch_size, at_once=self.count)
+    def _replace(self) -> None:
+        """Start another worker, which may wait until the cluster has room for it."""
+        worker = self._start()
+        try:
+            self._result(worker.load.remote())
+        except Exception as error:  # noqa: BLE001  raised by the thread that needs a worker
+            self._free.put(error)
+        else:
+            self._free.put(worker)
 
     def _result(self, reference: Any) -> Any:
-        """The result of a remote call. Raises the worker's own error, or ModelError if the worker is lost."""
+        """The result of a remote call. Raises the worker's own error, or WorkerLost."""
         errors = import_module("ray.exceptions")
         try:
             return self._ray.get(reference)
@@ -120,7 +155,7 @@ class RayEngine:
             raise
         except errors.RayActorError as error:
             what = f"a worker is lost ({one_line(error, 200)})"
-            raise ModelError(what, where="--engine ray", remedy="run again; finished work is kept") from error
+            raise WorkerLost(what, where="--engine ray", remedy="run again; finished work is kept") from error
 
 
 def _ray() -> Any:

@@ -314,3 +314,12 @@ def test_a_hostile_photo_in_an_archive_meets_the_limits_of_files(
     archive = tar_of([bomb], tmp_path / "x.tar")
     direct, packed = (realqa_here("score", each, *ECHO).records[0]["error"] for each in (bomb, archive))
     assert direct["type"] == packed["type"] == "too-large"
+
+
+def test_rank_takes_them_and_copies_none(realqa_here: Realqa, photo_files: list[Path], tmp_path: Path) -> None:
+    archive = tar_of(photo_files[:2], tmp_path / "x.tar")
+    assert realqa_here("rank", archive, *ECHO).code == 0
+    ran = realqa_here("rank", archive, *ECHO, "--copy-to", tmp_path / "best", "--keep", 1)
+    assert ran.code == 2
+    assert "--copy-to, --link-to and --xmp apply to files of this machine" in ran.err
+    assert not (tmp_path / "best").exists()
