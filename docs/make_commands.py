@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from realqa_cli.cli.app import app
+from realqa_cli.cli.app import build_app
 
 PAGE = Path(__file__).parent / "reference" / "commands.md"
 HEAD = """# Commands
@@ -23,7 +23,7 @@ Exit codes: 0 all done, 1 some items failed, 2 wrong usage or configuration, 130
 
 def page() -> str:
     """The whole page."""
-    sections = [section(name, command) for name, command in commands(typer.main.get_command(app))]
+    sections = [section(name, command) for name, command in commands(typer.main.get_command(build_app()))]
     return "\n".join([HEAD, *sections])
 
 

@@ -19,7 +19,7 @@ from process import ROOT, Realqa
 from pydantic import BaseModel
 
 from realqa_cli import __version__
-from realqa_cli.cli.app import app
+from realqa_cli.cli.app import build_app
 from realqa_cli.io import records, summary_records
 
 DOCS = ROOT / "docs"
@@ -102,7 +102,7 @@ def test_commands_in_the_documents_can_be_parsed(page: Path) -> None:
     """Also those that `accelerate launch` and `torchrun` start."""
     if {"experiments", "reference"} & {*page.parts}:
         return  # they quote what was run at that date, or are generated and show the options without values
-    commands: Any = typer.main.get_command(app)
+    commands: Any = typer.main.get_command(build_app())
     for line in shell_blocks(page):
         for call in re.findall(r"(?:^|[|$;(] *|-m )realqa(?:_cli)? (.*)", line):
             name, *arguments = words_of(call)

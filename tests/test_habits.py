@@ -17,7 +17,7 @@ import networkx
 import pytest
 import typer
 
-from realqa_cli.cli.app import app
+from realqa_cli.cli.app import COMMANDS, build_app
 from realqa_cli.steps.score.score import ScoreSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,7 +73,7 @@ def imports(module: Path) -> Iterator[str]:
 def commands() -> dict[str, Any]:
     """Every command by its words: those of a group by two, as "composite fit"."""
     found: dict[str, Any] = {}
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build_app())
     for name, command in group.commands.items():
         below = getattr(command, "commands", None)
         found |= {f"{name} {verb}": one for verb, one in below.items()} if below else {name: command}
@@ -217,6 +217,46 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     loaded = set(json.loads(ran.stdout.splitlines()[-1]))
     assert "typer" in loaded
     assert not loaded & HEAVY
+
+
+def test_a_score_by_the_bundled_model_imports_only_what_it_needs() -> None:
+    code = (
+        "import json, sys; from realqa_cli.cli import main; main(sys.argv[1:]);"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules} - {*sys.stdlib_module_names})))"
+    )
+    photo = str(ROOT / "examples/photos/bee.jpg")
+    ran = subprocess.run([sys.executable, "-c", code, "score", photo], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(ran.stdout.splitlines()[-1]))
+    needed = {
+        "PIL",
+        "numpy",
+        "onnxruntime",
+        "pydantic",
+        "pydantic_core",
+        "realqa_cli",
+        "safetensors",
+        "tokenizers",
+        "typer",
+    }
+    assert needed <= loaded
+    small = {"annotated_doc", "annotated_types", "shellingham", "typing_extensions", "typing_inspection"}
+    startup = {"__main__", "__mp_main__", "_distutils_hack", "_virtualenv", "sitecustomize", "coverage"}
+    others = {
+        name for name in loaded - needed - small - startup if not name.startswith(("_sysconfigdata", "__editable__"))
+    }
+    assert others == set()
+
+
+@pytest.mark.parametrize("command", ["score", "eval"])
+def test_a_run_imports_the_module_of_its_own_command_only(command: str) -> None:
+    code = (
+        "import json, sys; from realqa_cli.cli import main; main(sys.argv[1:]);"
+        "print(json.dumps([name for name in sys.modules if name.startswith('realqa_cli.cli.')]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, check=True)
+    loaded = {name.rsplit(".", 1)[1] for name in json.loads(ran.stdout.splitlines()[-1])}
+    verbs = {name.replace("-", "_") for name in COMMANDS}
+    assert loaded & verbs == {command}
 
 
 def test_every_command_has_help_with_examples_that_name_real_options() -> None:

@@ -20,7 +20,19 @@ from drawing import RUNTIME, Drawing, floats, integers, truths
 from onnx import ModelProto
 
 from realqa_cli.backends.base import UnsupportedModel
+from realqa_cli.backends.chat_templates import render_question
 from realqa_cli.backends.onnx.graphs import ARCHITECTURE, LANGUAGE, UNGATED, VISION, architecture, vision_size
+from realqa_cli.backends.onnx.templates import ChatTemplate
+from realqa_cli.domain.attributes import ATTRIBUTES
+from realqa_cli.domain.prompts import PLAIN_CHAT
+from realqa_cli.domain.prompts.conversations import (
+    COT_QUESTION,
+    COT_REGULAR_QUESTION,
+    DIRECT_QUESTION,
+    MIX_QUESTION,
+    about,
+    attribute_question,
+)
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl")
 EPSILON = 1e-6  # of the vision towers' norms; config.json does not name it
@@ -167,6 +179,33 @@ def export(folder: Path) -> None:
     for name, graph in graphs.items():
         (place / name).write_bytes(graph.SerializeToString(deterministic=True))
     (place / ARCHITECTURE).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    if (folder / "tokenizer_config.json").is_file():
+        render_prompts(folder)
+
+
+def render_prompts(folder: Path) -> None:
+    """Writes the texts of the questions that commands ask by default, so that they need no jinja2."""
+    config = folder / "realqa.json"
+    model = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    asked = [
+        DIRECT_QUESTION,
+        COT_QUESTION,
+        COT_REGULAR_QUESTION,
+        MIX_QUESTION,
+        *(model.get("questions") or {}).values(),
+    ]
+    asked += [attribute_question(attribute) for attribute in ATTRIBUTES.values()]
+    rendered: list[tuple[list[dict[str, Any]], Mapping[str, Any]]] = []
+
+    def record(messages: list[dict[str, Any]], arguments: Mapping[str, Any]) -> str:
+        rendered.append((messages, arguments))
+        return ""
+
+    render_question(record, "", 0, 1, PLAIN_CHAT)
+    for question in dict.fromkeys(asked):
+        render_question(record, about(question, "image"), 1, 0, PLAIN_CHAT)
+        render_question(record, about(question, "video"), 0, 1, PLAIN_CHAT)
+    ChatTemplate(folder).save(rendered)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jinja2 import TemplateError
-
 from realqa_cli.backends.time_limit import time_limit
 from realqa_cli.domain.prompts import ChatLayout
 from realqa_cli.errors import ModelError, one_line
@@ -67,6 +65,8 @@ def turn(role: str, text: str) -> dict[str, Any]:
 
 def templated(holder: Any, messages: list[dict[str, Any]], answer_next: bool, **arguments: Any) -> str:
     """The text that the chat template of a tokenizer or processor renders, with further arguments of it."""
+    from jinja2 import TemplateError
+
     try:
         with time_limit(TEMPLATE_SECONDS):
             return str(

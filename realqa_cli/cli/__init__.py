@@ -1,4 +1,4 @@
-"""The command line: the only part that knows terminals and exit codes. `main` is the single exit point.
+"""The command line: the only part that handles terminals and exit codes. `main` is the single exit point.
 
 Exit codes: 0 all done, 1 some items failed, 2 wrong usage or configuration, 130 interrupted.
 Everything here starts without torch; a command imports what it needs when it is called.
@@ -20,7 +20,7 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. Whatever goes wrong leaves here as one line on stderr."""
+    """Runs one command and returns its exit code. Every error ends here, as one line on stderr."""
     replace_closed_streams()
     try:
         from realqa_cli.cli import app
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _close_stdout_for_good()
         return 0
-    except SystemExit as stop:  # Rich ends the process itself where nobody reads its output
+    except SystemExit as stop:  # Rich ends the process itself if its output is closed
         if isinstance(stop.__context__, BrokenPipeError):
             return 0
         raise
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _leave(f"interrupted: {stop}" if stop.args else "interrupted", INTERRUPTED)
     except UsageError as error:
         return _leave(str(error), WRONG_USAGE)
-    except Exception as error:  # nothing may leave as a traceback
+    except Exception as error:  # users must never see a traceback
         if os.environ.get("REALQA_DEBUG") == "1":
             raise
         if isinstance(error, ModuleNotFoundError) and (usage := missing_package(error)) is not None:
@@ -62,6 +62,7 @@ def run_process() -> NoReturn:
     interrupts during that time could abort the process in a library.
     """
     sys.unraisablehook = _report_unraisable
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would search all installed packages for some
     try:
         code = main()
     except KeyboardInterrupt:  # another one, while the first one was reported
@@ -90,7 +91,7 @@ def _leave(message: str, code: int) -> int:
 
 
 def _close_stdout_for_good() -> None:
-    """What is still buffered goes to nowhere, so that Python's flush at exit has nothing to complain of."""
+    """Discards what is still buffered, so that the flush at exit does not fail."""
     with suppress(OSError, ValueError):  # ValueError: stdout is not a file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

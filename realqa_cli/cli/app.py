@@ -4,32 +4,13 @@ Each command is a module with its name in this folder. Run it as `realqa` or `py
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from realqa_cli import __version__
-from realqa_cli.cli import (
-    annotate,
-    build_cot,
-    calibrate,
-    compare,
-    composite,
-    doctor,
-    eval,
-    explain,
-    merge,
-    ncm,
-    presets,
-    rank,
-    score,
-    self_label,
-    serve,
-    sort_probe,
-    split,
-    train,
-)
 from realqa_cli.cli.command import Command, Group
 from realqa_cli.cli.options import Quiet
 from realqa_cli.errors import UsageError
@@ -44,34 +25,51 @@ realqa score photos/ -o scores.jsonl --report scores.html
 realqa score clip.mp4 --json
 """
 
-app = typer.Typer(
-    name="realqa",
-    cls=Group,
-    rich_markup_mode="rich",
-    epilog=EXAMPLES,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for panel, name, module, function in (
-    (USE, "score", score, score.score),
-    (USE, "rank", rank, rank.rank),
-    (USE, "compare", compare, compare.compare),
-    (USE, "merge", merge, merge.merge),
-    (USE, "explain", explain, explain.explain),
-    (USE, "serve", serve, serve.serve),
-    (USE, "doctor", doctor, doctor.doctor),
-    (USE, "presets", presets, presets.presets),
-    (LABEL, "self-label", self_label, self_label.self_label),
-    (LABEL, "annotate", annotate, annotate.annotate),
-    (TRAIN, "build-cot", build_cot, build_cot.build_cot),
-    (TRAIN, "split", split, split.split),
-    (TRAIN, "train", train, train.train),
-    (RESEARCH, "eval", eval, eval.eval),
-    (RESEARCH, "ncm", ncm, ncm.ncm),
-    (RESEARCH, "sort-probe", sort_probe, sort_probe.sort_probe),
-):
-    app.command(name, cls=Command, epilog=module.EXAMPLES, rich_help_panel=panel)(function)
-app.add_typer(calibrate.app, name="calibrate", rich_help_panel=USE)
-app.add_typer(composite.app, name="composite", rich_help_panel=RESEARCH)
+COMMANDS = {
+    "score": USE,
+    "rank": USE,
+    "compare": USE,
+    "merge": USE,
+    "explain": USE,
+    "serve": USE,
+    "doctor": USE,
+    "presets": USE,
+    "calibrate": USE,
+    "self-label": LABEL,
+    "annotate": LABEL,
+    "build-cot": TRAIN,
+    "split": TRAIN,
+    "train": TRAIN,
+    "eval": RESEARCH,
+    "ncm": RESEARCH,
+    "sort-probe": RESEARCH,
+    "composite": RESEARCH,
+}
+"""The commands in the order of the help, each with its panel there.
+
+The module of a command has its name. It contains a function of that name and EXAMPLES, or, for a group of
+commands, an `app`. A run imports the module of its own command only.
+"""
+
+
+def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The application with the commands of these names."""
+    app = typer.Typer(
+        name="realqa",
+        cls=Group,
+        rich_markup_mode="rich",
+        epilog=EXAMPLES,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(start)
+    for name in names:
+        module = import_module(f"realqa_cli.cli.{name.replace('-', '_')}")
+        if group := getattr(module, "app", None):
+            app.add_typer(group, name=name, rich_help_panel=COMMANDS[name])
+        else:
+            function = getattr(module, name.replace("-", "_"))
+            app.command(name, cls=Command, epilog=module.EXAMPLES, rich_help_panel=COMMANDS[name])(function)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,7 +78,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
     quiet: Quiet = False,
@@ -98,12 +95,22 @@ def start(
         typer.echo("\n".join(["Try:", *lines, "", "realqa --help lists the commands."]))
 
 
+def _needed(verb: str | None, arguments: Sequence[str]) -> Iterable[str]:
+    """The commands that must be imported: all of them for the help, for completion and for an unknown command."""
+    if "_REALQA_COMPLETE" in os.environ:
+        return COMMANDS
+    if verb is None:
+        return COMMANDS if {"-h", "--help"} & {*arguments} else ()
+    return (verb,) if verb in COMMANDS else COMMANDS
+
+
 def run(arguments: Sequence[str]) -> int:
     """Parse the arguments, run one command, and return its exit code. Raises `UsageError`.
 
     Typer brings its own copy of click, whose exceptions have no public name: they have a `format_message`.
     """
-    command = typer.main.get_command(app)
+    verb = next((word for word in arguments if not word.startswith("-")), None)
+    command = typer.main.get_command(build_app(_needed(verb, arguments)))
     if "_REALQA_COMPLETE" in os.environ:  # a shell requests completions
         return int(command.main(list(arguments), prog_name="realqa", standalone_mode=False) or 0)
     try:
@@ -114,5 +121,5 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        verb = next((f" {word}" for word in arguments if word in getattr(command, "commands", ())), "")
-        raise UsageError(error.format_message().rstrip("."), remedy=f"see realqa{verb} --help") from error
+        where = f" {verb}" if verb in COMMANDS else ""
+        raise UsageError(error.format_message().rstrip("."), remedy=f"see realqa{where} --help") from error

@@ -11,6 +11,7 @@ from realqa_cli.cli import options as o
 from realqa_cli.cli.option_values import settings_with_server
 from realqa_cli.cli.output import Clear, OutputOptions, Sink
 from realqa_cli.cli.reporter import Reporter
+from realqa_cli.models import BUNDLED
 
 if TYPE_CHECKING:
     from realqa_cli.inference.ray import RecordSource
@@ -101,6 +102,7 @@ def score(
     quiet: o.Quiet = False,
 ) -> int:
     """Score photos and videos: the expected score, its uncertainty, and with --distribution all others."""
+    _preload(context)
     from realqa_cli.cli.run_step import run_step
     from realqa_cli.cli.score_summary import ScoreSummary
     from realqa_cli.steps.score.score import ScoreSettings, open_scorer
@@ -112,6 +114,16 @@ def score(
     if calibration is not None:
         load = calibrated_load(calibration, load, reporter)
     return run_step(load, options, reporter, limit=limit, table=_table, closing=closing)
+
+
+def _preload(context: typer.Context) -> None:
+    """Starts to load the bundled model if the run will use it, before the modules of the step are imported."""
+    asked = ("adapter", "server", "backend", "device", "dtype", "quantize", "trust_remote_code", "engine")
+    if context.params["model"] not in (None, BUNDLED[0]) or any(context.params[name] for name in asked):
+        return
+    from realqa_cli.backends.onnx.preload import preload_bundled
+
+    preload_bundled()
 
 
 def calibrated_load(

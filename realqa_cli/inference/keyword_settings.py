@@ -5,8 +5,6 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
@@ -19,6 +17,8 @@ def settings_from(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
 
     Raises UsageError for an unknown name, with the nearest known one, and for a value of a wrong type.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:

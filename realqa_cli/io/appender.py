@@ -14,8 +14,6 @@ from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
-import jsonlines
-
 from realqa_cli.errors import OutputError, RecordError
 from realqa_cli.io.jsonl import dump_line, parse_line, sync_folder, writing
 from realqa_cli.io.record_index import Covered, RecordIndex, index_file, key_digest, line_digest
@@ -68,6 +66,7 @@ class Appender:
 
     def __enter__(self) -> Self:
         from filelock import FileLock, Timeout  # slow to import, and only writers need it
+        from jsonlines import Writer
 
         where = str(self.path)
         if not self.path.parent.is_dir():  # filelock would create it
@@ -84,7 +83,7 @@ class Appender:
                 what = "another run is writing this file under another name"
                 raise OutputError(what, where=where, remedy=_BUSY)
             self._file = _WholeLines(stream, self.path)
-            self._writer = jsonlines.Writer(cast(IO[bytes], self._file), dumps=dump_line)
+            self._writer = Writer(cast(IO[bytes], self._file), dumps=dump_line)
             self._index = RecordIndex(index_file(self.path) if self.indexed else None)
             opened.callback(self._index.close)
             self._start()

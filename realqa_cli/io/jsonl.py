@@ -24,11 +24,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, cast
-
-import jsonlines
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from realqa_cli.errors import OutputError, RecordError, UsageError
+
+if TYPE_CHECKING:
+    from jsonlines import Reader
 
 log = logging.getLogger("realqa")
 
@@ -66,7 +67,7 @@ def records_of(lines: Iterable[bytes | str], name: str) -> Iterator[tuple[int, d
     """The same for lines that were read already; `name` is the file's, for errors."""
     decoder = _Decoder()
     counted = _Counted(lines)
-    reader = jsonlines.Reader(counted, loads=decoder.loads)
+    reader = _reader(counted, decoder)
     warned = False
     while True:
         try:
@@ -87,7 +88,7 @@ def records_of(lines: Iterable[bytes | str], name: str) -> Iterator[tuple[int, d
 def parse_line(line: bytes) -> dict[str, Any]:
     """The object on one line. Raises `RecordError`, without a `where`."""
     try:
-        return _read(jsonlines.Reader([line], loads=_Decoder().loads))
+        return _read(_reader([line], _Decoder()))
     except EOFError as error:  # a blank line
         raise RecordError("not a JSON object (a blank line)", type="record") from error
 
@@ -230,8 +231,16 @@ class _Decoder:
         return number
 
 
-def _read(reader: jsonlines.Reader) -> dict[str, Any]:
+def _reader(lines: Iterable[bytes | str], decoder: _Decoder) -> "Reader":
+    import jsonlines  # a run that only prints records does not need it
+
+    return jsonlines.Reader(lines, loads=decoder.loads)
+
+
+def _read(reader: "Reader") -> dict[str, Any]:
     """The reader's next record. Raises `RecordError`, without a `where`, and EOFError."""
+    import jsonlines
+
     try:
         return reader.read(type=dict, skip_empty=True)
     except jsonlines.InvalidLineError as error:

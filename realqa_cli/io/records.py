@@ -43,7 +43,7 @@ class Subject(Protocol):
 class Record(BaseModel):
     """Base of all records: the item, the declared fields, and undeclared ones (`model_extra`)."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, defer_build=True)
     nullable: ClassVar[Collection[str]] = ()  # fields that are written as null where they were not set
 
     image: str | None = None
@@ -85,7 +85,7 @@ class Record(BaseModel):
 class ErrorField(BaseModel):
     """The `error` field of a record: why the item has no result."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     type: str
     """Short stable word, such as `missing`, `decode`, `record`, `unparsed`, `server`. Present: always."""

@@ -21,7 +21,7 @@ class AttributeAgreement(BaseModel):
     known: false if the agreement is not above chance. Further fields contain the measured figures.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     known: bool = True
 
@@ -41,7 +41,7 @@ class ScorerConfig(BaseModel):
     color_management: whether the colors of photos were converted to sRGB.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     format: Literal[1] = 1
     objective: Literal["ntp", "regression", "levels"] = "ntp"

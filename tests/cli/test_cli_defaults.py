@@ -12,7 +12,7 @@ import typer
 import realqa_cli
 from realqa_cli.backends.base import BACKENDS, CAPABILITIES, LoadOptions, load
 from realqa_cli.cli import main
-from realqa_cli.cli.app import app
+from realqa_cli.cli.app import build_app
 from realqa_cli.errors import UsageError
 from realqa_cli.models import find
 
@@ -89,7 +89,7 @@ def test_the_automatic_choice_takes_needs_into_account() -> None:
 def commands() -> dict[str, set[str]]:
     """The options of each command, by the module in `realqa_cli.cli` that defines it."""
     found: dict[str, set[str]] = {}
-    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+    for command in typer.main.get_command(build_app()).commands.values():  # type: ignore[attr-defined]
         for each in getattr(command, "commands", {"": command}).values():
             module = each.callback.__module__.rpartition(".")[2]
             found.setdefault(module, set()).update(

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from realqa_cli.cli import main
-from realqa_cli.cli.app import app
+from realqa_cli.cli.app import build_app
 from realqa_cli.cli.output_files import OutputFile, OutputKind, output_files
 
 INPUTS = {
@@ -55,7 +55,7 @@ def commands(group: Any, words: str = "") -> Iterator[tuple[str, Any]]:
 
 def cases() -> Iterator[Case]:
     """(command, option, format or "", kind) of every output option."""
-    for name, command in commands(typer.main.get_command(app)):
+    for name, command in commands(typer.main.get_command(build_app())):
         for output in output_files(command).values():
             kinds = {"": output.kind} if isinstance(output.kind, OutputKind) else output.kind
             for form, kind in kinds.items():
@@ -95,7 +95,7 @@ def refused(case: Case, file: Path | str, capsys: pytest.CaptureFixture[str], *m
 
 
 def test_every_option_that_names_a_path_is_an_output_or_a_known_input() -> None:
-    for name, command in commands(typer.main.get_command(app)):
+    for name, command in commands(typer.main.get_command(build_app())):
         declared = output_files(command)
         for parameter in inspect.signature(command.callback).parameters.values():
             kinds = str(get_args(parameter.annotation)[:1])

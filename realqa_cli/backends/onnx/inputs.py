@@ -1,7 +1,7 @@
 """Converts questions, photos and videos to the inputs of the ONNX graphs, without transformers.
 
-Text, pixels and positions equal those of the `hf` backend (qwen.py): jinja2, tokenizers and NumPy read the
-chat template, the tokenizer and the image processor settings of the model folder.
+Text, pixels and positions equal those of the `hf` backend (qwen.py): tokenizers and NumPy read the tokenizer
+and the image processor settings of the model folder, templates.py its chat template.
 """
 
 import json
@@ -18,6 +18,7 @@ from realqa_cli.backends.base import LoadOptions, Prompt, UnsupportedModel
 from realqa_cli.backends.chat_templates import render_question
 from realqa_cli.backends.onnx.graphs import Ids
 from realqa_cli.backends.onnx.runtimes import Array
+from realqa_cli.backends.onnx.templates import ChatTemplate
 from realqa_cli.backends.patches import Patcher
 from realqa_cli.domain.prompts import PLAIN_CHAT, ChatLayout
 from realqa_cli.errors import one_line
@@ -76,7 +77,7 @@ class OnnxProcessor:
 
     def __init__(self, source: ModelSource, options: LoadOptions, config: Mapping[str, Any]) -> None:
         """Raises UnsupportedModel for an unsupported folder, ModelError for invalid pixel bounds."""
-        self._template, self._names = _template(source.base)
+        self._template = ChatTemplate(source.base)
         self._tokenizer = _tokenizer(source.base)
         self._marks = _marks(self._tokenizer)
         images = _processor(source.base)
@@ -153,33 +154,12 @@ class OnnxProcessor:
         return self._bounds
 
     def _render(self, question: str, images: int, videos: int, layout: ChatLayout = PLAIN_CHAT) -> str:
-        def render(messages: list[dict[str, Any]], arguments: Mapping[str, Any]) -> str:
-            names = {**self._names, **arguments}
-            return str(self._template.render(messages=messages, add_generation_prompt=True, **names))
-
-        return render_question(render, question, images, videos, layout)
+        return render_question(self._template.render, question, images, videos, layout)
 
     def _fit(self, frame: Image, frames: int) -> Image:
         """The frame, resized to the bounds for a video of so many frames."""
         bounds = frame_bounds(frames, factor=self._factor, temporal=self._pair, **self._bounds)
         return resize_within_bounds(frame, factor=self._factor, **bounds)
-
-
-def _template(folder: Path) -> tuple[Any, dict[str, str]]:
-    """The chat template and the special tokens that it may use. Raises UnsupportedModel."""
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    try:
-        settings = _json(folder / "tokenizer_config.json")
-        file = folder / "chat_template.jinja"
-        text = file.read_text(encoding="utf-8") if file.is_file() else settings["chat_template"]
-        # The options of transformers; templates that use its extensions of jinja are not supported.
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        names = {name: value for name, value in settings.items() if name.endswith("_token")}
-        return environment.from_string(text), {name: value for name, value in names.items() if isinstance(value, str)}
-    except (OSError, KeyError, TypeError, TemplateError) as error:
-        raise UnsupportedModel(f"its chat template is not plain jinja: {one_line(error)}", where=str(folder)) from error
 
 
 def _tokenizer(folder: Path) -> Any:

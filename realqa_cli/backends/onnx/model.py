@@ -13,6 +13,7 @@ from realqa_cli.backends.base import Backend, LoadOptions, PhotoTransform, Promp
 from realqa_cli.backends.onnx.graphs import Graphs
 from realqa_cli.backends.onnx.inputs import OnnxProcessor
 from realqa_cli.backends.onnx.prefix_cache import OnnxPrefixCache
+from realqa_cli.backends.onnx.preload import preloaded
 from realqa_cli.backends.onnx.runtimes import OnnxRuntime, OpenVino, Runtime, threads
 from realqa_cli.decoding.trie_cache import TrieCache
 from realqa_cli.domain.numerals import Floats
@@ -53,7 +54,7 @@ class OnnxBackend(Backend):
                 f"cannot be read: {one_line(error)}", where=str(source.base / "config.json")
             ) from error
         runtime = cls.runtime(options.dtype)
-        graphs = Graphs(source.base, config, runtime)
+        graphs = (preloaded(source.base) if cls is OnnxBackend else None) or Graphs(source.base, config, runtime)
         return cls(graphs, OnnxProcessor(source, options, config), source, _ends(source, config), runtime.dtype)
 
     def log_probs(self, batch: Sequence[Prompt], continuations: Sequence[str], end: str) -> Floats:

@@ -31,7 +31,7 @@ class PresetQuestion(BaseModel):
     the method "think" only where the model's own answer has none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     prompt: str = Field(min_length=1)
     prefix: str = ""
@@ -59,7 +59,7 @@ class Preset(BaseModel):
     questions: by name, the default first; {} for the questions of realqa.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: str = ""
     aliases: tuple[str, ...] = ()

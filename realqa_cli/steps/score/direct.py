@@ -8,7 +8,6 @@ from realqa_cli.backends.base import Backend, Prompt, subject_of
 from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import one_of
 from realqa_cli.domain.numerals import ScoreDistribution
-from realqa_cli.domain.parsing import number_after, stated_score
 from realqa_cli.domain.prompts import ScoreQuestion
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import ItemError
@@ -59,6 +58,8 @@ class DirectMethod:
         texts = self.context.backend.generate(batch, _GREEDY_TOKENS)
         if self._is_own:
             return [self.stated(text) for text in texts]
+        from realqa_cli.domain.parsing import number_after
+
         scale = self.context.readout.scale
         return [
             greedy_fields(text, number_after(text, prompt.prefix), scale)
@@ -77,6 +78,8 @@ class DirectMethod:
 
     def stated(self, text: str) -> Prediction:
         """The fields for the score that a generated answer states, or an error if there is none on the scale."""
+        from realqa_cli.domain.parsing import stated_score  # its patterns take long to compile
+
         score = stated_score(text)
         if score is None:
             what = f"the answer does not state one score: {text[-120:]!r}"

@@ -59,8 +59,18 @@ class Scorer:
 
         Raises UsageError for an unknown setting or an unusable value, ModelError if the model cannot be loaded.
         """
-        self.settings = settings_from(ScoreSettings, {"model": os.fspath(model), **settings})
-        _check(self.settings)
+        self._load(settings_from(ScoreSettings, {"model": os.fspath(model), **settings}))
+
+    @classmethod
+    def from_settings(cls, settings: ScoreSettings) -> "Scorer":
+        """Loads the model of complete settings, whose types are not checked again."""
+        scorer = cls.__new__(cls)
+        scorer._load(settings)
+        return scorer
+
+    def _load(self, settings: ScoreSettings) -> None:
+        _check(settings)
+        self.settings = settings
         with explained(self.settings.model):
             self._handle = self.settings.handle()
             config = self._handle.config
@@ -97,11 +107,6 @@ class Scorer:
         )
         self.manifest = self._manifest()
         self._reference = reference_for(self.manifest.settings)
-
-    @classmethod
-    def from_settings(cls, settings: ScoreSettings) -> "Scorer":
-        """Loads the model of complete settings."""
-        return cls(**vars(settings))
 
     def __repr__(self) -> str:
         model = self.settings.model if self.settings.server is None else self.settings.server.url

@@ -279,7 +279,8 @@ def test_weights_of_any_width_are_read(tmp_path: Path, dtype: str) -> None:
 
 
 def test_the_bundled_graphs_are_those_that_the_script_draws(tmp_path: Path) -> None:
-    shutil.copy(TINY / "config.json", tmp_path)
+    for name in ("config.json", "tokenizer_config.json", "chat_template.jinja", "realqa.json"):
+        shutil.copy(TINY / name, tmp_path)
     made = export(tmp_path) / "onnx"
     names = sorted(file.name for file in made.iterdir())
     assert names == sorted(file.name for file in (TINY / "onnx").iterdir())
