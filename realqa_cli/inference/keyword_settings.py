@@ -36,6 +36,6 @@ def settings_from(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         flaw = error.errors(include_url=False, include_context=False)[0]
         what = f"{flaw['msg'][:1].lower()}{flaw['msg'][1:]}, not {str(flaw['input'])[:80]!r}"
-        raise UsageError(what, where=".".join(map(str, flaw["loc"]))) from error
+        raise UsageError(what, where=str(flaw["loc"][0])) from error
     except (TypeError, ValueError) as error:
         raise UsageError(str(error), where="scale", remedy='give (1, 5) or "1-5"') from error
