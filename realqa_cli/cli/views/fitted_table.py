@@ -103,8 +103,13 @@ def shortened_text(text: Text, width: int) -> Text:
     return Text.assemble(cut, ELLIPSIS, text[start:] if tail else "")
 
 
+def printable(text: str) -> str:
+    """`text` without what would steer the terminal, and without what UTF-8 cannot write."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _text(cell: str | Text) -> Text:
-    return cell if isinstance(cell, Text) else Text(cell)
+    return cell if isinstance(cell, Text) else Text(printable(cell))
 
 
 def _widest(columns: Sequence[Column], rows: Sequence[Sequence[Text]], i: int) -> int:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from realqa_cli.cli.views.fitted_table import Column, fitted_table
+from realqa_cli.cli.views.fitted_table import Column, fitted_table, printable
 
 BAR = 24
 """Characters of the drawn interval, from 0 to 1."""
@@ -39,7 +39,7 @@ class MetricTable:
             return
         if "attribute" in self.lines[0]:
             for file in dict.fromkeys(line["file"] for line in self.lines):
-                self.console.print(Text(file, "bold"))
+                self.console.print(Text(printable(file), "bold"))
                 self.console.print(
                     _attributes([line for line in self.lines if line["file"] == file], width), crop=False
                 )

@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from realqa_cli.cli.views.fitted_table import Column, fitted_table
-from realqa_cli.cli.views.scores import printable
+from realqa_cli.cli.views.fitted_table import Column, fitted_table, printable
 from realqa_cli.domain.pairs import people_share
 
 _COLUMNS = (

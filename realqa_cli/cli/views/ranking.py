@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from realqa_cli.cli.views.scores import printable
+from realqa_cli.cli.views.fitted_table import printable
 
 CLOSE, KEEP, CUT = "≈", "✓", "…"
 _GAP = "  "

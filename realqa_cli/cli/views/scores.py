@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from realqa_cli.cli.views.fitted_table import Column, fitted_table
+from realqa_cli.cli.views.fitted_table import Column, fitted_table, printable
 from realqa_cli.domain.scales import Scale
 from realqa_cli.domain.standing import DECIDED, ScoreRanks, score_word, undecided_difference
 
@@ -198,11 +198,6 @@ def _shared_folder(records: list[Mapping[str, Any]]) -> str:
         return ""
     shared = os.path.join(shared, "")
     return shared if all(_name(record).startswith(shared) for record in records) else ""
-
-
-def printable(text: str) -> str:
-    """`text` without what would steer the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def bar(record: Mapping[str, Any]) -> Text:

@@ -75,7 +75,9 @@ def _held_out(groups: Sequence[str], settings: SplitSettings) -> set[str]:
     if len(sizes) < 2:
         what = f"need at least 2 groups to split, found {len(sizes)}"
         raise UsageError(what, where=f"--by {settings.by or 'image'}", remedy="use a field with more values")
-    order = sorted(sizes, key=lambda group: hashlib.sha256(f"{settings.seed}\0{group}".encode()).digest())
+    order = sorted(
+        sizes, key=lambda group: hashlib.sha256(f"{settings.seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
+    )
     wanted, chosen, count = settings.share * len(groups), set[str](), 0
     for group in order[:-1]:
         if chosen and count + sizes[group] / 2 > wanted:
@@ -83,6 +85,11 @@ def _held_out(groups: Sequence[str], settings: SplitSettings) -> set[str]:
         chosen.add(group)
         count += sizes[group]
     return chosen
+
+
+def _place(group: str, seed: int) -> bytes:
+    """The place of a group in the random order. A name that is not UTF-8 has lone surrogates."""
+    return hashlib.sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _group(line: Mapping[str, Any], by: str | None, where: str) -> str:
