@@ -48,7 +48,7 @@ def parts(effort: Effort, device: str) -> dict[str, tuple[str, Callable[[], str]
         title = "A model of Qwen2-VL-2B's dimensions"
         batches = list(effort.batches)
         return {"large": (title, lambda: large.measure(effort.rounds, batches, "cuda", large.TEXT, large.VISION))}
-    from benchmarks import chains, scaling, throughput
+    from benchmarks import chains, scaling, serve, throughput
 
     return {
         "throughput": (
@@ -57,6 +57,7 @@ def parts(effort: Effort, device: str) -> dict[str, tuple[str, Callable[[], str]
         ),
         "chains": ("Chains of thought", lambda: chains.measure(effort.rounds, effort.photos)),
         "cold": ("Cold start", lambda: _cold_start(effort.rounds)),
+        "serve": ("Served by HTTP", lambda: serve.measure(effort.rounds, 8 * effort.photos)),
         "scaling": ("Scaling", lambda: scaling.measure(list(effort.counts), ["onnx", "openvino", "hf"])),
     }
 
@@ -79,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, photos and bounds")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--only", metavar="PART", help="throughput, chains, cold or scaling")
+    parser.add_argument("--only", metavar="PART", help="throughput, chains, cold, serve or scaling")
     parser.add_argument("--rounds", type=int, metavar="N", help="of each comparison")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE.md")
     given = parser.parse_args()

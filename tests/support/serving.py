@@ -5,7 +5,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +46,18 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: object, cwd: Path | None = None, **variables: str) -> Iterator[Served]:
-    """`realqa serve ARGUMENTS` at a free port, with these environment variables, until the block ends."""
+def serving(
+    *arguments: object, cwd: Path | None = None, prefix: Sequence[str] | None = None, **variables: str
+) -> Iterator[Served]:
+    """`realqa serve ARGUMENTS` at a free port, with these environment variables, until the block ends.
+
+    prefix: starts `realqa` in another way.
+    """
+    call = [*(command() if prefix is None else prefix), "serve", "--port", "0", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "stderr"
         with log.open("wb") as stream:
-            process = subprocess.Popen(
-                command("serve", "--port", 0, *arguments), stderr=stream, cwd=cwd, env=environment(**variables)
-            )
+            process = subprocess.Popen(call, stderr=stream, cwd=cwd, env=environment(**variables))
         try:
             address = _awaited(process, log)
             with httpx2.Client(base_url=address, timeout=60, trust_env=False) as client:

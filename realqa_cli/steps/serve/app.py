@@ -87,6 +87,9 @@ _DESCRIPTION = """Scores of photos, with their whole distribution, as `realqa sc
 A request with one photo is answered with its record; the status is 200, or fits the error in the record. A request
 with several photos is answered with `{"records": [...]}` in their order, whatever the records hold."""
 
+_NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+"""Whatever the environment says: realqa sends nothing to anyone."""
+
 
 class ErrorBody(BaseModel):
     """The answer to a request that has no records."""
@@ -99,7 +102,9 @@ def make_app(
     queues: Mapping[str, BatchQueue], settings: ServeSettings, admission: Admission, metrics: ServeMetrics
 ) -> FastAPI:
     """The application. queues: a loaded model for each task."""
-    app = FastAPIOffline("/docs", None, title="realqa", version=__version__, description=_DESCRIPTION)
+    app = FastAPIOffline(
+        "/docs", None, title="realqa", version=__version__, description=_DESCRIPTION, telemetry=_NO_TELEMETRY
+    )
     started = time.time()
     health = {
         "status": "ok",

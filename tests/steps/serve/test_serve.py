@@ -385,6 +385,18 @@ def await_refusal(server: Served) -> None:
     raise AssertionError("the server still accepts connections")
 
 
+def test_no_telemetry_is_sent_whatever_the_environment_says() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        collector.settimeout(0.5)
+        address = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        variables = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": address}
+        with serving(*FEW_PIXELS, "--only", "score", **variables) as served:
+            assert served.upload(PHOTOS / "bee.jpg").status_code == 200
+            assert served.stop() == 0
+        with pytest.raises(TimeoutError):
+            collector.accept()
+
+
 def test_sigterm_while_nothing_is_asked_and_an_interrupt_end_it_at_once() -> None:
     with serving(*FEW_PIXELS, "--only", "score") as served:
         assert served.client.get("/healthz").status_code == 200  # the connection stays open
