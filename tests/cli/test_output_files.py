@@ -16,7 +16,7 @@ from realqa_cli.cli.app import build_app
 from realqa_cli.cli.output_files import OutputFile, OutputKind, output_files
 
 INPUTS = {
-    "prices", "weights", "log", "image_root", "conversations", "files", "preset_file", "calibration", "parts",
+    "prices", "weights", "log", "image_root", "conversations", "files", "preset_file", "calibration", "parts", "root", "pairs",
 }  # fmt: skip
 """Parameters of type Path that name inputs, or folders."""
 FOLDERS = {("train", "output"), ("rank", "copy_to"), ("rank", "link_to")}
@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "composite apply": ["{labels}", "--weights", "{labels}"],
     "rank": ["{photos}", "--backend", "echo"],
     "merge": ["{labels}"],
+    "compare": ["{photos}/bee.jpg", "{photos}/bee.jpg", "--backend", "echo"],
     "explain": ["{photos}/bee.jpg"],
     "calibrate fit": ["{labels}", "--scores", "{labels}"],
     "calibrate apply": ["{labels}", "--calibration", "{labels}"],
