@@ -11,10 +11,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from chat_server import ChatServer
+from every_command import make_inputs
+from made_labels import SAID
 from process import PHOTOS, ROOT, command, environment
+
+from realqa_cli.cli.app import app
 
 HOOK = """
 import os, sys
@@ -25,7 +32,8 @@ def _note(path):
         os.write(_log, f"write {os.path.abspath(os.fsdecode(path))}\\n".encode())
 def _hook(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
-        os.write(_log, f"net {event} {arguments[1:]!r}\\n".encode())
+        named = arguments[1:] if event in ("socket.connect", "socket.sendto") else arguments[:2]
+        os.write(_log, f"net {event} {named!r}\\n".encode())
     elif event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES:
         _note(arguments[0])
     elif event == "os.mkdir":
@@ -34,31 +42,54 @@ def _hook(event, arguments):
         _note(arguments[1])
 sys.addaudithook(_hook)
 """
-CONVERSATION = {
-    "messages": [
-        {"role": "user", "content": "<image>Rate the aesthetics and quality of this image briefly."},
-        {"role": "assistant", "content": "The score of this image is 3.98."},
-    ],
-    "images": ["bee.jpg"],
-    "format": "direct",
-    "mos": 3.98,
-    "mos_range": [1, 5],
-}
-LABEL = {
-    "image": "bee.jpg",
-    "attributes": {"exposure": "properly exposed"},
-    "annotator": {"model": "m"},
-    "refined": False,
-}
+ASKED = ["--server", "URL", "--model", "tiny"]
 RUNS = {
     "score": ["score", "bee.jpg", "-o", "scores.jsonl"],
     "score-hf": ["score", "bee.jpg", "--backend", "hf", "--max-pixels", "20000", "-o", "scores.jsonl"],
-    "self-label": ["self-label", "bee.jpg", "-o", "labels.jsonl", "--max-pixels", "20000"],
+    "self-label": ["self-label", "bee.jpg", "-o", "attributes.jsonl", "--max-pixels", "20000"],
+    "annotate": ["annotate", "bee.jpg", *ASKED, "--retries", "0", "-o", "annotated.jsonl"],
     "ncm": ["ncm", "conversations.jsonl", "--max-pixels", "20000"],
-    "build-cot": ["build-cot", "attributes.jsonl", "-o", "built.jsonl"],
-    "eval": ["eval", "predictions.jsonl", "--bootstrap", "10"],
+    "build-cot": ["build-cot", "labels.jsonl", "-o", "built.jsonl"],
+    "split": ["split", "rows.jsonl", "-o", "one.jsonl", "--held-out", "two.jsonl"],
+    "train": ["train", "conversations.jsonl", "-o", "run", "--max-steps", "1", "--max-pixels", "20000"],
+    "eval": ["eval", "predictions.jsonl", "--bootstrap", "10", "--report", "report.html"],
+    "rank": ["rank", "bee.jpg", "--backend", "echo", "-o", "ranking.jsonl", "--report", "ranking.html"],
+    "compare": ["compare", "bee.jpg", "copy.jpg"],
+    "explain": ["explain", "bee.jpg", "--max-pixels", "20000", "--map", "map.png", "--report", "explained.html"],
+    "merge": ["merge", "scores.jsonl", "-o", "merged.jsonl"],
+    "calibrate fit": [
+        "calibrate",
+        "fit",
+        "predictions.jsonl",
+        "--scores",
+        "predictions.jsonl",
+        "-o",
+        "my.calibration.json",
+    ],
+    "calibrate apply": [
+        "calibrate",
+        "apply",
+        "predictions.jsonl",
+        "--calibration",
+        "my.calibration.json",
+        "-o",
+        "applied.jsonl",
+    ],
+    "composite fit": ["composite", "fit", "rows.jsonl", "--target", "mos", "--bootstrap", "0", "-o", "weights.json"],
+    "composite apply": ["composite", "apply", "labels.jsonl", "--weights", "given.json", "-o", "composites.jsonl"],
+    "sort-probe": ["sort-probe", *ASKED, "--trials", "2"],
+    "presets": ["presets"],
+    "doctor": ["doctor"],
     "version": ["--version"],
 }
+"""Arguments by command, for a folder of `every_command.make_inputs`; URL is the address of a server."""
+FIRST = {"merge": "score", "calibrate apply": "calibrate fit"}
+"""The run that makes the input of another."""
+SLOW = {"train", "doctor", "explain"}
+DRAWS = {"explain", "doctor"}
+"""Commands that import matplotlib, which keeps a list of the fonts in its own cache and configuration folders."""
+SERVES = {"serve"}
+"""Commands that wait for connections: tests/steps/serve has their tests."""
 IGNORED = re.compile(r"^$|^/dev/(null|tty|shm/)|\.pyc(\.\d+)?$|__pycache__|^/proc/|/torchinductor_\w+$")
 
 
@@ -67,12 +98,19 @@ def work(tmp_path: Path) -> Path:
     """The current folder of the command, with an input of each kind."""
     work = tmp_path / "work"
     work.mkdir()
-    shutil.copy(PHOTOS / "bee.jpg", work)
-    (work / "conversations.jsonl").write_text(json.dumps(CONVERSATION) + "\n")
-    (work / "attributes.jsonl").write_text(json.dumps({**LABEL, "mos": 3.9, "mos_range": [1, 5]}) + "\n")
-    rows = ({"image": f"{i}.jpg", "score": i / 9, "mos": i / 8} for i in range(9, 36))
+    make_inputs(work)
+    shutil.copy(PHOTOS / "bee.jpg", work / "copy.jpg")
+    rows = (
+        {"image": f"{i}.jpg", "score": 1 + i / 20, "scale": [1, 5], "mos": 1 + i % 7 / 9 + i / 25} for i in range(72)
+    )
     (work / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return work
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ChatServer]:
+    with ChatServer(lambda body: json.dumps(SAID)) as server:
+        yield server
 
 
 def quiet_environment(tmp_path: Path) -> dict[str, str]:
@@ -89,18 +127,38 @@ def quiet_environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_a_command_opens_no_connection_and_writes_its_output_only(name: str, tmp_path: Path, work: Path) -> None:
+def test_every_command_has_a_run() -> None:
+    names = {" ".join(arguments[:2]) for arguments in RUNS.values()} | {arguments[0] for arguments in RUNS.values()}
+    groups = {name: getattr(one, "commands", None) for name, one in typer.main.get_command(app).commands.items()}  # type: ignore[attr-defined]
+    known = {f"{name} {verb}" if verbs else name for name, verbs in groups.items() for verb in verbs or [""]}
+    assert known - names == SERVES
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in RUNS])
+def test_a_command_opens_no_connection_but_to_its_server_and_writes_its_output_only(
+    name: str, tmp_path: Path, work: Path, server: ChatServer
+) -> None:
+    if name in FIRST:
+        subprocess.run(command(*RUNS[FIRST[name]]), cwd=work, env=environment(), capture_output=True, check=True)
+    arguments = [word.replace("URL", server.url) for word in RUNS[name]]
     ran = subprocess.run(
-        command(*RUNS[name]), cwd=work, env=quiet_environment(tmp_path), capture_output=True, timeout=300
+        command(*arguments), cwd=work, env=quiet_environment(tmp_path), capture_output=True, timeout=300
     )
     assert ran.returncode == 0, ran.stderr.decode()
     events = [line.partition(" ")[::2] for line in (tmp_path / "audit.log").read_text().splitlines()]
-    assert [what for kind, what in events if kind == "net"] == []
+    port = server.url.rpartition(":")[2].partition("/")[0]
+    to_server = re.compile(rf"^socket\.(connect|getaddrinfo) .*'(127\.0\.0\.1|localhost)', {port}\b")
+    net = [what for kind, what in events if kind == "net"]
+    assert [what for what in net if not to_server.match(what)] == []
+    assert bool(net) == ("URL" in RUNS[name])
     written = {what for kind, what in events if kind == "write" and not IGNORED.search(what)}
-    allowed = (str(work), str(tmp_path / "tmp"))
-    assert sorted(path for path in written if not path.startswith(allowed)) == []
-    assert [str(path) for path in (tmp_path / "home").rglob("*")] == []
+    home = tmp_path / "home"
+    of_matplotlib = [home / ".cache" / "matplotlib", home / ".config" / "matplotlib"] if name in DRAWS else []
+    parents = {str(folder.parent) for folder in of_matplotlib}
+    allowed = (str(work), str(tmp_path / "tmp"), *map(str, of_matplotlib))
+    assert sorted(path for path in written - parents if not path.startswith(allowed)) == []
+    found = [str(path) for path in home.rglob("*")]
+    assert [path for path in found if path not in parents and not path.startswith(tuple(map(str, of_matplotlib)))] == []
     left = [path for path in (tmp_path / "tmp").rglob("*") if not path.name.startswith("torchinductor_")]
     assert left == [], "temporary files are removed; torch leaves an empty folder"
 
