@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -129,7 +130,8 @@ def quiet_environment(tmp_path: Path) -> dict[str, str]:
 
 def test_every_command_has_a_run() -> None:
     names = {" ".join(arguments[:2]) for arguments in RUNS.values()} | {arguments[0] for arguments in RUNS.values()}
-    groups = {name: getattr(one, "commands", None) for name, one in typer.main.get_command(app).commands.items()}  # type: ignore[attr-defined]
+    main: Any = typer.main.get_command(app)
+    groups = {name: getattr(one, "commands", None) for name, one in main.commands.items()}
     known = {f"{name} {verb}" if verbs else name for name, verbs in groups.items() for verb in verbs or [""]}
     assert known - names == SERVES
 
