@@ -22,7 +22,7 @@ from every_command import make_inputs
 from made_labels import SAID
 from process import PHOTOS, ROOT, command, environment
 
-from realqa_cli.cli.app import app
+from realqa_cli.cli.app import build_app
 
 HOOK = """
 import os, sys
@@ -130,7 +130,7 @@ def quiet_environment(tmp_path: Path) -> dict[str, str]:
 
 def test_every_command_has_a_run() -> None:
     names = {" ".join(arguments[:2]) for arguments in RUNS.values()} | {arguments[0] for arguments in RUNS.values()}
-    main: Any = typer.main.get_command(app)
+    main: Any = typer.main.get_command(build_app())
     groups = {name: getattr(one, "commands", None) for name, one in main.commands.items()}
     known = {f"{name} {verb}" if verbs else name for name, verbs in groups.items() for verb in verbs or [""]}
     assert known - names == SERVES
