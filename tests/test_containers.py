@@ -15,7 +15,7 @@ import yaml
 from process import PHOTOS, ROOT, Realqa, environment
 from serving import serving
 
-from realqa_cli.cli.app import app
+from realqa_cli.cli.app import build_app
 
 DOCKERFILES = [ROOT / "Dockerfile", ROOT / "Dockerfile.cuda"]
 EXAMPLES = sorted((ROOT / "examples" / "kubernetes").glob("*.yaml"))
@@ -89,7 +89,7 @@ def test_the_deployment_starts_a_server_that_its_probes_and_its_service_find() -
     _, deployment, service = resources(ROOT / "examples" / "kubernetes" / "serve.yaml")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     name, *arguments = container["args"]
-    commands: Any = typer.main.get_command(app)
+    commands: Any = typer.main.get_command(build_app())
     params = commands.commands[name].make_context(name, list(arguments)).params
     assert [{"name": "http", "containerPort": params["port"]}] == container["ports"]
     assert params["api_key_env"] in {each["name"] for each in container["env"]}
@@ -97,7 +97,7 @@ def test_the_deployment_starts_a_server_that_its_probes_and_its_service_find() -
     probes = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")}
     arguments[arguments.index("--port") + 1] = "0"
     arguments[arguments.index("--host") + 1] = "127.0.0.1"
-    with serving(*arguments, "--max-pixels", 20000, **{params["api_key_env"]: "a-key"}) as server:
+    with serving(*arguments, "--max-pixels", 20000, env={params["api_key_env"]: "a-key"}) as server:
         scraped = deployment["spec"]["template"]["metadata"]["annotations"]["prometheus.io/path"]
         assert {path: server.client.get(path).status_code for path in (*probes, scraped)} == {
             "/healthz": 200,
@@ -204,6 +204,8 @@ def test_the_installation_works_where_it_can_write_nothing(image: Path) -> None:
     call = [*wrapper, str(image / "bin" / "realqa"), "score", *map(str, photos), "--json", "--max-pixels", "20000"]
     ran = subprocess.run(call, env=clean, capture_output=True, text=True, timeout=300)
     assert (ran.returncode, len(ran.stdout.splitlines())) == (0, 2), ran.stderr
-    with serving("--max-pixels", 20000, prefix=[*wrapper, str(image / "bin" / "realqa")], PYTHONPATH="") as server:
+    with serving(
+        "--max-pixels", 20000, prefix=[*wrapper, str(image / "bin" / "realqa")], env={"PYTHONPATH": ""}
+    ) as server:
         assert server.upload(*photos).status_code == 200
         assert server.stop() == 0

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,17 +47,20 @@ class Served:
 
 @contextmanager
 def serving(
-    *arguments: object, cwd: Path | None = None, prefix: Sequence[str] | None = None, **variables: str
+    *arguments: object,
+    cwd: Path | None = None,
+    prefix: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
-    """`realqa serve ARGUMENTS` at a free port, with these environment variables, until the block ends.
+    """`realqa serve ARGUMENTS` at a free port until the block ends.
 
-    prefix: starts `realqa` in another way.
+    prefix: starts `realqa` in another way.  env: more environment variables.
     """
     call = [*(command() if prefix is None else prefix), "serve", "--port", "0", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "stderr"
         with log.open("wb") as stream:
-            process = subprocess.Popen(call, stderr=stream, cwd=cwd, env=environment(**variables))
+            process = subprocess.Popen(call, stderr=stream, cwd=cwd, env=environment(**(env or {})))
         try:
             address = _awaited(process, log)
             with httpx2.Client(base_url=address, timeout=60, trust_env=False) as client:
@@ -69,7 +72,7 @@ def serving(
 
 def _awaited(process: subprocess.Popen[bytes], log: Path) -> str:
     """The address, once the server has announced it."""
-    for _ in range(1200):
+    for _ in range(6000):
         if found := re.search(r"serving at (\S+) ", log.read_text()):
             return found[1]
         if process.poll() is not None:

@@ -6,7 +6,7 @@ All of it is decided before a body is read, or while it is: what waits in memory
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from fastapi import Request
@@ -66,15 +66,10 @@ class BodyReader:
         self._request, self._settings = request, settings
         self._complete = False
 
-    async def parts(self) -> AsyncIterator[bytes]:
+    async def parts(self) -> AsyncGenerator[bytes, None]:
         """The body in parts. Raises RequestError: 408, 413, or 400 if the client is gone."""
-        try:
-            async with asyncio.timeout(self._settings.body_timeout):
-                async for part in self._received(self._settings.max_bytes):
-                    yield part
-        except TimeoutError as error:
-            what = f"the request was not complete after {self._settings.body_timeout:g} s"
-            raise RequestError(408, "too-slow", what) from error
+        async for part in self._received(self._settings.max_bytes, self._settings.body_timeout):
+            yield part
 
     async def drain(self) -> bool:
         """Read what is left, and forget it, so that a client that still sends gets to read the answer.
@@ -83,16 +78,19 @@ class BodyReader:
         """
         if "expect" in self._request.headers and not self._complete:
             return False
-        with suppress(RequestError, TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                async for _ in self._received(DRAIN_BODIES * self._settings.max_bytes):
-                    pass
+        with suppress(RequestError):
+            async for _ in self._received(DRAIN_BODIES * self._settings.max_bytes, DRAIN_SECONDS):
+                pass
         return self._complete
 
-    async def _received(self, most: int) -> AsyncIterator[bytes]:
-        size = 0
+    async def _received(self, most: int, seconds: float) -> AsyncGenerator[bytes, None]:
+        size, end = 0, asyncio.get_running_loop().time() + seconds
         while not self._complete:
-            message = await self._request.receive()
+            try:
+                async with asyncio.timeout_at(end):
+                    message = await self._request.receive()
+            except TimeoutError as error:
+                raise RequestError(408, "too-slow", f"the request was not complete after {seconds:g} s") from error
             if message["type"] == "http.disconnect":
                 raise RequestError(400, "request", "the client closed the connection")
             self._complete = not message.get("more_body", False)

@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -87,6 +88,8 @@ _DESCRIPTION = """Scores of photos, with their whole distribution, as `realqa sc
 A request with one photo is answered with its record; the status is 200, or fits the error in the record. A request
 with several photos is answered with `{"records": [...]}` in their order, whatever the records hold."""
 
+_BEARER = HTTPBearer(auto_error=False, description="The key of the server; `Admission` checks it.")
+"""Describes the key, so that the page of the interface asks for it."""
 _NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 """Whatever the environment says: realqa sends nothing to anyone."""
 
@@ -145,6 +148,7 @@ def _add_task(app: FastAPI, endpoint: "_Endpoint") -> None:
         response_class=Response,
         responses={200: {"model": RECORD_OF_TASK[endpoint.task]}, **refused},
         openapi_extra=_BODY,
+        dependencies=[Depends(_BEARER)] if endpoint.settings.api_key_env else [],
     )
 
 
@@ -155,12 +159,12 @@ class _Endpoint:
         self, task: str, queue: BatchQueue, settings: ServeSettings, admission: Admission, metrics: ServeMetrics
     ) -> None:
         self.task, self._queue = task, queue
-        self._settings, self._admission, self._metrics = settings, admission, metrics
+        self.settings, self._admission, self._metrics = settings, admission, metrics
 
     async def answer(self, request: Request) -> Response:
         """The answer to one request, whatever is wrong with it."""
         begin = time.monotonic()
-        body = BodyReader(request, self._settings)
+        body = BodyReader(request, self.settings)
         try:
             with self._admission.admit(request, self._queue.seconds_left):
                 response = await self._records(request, body)
@@ -188,10 +192,10 @@ class _Endpoint:
     async def _items(self, request: Request, body: BodyReader) -> RequestItems:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            return await items_of_form(request.headers, body.parts(), self._settings.max_images)
+            return await items_of_form(request.headers, body.parts(), self.settings.max_images)
         if kind == "application/json":
             data = b"".join([part async for part in body.parts()])
-            return await asyncio.to_thread(items_of_json, data, self._settings.root, self._settings.max_images)
+            return await asyncio.to_thread(items_of_json, data, self.settings.root, self.settings.max_images)
         raise RequestError(415, "request", "send multipart/form-data or application/json, and say so in Content-Type")
 
 

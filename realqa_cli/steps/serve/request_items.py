@@ -9,7 +9,7 @@ import binascii
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,9 @@ def items_of_json(body: bytes, root: Path | None, most: int) -> RequestItems:
     return RequestItems([_json_item(index, each, root) for index, each in enumerate(images)], single=False)
 
 
-async def items_of_form(headers: Headers, stream: AsyncIterator[bytes], most: int) -> RequestItems:
+async def items_of_form(headers: Headers, stream: AsyncGenerator[bytes, None], most: int) -> RequestItems:
     """The items of an upload: the field `image` once, or `images` several times. Raises RequestError."""
-    parser = _InMemoryParser(headers, stream, max_files=most, max_fields=1)  # type: ignore[arg-type]
+    parser = _InMemoryParser(headers, stream, max_files=most, max_fields=1)
     try:
         form = await parser.parse()
     except MultiPartException as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realqa_cli.inference.inputs import IsDone
+from realqa_cli.inference.inputs import Finished
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.sources import Item
 from realqa_cli.steps.serve.batch_queue import MOST_IN_RUN, BatchQueue
@@ -20,7 +20,7 @@ class Source:
     def __init__(self) -> None:
         self.go, self.seen = threading.Event(), list[str]()
 
-    def records(self, items: Iterable[Item], *, done: IsDone | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, items: Iterable[Item], *, done: Finished | None = None) -> Iterator[dict[str, Any]]:
         self.go.wait(60)
         for item in items:
             self.seen.append(item.name)

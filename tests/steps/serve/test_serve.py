@@ -274,7 +274,7 @@ def small() -> Iterator[Served]:
     """A server with a key and narrow limits."""
     limits = ("--max-body", 0.5, "--queue", 2, "--body-timeout", 2)
     options = (*FEW_PIXELS, *limits, "--only", "score", "--api-key-env", "REALQA_TEST_KEY")
-    with serving(*options, REALQA_TEST_KEY=SECRET) as served:
+    with serving(*options, env={"REALQA_TEST_KEY": SECRET}) as served:
         served.client.headers["Authorization"] = f"Bearer {SECRET}"
         yield served
 
@@ -293,6 +293,13 @@ def test_a_request_without_the_key_gets_401(small: Served) -> None:
         assert (refused.status_code, refused.json()["error"]["type"]) == (401, "key")
         assert refused.headers["WWW-Authenticate"] == "Bearer"
     assert small.client.get("/healthz", headers={"Authorization": ""}).status_code == 200
+
+
+def test_the_page_of_the_interface_asks_for_the_key_where_there_is_one(small: Served, server: Served) -> None:
+    schemes = [
+        each.client.get("/openapi.json").json()["components"].get("securitySchemes", {}) for each in (small, server)
+    ]
+    assert [[*scheme] for scheme in schemes] == [["HTTPBearer"], []]
 
 
 def test_the_key_is_in_no_answer_and_no_line(small: Served) -> None:
@@ -390,7 +397,7 @@ def test_no_telemetry_is_sent_whatever_the_environment_says() -> None:
         collector.settimeout(0.5)
         address = f"http://127.0.0.1:{collector.getsockname()[1]}"
         variables = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": address}
-        with serving(*FEW_PIXELS, "--only", "score", **variables) as served:
+        with serving(*FEW_PIXELS, "--only", "score", env=variables) as served:
             assert served.upload(PHOTOS / "bee.jpg").status_code == 200
             assert served.stop() == 0
         with pytest.raises(TimeoutError):
