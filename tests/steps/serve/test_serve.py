@@ -392,6 +392,25 @@ def await_refusal(server: Served) -> None:
     raise AssertionError("the server still accepts connections")
 
 
+def test_a_calibration_is_applied_as_by_the_command(realqa: Realqa, tmp_path: Path) -> None:
+    fixed = {"scale": [1, 5], "run": "0123456789abcdef", "method": "direct", "decode": "exact", "text": "", "flags": []}
+    fixed |= {"std": 0.5, "mode": 3, "interval": [2, 4], "mass": 1, "content": None, "error": None}
+    lines = {
+        "scores": [{"image": f"{i}.jpg", "score": 1 + i / 20, **fixed} for i in range(60)],
+        "labels": [{"image": f"{i}.jpg", "mos": i + i % 7, "mos_range": [0, 100]} for i in range(60)],
+    }
+    for name, records in lines.items():
+        (tmp_path / name).with_suffix(".jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    calibration = tmp_path / "calibration.json"
+    fit = ("calibrate", "fit", tmp_path / "labels.jsonl", "--scores", tmp_path / "scores.jsonl", "-o", calibration)
+    assert realqa(*fit).code == 0
+    (record,) = realqa("score", PHOTOS / "bee.jpg", *FEW_PIXELS, "--calibration", calibration).records
+    with serving(*FEW_PIXELS, "--only", "score", "--calibration", calibration) as served:
+        assert without_name(served.upload(PHOTOS / "bee.jpg").json()) == without_name(record)
+        assert "calibrated" in record
+        assert served.stop() == 0
+
+
 def test_no_telemetry_is_sent_whatever_the_environment_says() -> None:
     with socket.create_server(("127.0.0.1", 0)) as collector:
         collector.settimeout(0.5)
