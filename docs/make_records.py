@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from realqa_cli.io import records as r
 from realqa_cli.io import summary_records as s
 from realqa_cli.io.explain_record import ExplainRecord
+from realqa_cli.io.leaderboard_record import LeaderboardRecord
 from realqa_cli.io.pair_record import PairRecord
 
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
@@ -34,6 +35,7 @@ SHOWN: tuple[type[BaseModel], ...] = (
     s.CalibrationRecord,
     s.DoctorRecord,
     s.MetricRecord,
+    LeaderboardRecord,
     s.NcmRecord,
     s.NcmLogRecord,
     s.SortProbeRecord,

@@ -41,6 +41,7 @@ COMMANDS = {
     "split": TRAIN,
     "train": TRAIN,
     "eval": RESEARCH,
+    "leaderboard": RESEARCH,
     "ncm": RESEARCH,
     "sort-probe": RESEARCH,
     "composite": RESEARCH,

@@ -95,7 +95,7 @@ def check_output_files(context: typer.Context) -> None:
     params = context.params
     if not given:
         for name in ("overwrite", "no_resume"):
-            if declared and params.get(name):
+            if declared and params.get(name) and params.get("output") is None:
                 flag = f"--{name.replace('_', '-')}"
                 remedy = f"add {next(iter(declared.values())).flag} FILE"
                 raise UsageError("applies to an output file", where=flag, remedy=remedy)

@@ -50,7 +50,7 @@ def _score_rows(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name in names:
         cells = [_cell(found[name][metric]["value"], best[metric]) for metric in metrics]
-        rows.append([_escaped(name), *cells, str(found[name][metrics[0]]["n"])])
+        rows.append([escaped_latex(name), *cells, str(found[name][metrics[0]]["n"])])
     return ["", *map(metric_title, metrics), "$n$"], rows
 
 
@@ -63,7 +63,7 @@ def _attribute_rows(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
         best = {a: best_value([values.get((name, metric, a)) for name in names], metric) for a in attributes}
         for name in names:
             cells = [_cell(values.get((name, metric, a)), best[a]) for a in attributes]
-            rows.append([f"{_escaped(name)} {metric_title(metric)}".strip(), *cells])
+            rows.append([f"{escaped_latex(name)} {metric_title(metric)}".strip(), *cells])
     titles = (ATTRIBUTES[a].title if a in ATTRIBUTES else a.capitalize() for a in attributes)
     return ["", *titles], rows
 
@@ -75,5 +75,6 @@ def _cell(value: float | None, best: float | None) -> str:
     return rf"\textbf{{{text}}}" if best is not None and text == f"{best:.{_DIGITS}f}" else text
 
 
-def _escaped(text: str) -> str:
+def escaped_latex(text: str) -> str:
+    """The text with LaTeX's special characters as commands."""
     return "".join(c if c.isprintable() else "?" for c in text).translate(_ESCAPES)
