@@ -61,7 +61,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory, photo_files: Sequence[Path]) 
 @pytest.fixture(scope="module")
 def ran(grid: Grid, realqa: Realqa) -> Ran:
     """The board of this module, made once."""
-    return realqa(*grid.arguments("--plot", grid.folder / "board.png"))
+    return realqa(*grid.arguments("--bootstrap", 100, "--plot", grid.folder / "board.png"))
 
 
 def test_the_values_are_those_of_score_and_eval(grid: Grid, ran: Ran, realqa: Realqa) -> None:
@@ -69,7 +69,7 @@ def test_the_values_are_those_of_score_and_eval(grid: Grid, ran: Ran, realqa: Re
     assert len(ran.records) == 2 * 2 * 2
     scores = grid.folder / "scores.jsonl"
     realqa("score", grid.folder / "mine.csv", "--dataset", "csv", "-o", scores)
-    for line in realqa("eval", scores, "--metric", "srcc", "--metric", "plcc").records:
+    for line in realqa("eval", scores, "--metric", "srcc", "--metric", "plcc", "--bootstrap", 100).records:
         (own,) = (
             each
             for each in ran.records
@@ -123,11 +123,11 @@ def test_a_limit_takes_the_first_photos_and_keeps_the_other_scores(grid: Grid, r
 
 
 def test_the_table_for_a_terminal_fits_it_and_formats_exclude_each_other(grid: Grid, ran: Ran, realqa: Realqa) -> None:
-    table = realqa(*grid.arguments("--table"), env={**environment(), "COLUMNS": "100"})
-    assert all(len(line) <= 100 for line in table.out.splitlines())
+    table = realqa(*grid.arguments("--table", "--bootstrap", 20))
+    assert all(len(line) <= 80 for line in table.out.splitlines())
     assert "koniq10k" in table.out
-    assert realqa(*grid.arguments("--markdown")).out == (grid.board / "leaderboard.md").read_text()
-    assert realqa(*grid.arguments("--latex")).out == (grid.board / "leaderboard.tex").read_text()
+    assert realqa(*grid.arguments("--markdown", "--bootstrap", 20)).out == (grid.board / "leaderboard.md").read_text()
+    assert realqa(*grid.arguments("--latex", "--bootstrap", 20)).out == (grid.board / "leaderboard.tex").read_text()
     both = realqa(*grid.arguments("--latex", "--json"))
     assert (both.code, "mutually exclusive" in both.err) == (2, True)
 
