@@ -205,7 +205,7 @@ def count_sources(sources: Sequence[str], *, limit: int | None = None) -> int | 
 
 def named_item(index: int, name: str, folder: str = "", where: str = "") -> Item:
     """The item with this path, which a list in `folder` names at `where`. Never raises for the item."""
-    return _line_item(index, {"image": name}, folder, where, False)
+    return replace(_line_item({"image": name}, folder, where, False)[0], index=index)
 
 
 def _plan(source: str, skipped: SkippedFiles) -> _Plan:
