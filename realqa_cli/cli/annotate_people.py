@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli.cli.annotate_request import AnnotateRequest
-from realqa_cli.cli.output import JsonLines, Record
+from realqa_cli.cli.output import JsonLines
 from realqa_cli.cli.reporter import Reporter
+from realqa_cli.cli.sinks import Record
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import dump_line
 from realqa_cli.io.labels import STDIN, read_label_rows

@@ -76,7 +76,8 @@ def run_batches(
     """
     if thread_plan.requests:
         return _run_requests(items, call, thread_plan.size)
-    return _Pipeline(_Batcher(call, batch_size), thread_plan).run(items)
+    pipeline: _Pipeline[Opened, Output] = _Pipeline(_Batcher(call, batch_size), thread_plan)
+    return pipeline.run(items)
 
 
 def _run_requests(

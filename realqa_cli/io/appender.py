@@ -152,15 +152,15 @@ class Appender:
             self._file.cut(0)
             self._index.clear()
         covered = self._index.covered
-        if covered.bytes > self.path.stat().st_size or not covered.is_start_of(self.path):
+        if covered.end > self.path.stat().st_size or not covered.is_start_of(self.path):
             self._index.clear()
             covered = self._index.covered
         self._file.continue_after(covered)
-        if self.path.stat().st_size - covered.bytes > _LONG:
-            size = (self.path.stat().st_size - covered.bytes) / 1e9
+        if self.path.stat().st_size - covered.end > _LONG:
+            size = (self.path.stat().st_size - covered.end) / 1e9
             log.warning("%s: reading %.1f GB of records that the index does not have", self.path, size)
         with self.path.open("rb") as lines:
-            lines.seek(covered.bytes)
+            lines.seek(covered.end)
             for number, line in enumerate(lines, covered.lines + 1):
                 self._count(line, f"{self.path}:{number}")
         self._index.settle()
@@ -208,9 +208,9 @@ class _WholeLines(RawIOBase):
 
     def continue_after(self, covered: Covered) -> None:
         """Count from the end of what an index covers."""
-        self.end, self.lines = covered.bytes, covered.lines
+        self.end, self.lines = covered.end, covered.lines
         with self.path.open("rb") as stream:
-            stream.seek(covered.bytes - covered.length)
+            stream.seek(covered.end - covered.length)
             self._last = stream.read(covered.length)
 
     def passed(self, line: bytes) -> None:

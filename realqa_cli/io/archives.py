@@ -87,7 +87,7 @@ def members(archive: str, take: Callable[[str], bool]) -> Iterator[Member]:
         with ExitStack() as stack:
             version, tar, streamed = _opened(archive, stack)
             for entry in tar:
-                tar.members = []  # they would pile up
+                cast(Any, tar).members = []  # they would pile up
                 if entry.isreg() and not entry.issparse() and take(entry.name):
                     name = f"{shown}{SEPARATOR}{entry.name}"
                     data = None

@@ -34,9 +34,9 @@ _DAMAGED = (sqlite3.Error, TypeError, ValueError)
 
 @dataclass(frozen=True)
 class Covered:
-    """The first part of the file: its `bytes`, lines and records, and the length and digest of its last line."""
+    """The first part of the file: its end in bytes, lines and records, and the length and digest of its last line."""
 
-    bytes: int = 0
+    end: int = 0
     lines: int = 0
     records: int = 0
     length: int = 0
@@ -46,7 +46,7 @@ class Covered:
         """Whether the file begins with it, as far as its last line shows."""
         try:
             with file.open("rb") as stream:
-                stream.seek(self.bytes - self.length)
+                stream.seek(self.end - self.length)
                 return line_digest(stream.read(self.length)) == self.digest
         except (OSError, ValueError, OverflowError):
             return False

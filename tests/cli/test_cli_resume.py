@@ -105,7 +105,7 @@ def test_neither_folders_nor_lists_open_a_finished_photo(
 ) -> None:
     (tmp_path / "names.txt").write_text("".join(f"{file}\n" for file in old))
     (tmp_path / "names.jsonl").write_text("".join(json.dumps({"image": str(file)}) + "\n" for file in old))
-    given: list[object] = {
+    given: Any = {
         "folder": [old[0].parent],
         "list": ["--files-from", tmp_path / "names.txt"],
         "json lines": [tmp_path / "names.jsonl"],

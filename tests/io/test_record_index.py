@@ -3,7 +3,7 @@
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def test_records_after_such_an_interrupt_are_read_again(
 def test_without_a_place_for_the_index_the_records_are_in_memory(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def refuse(name: str, **more: Any) -> sqlite3.Connection:
         if name != ":memory:":
@@ -171,7 +171,7 @@ def test_a_full_disk_stops_the_index_and_not_the_run(
 def test_what_is_covered_ends_with_a_whole_line(path: Path) -> None:
     (row,) = rows(path, "covered")
     covered = Covered(*row)
-    assert (covered.bytes, covered.lines, covered.records) == (path.stat().st_size, 3, 3)
+    assert (covered.end, covered.lines, covered.records) == (path.stat().st_size, 3, 3)
     assert covered.is_start_of(path)
     path.write_bytes(path.read_bytes()[:-1])
     assert not covered.is_start_of(path)

@@ -45,11 +45,12 @@ def csiq(folder: Path, rows: Sequence[Sequence[Any]] | None = None) -> Path:
     book = Workbook()
     book.active.title = "all_by_distortion"
     sheet = book.create_sheet("all_by_image")
-    for row in (["CSIQ"], [], [], [None, None, None, *CSIQ]):
+    above: list[list[Any]] = [["CSIQ"], [], [], [None, None, None, *CSIQ]]
+    for row in above:
         sheet.append(row)
     known = [[1600, 1, "noise", 1, 0.029, 0.062], ["trolley", 5, "jpeg 2000", 4, 0.1, 0.75]]
-    for row in known if rows is None else rows:
-        sheet.append([None, None, None, *row])
+    for values in known if rows is None else rows:
+        sheet.append([None, None, None, *values])
     folder.mkdir(parents=True, exist_ok=True)
     book.save(folder / "csiq.DMOS.xlsx")
     photos(folder / "dst_imgs", "awgn/1600.AWGN.1.png", "jpeg2000/trolley.jpeg2000.4.png")

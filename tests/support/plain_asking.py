@@ -1,6 +1,6 @@
 """An independent reference: a model asked by plain transformers, in a loop, as the authors' scripts do it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ class PlainModel:
         return {**made, "input_ids": ids, "attention_mask": torch.ones_like(ids), "mm_token_type_ids": types}
 
     @torch.no_grad()
-    def choice(self, images: list[Image.Image], question: str, answer: str, words: list[str], end: str) -> list[float]:
+    def choice(
+        self, images: Sequence[Image.Image], question: str, answer: str, words: list[str], end: str
+    ) -> list[float]:
         """The log-probability of each whole word after the start of the answer to a question about several photos."""
         messages = [
             {"role": "user", "content": [*({"type": "image"} for _ in images), {"type": "text", "text": question}]}

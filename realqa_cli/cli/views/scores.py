@@ -107,7 +107,9 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
 
 def _questions(records: list[Mapping[str, Any]]) -> list[str]:
     """The names of the questions, where the records have several answers each."""
-    asked = next((record["scores"] for record in records if isinstance(record.get("scores"), Mapping)), {})
+    asked: Mapping[str, Any] = next(
+        (record["scores"] for record in records if isinstance(record.get("scores"), Mapping)), {}
+    )
     return [*map(printable, asked)] if len(asked) > 1 else []
 
 

@@ -31,7 +31,7 @@ def files(folder: Path) -> list[str]:
 
 def small(folder: Path, family: str) -> Path:
     corpus = [*CORPUS, *(SENTENCE.format(word) for word in PAIR_CHOICES for _ in range(50))]
-    named = {"model_specific_special_tokens": NAMED[family]} if family in NAMED else {}
+    named: dict[str, Any] = {"model_specific_special_tokens": NAMED[family]} if family in NAMED else {}
     return write(folder, family, words=tokenizer(vocabulary=900, corpus=corpus, **named))
 
 

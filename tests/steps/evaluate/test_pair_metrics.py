@@ -38,7 +38,7 @@ def test_a_certain_error_costs_much_and_not_infinitely() -> None:
 def test_ties_of_people_count_in_the_log_loss_alone_and_those_of_the_model_by_half(
     realqa_here: Realqa, tmp_path: Path
 ) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"p_a_better": 0.9, "choice": "a"},
         {"p_a_better": 0.5, "choice": "b"},
         {"p_a_better": 0.8, "choice": "tie"},

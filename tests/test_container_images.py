@@ -181,7 +181,7 @@ def test_the_steps_of_the_cpu_image_give_a_small_installation_with_the_same_scor
     assert size + BASE_MB < 500
     assert not [*image.rglob("site-packages/torch"), *image.rglob("site-packages/transformers")]
     clean = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
-    call = [image / "bin" / "realqa", "score", PHOTOS, "--json"]
+    call: list[str | Path] = [image / "bin" / "realqa", "score", PHOTOS, "--json"]
     ran = subprocess.run(call, env=clean, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     assert [json.loads(line) for line in ran.stdout.splitlines()] == realqa("score", PHOTOS).records
