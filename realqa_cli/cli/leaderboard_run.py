@@ -84,7 +84,8 @@ def _rows(cell: GridCell, *, again: bool) -> Iterator[LabelRow]:
     """The records of the cell's photos by the last run, or one with the same settings."""
     file = cell.again if again else cell.scores
     manifests = read_runs(file)
-    settings = next(reversed(manifests.values()), {}).get("settings")
+    last = next(reversed(manifests.values()), None)
+    settings = None if last is None else last.get("settings")
     runs = {run for run, manifest in manifests.items() if manifest.get("settings") == settings}
     names = {item.name for item in cell.items(again=again)}
     for row in read_label_rows(str(file)):

@@ -215,7 +215,14 @@ def test_data_sets_of_one_kind_are_named_by_their_paths(tmp_path: Path) -> None:
 
 
 def test_undefined_values_have_a_dash_and_names_are_escaped() -> None:
-    line = {"dataset": "a_b", "model": "x|y", "metric": "srcc", "value": None, "ci95": None, "best": False}
+    line: dict[str, Any] = {
+        "dataset": "a_b",
+        "model": "x|y",
+        "metric": "srcc",
+        "value": None,
+        "ci95": None,
+        "best": False,
+    }
     line |= {"difference": None, "difference_ci95": None, "n": 0, "unparsed": 1, "missing": 2, "repeatability": 2e-7}
     assert "| a_b | x\\|y | – |" in markdown_board([line])
     assert r"a\_b & x|y & --" in latex_board([line])

@@ -42,7 +42,7 @@ def test_the_option_wins_over_the_training_and_a_contradiction_is_reported(
         report_colors(settings, config)
     assert manages_colors(settings, config) is managed
     assert decode_setting(settings, config) == ({} if managed else {"color_management": False})
-    assert [bool(said) and said in message for message in caplog.messages] == ([True] if said else [])
+    assert [said is not None and said in message for message in caplog.messages] == ([True] if said else [])
 
 
 def test_a_model_that_was_trained_without_color_management_is_scored_without_it(tmp_path: Path) -> None:

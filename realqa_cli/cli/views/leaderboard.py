@@ -9,10 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from realqa_cli.cli.views.fitted_table import Column, fitted_table
+from realqa_cli.cli.views.fitted_table import Column, fitted_table, printable
 from realqa_cli.cli.views.latex import escaped_latex
 from realqa_cli.cli.views.metrics import metric_title
-from realqa_cli.cli.views.scores import printable
 
 Line = Mapping[str, Any]
 

@@ -393,7 +393,14 @@ def await_refusal(server: Served) -> None:
 
 
 def test_a_calibration_is_applied_as_by_the_command(realqa: Realqa, tmp_path: Path) -> None:
-    fixed = {"scale": [1, 5], "run": "0123456789abcdef", "method": "direct", "decode": "exact", "text": "", "flags": []}
+    fixed: dict[str, Any] = {
+        "scale": [1, 5],
+        "run": "0123456789abcdef",
+        "method": "direct",
+        "decode": "exact",
+        "text": "",
+        "flags": [],
+    }
     fixed |= {"std": 0.5, "mode": 3, "interval": [2, 4], "mass": 1, "content": None, "error": None}
     lines = {
         "scores": [{"image": f"{i}.jpg", "score": 1 + i / 20, **fixed} for i in range(60)],
