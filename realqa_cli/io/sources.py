@@ -205,7 +205,11 @@ def count_sources(sources: Sequence[str], *, limit: int | None = None) -> int | 
 
 def named_item(index: int, name: str, folder: str = "", where: str = "") -> Item:
     """The item with this path, which a list in `folder` names at `where`. Never raises for the item."""
-    return replace(_line_item({"image": name}, folder, where, False)[0], index=index)
+    item, found = _line_item({"image": name}, folder, where, False)
+    if found is not None and found.archive is not None:
+        error = ItemError("this is an archive, not one photo", type="unsupported", where=found.name)
+        return Item(index, found.name, None, error=error)
+    return replace(item, index=index)
 
 
 def _plan(source: str, skipped: SkippedFiles) -> _Plan:

@@ -62,3 +62,12 @@ def test_an_empty_list_of_pairs_is_a_usage_error(folder: Path) -> None:
     (folder / "pairs.jsonl").write_text("\n")
     with pytest.raises(UsageError, match="holds no pairs"):
         [*read_pairs(str(folder / "pairs.jsonl"))]
+
+
+def test_an_archive_in_place_of_a_photo_is_an_error_of_its_pair(folder: Path) -> None:
+    (folder / "x.tar").write_bytes(bytes(1024))
+    (folder / "pairs.csv").write_text("image_a,image_b\nx.tar,y.png\n")
+    (pair,) = read_pairs(str(folder / "pairs.csv"))
+    assert pair.error is not None
+    assert pair.error.type == "unsupported"
+    assert "an archive, not one photo" in str(pair.error)
