@@ -1,5 +1,6 @@
 """The run of `realqa leaderboard`: every model scores every data set, and the metrics of all are compared."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,8 +35,14 @@ class GridModel:
 
     @cached_property
     def second_scorer(self) -> RecordSource:
-        """The model, loaded again, with another batch size."""
-        return open_scorer(replace(self.scoring, batch_size=1 if self.scoring.batch_size > 1 else 2))
+        """The model, loaded again, with another batch size. What it says was said when it was loaded first."""
+        log = logging.getLogger("realqa")
+        level = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            return open_scorer(replace(self.scoring, batch_size=1 if self.scoring.batch_size > 1 else 2))
+        finally:
+            log.setLevel(level)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from realqa_cli.backends.base import Prompt
 from realqa_cli.backends.hf.model import HFBackend
+from realqa_cli.domain.prompts import ChatLayout
 
 
 class LogprobServer(ChatServer):
@@ -51,10 +52,12 @@ class LogprobServer(ChatServer):
         return Fault(body=json.dumps(reply))
 
     def _prompt(self, body: dict[str, Any]) -> tuple[str, tuple[Image.Image, ...]]:
-        user, *begun = body["messages"]
+        system = "".join(each["content"] for each in body["messages"] if each["role"] == "system")
+        user, *begun = (each for each in body["messages"] if each["role"] != "system")
         parts = user["content"] if isinstance(user["content"], list) else [{"type": "text", "text": user["content"]}]
         images = tuple(image_of(part) for part in parts if part["type"] == "image_url")
-        prompt = Prompt(parts[-1]["text"], images)
+        (text,) = (part["text"] for part in parts if part["type"] == "text")
+        prompt = Prompt(text, images, layout=ChatLayout(system, bool(images) and parts[0]["type"] == "text"))
         if begun and self.honours_continuing and body.get("continue_final_message"):
             return self.backend.text(prompt) + begun[0]["content"], images
         assistant = [f"{begun[0]['content']}<|im_end|>\n<|im_start|>assistant\n"] if begun else []
