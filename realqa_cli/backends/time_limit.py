@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _INTERVAL = 0.2
+_AGAIN_AFTER = 5.0
+"""Seconds after which a thread that has ignored an interruption gets another one: code can catch any exception."""
 
 
 class _Watchdog:
@@ -19,6 +21,7 @@ class _Watchdog:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.deadlines: dict[int, float] = {}
+        self.interrupted: set[int] = set()
         self.thread: threading.Thread | None = None
 
     def watch(self, seconds: float) -> None:
@@ -32,8 +35,11 @@ class _Watchdog:
     def leave(self) -> None:
         """Remove the deadline of the current thread, and an interruption that has not reached it yet."""
         with self.lock:
-            if self.deadlines.pop(threading.get_ident(), None) is None:
-                _interrupt(threading.get_ident(), None)
+            thread = threading.get_ident()
+            self.deadlines.pop(thread, None)
+            if thread in self.interrupted:
+                self.interrupted.remove(thread)
+                _interrupt(thread, None)
 
     def _run(self) -> None:
         while True:
@@ -41,7 +47,8 @@ class _Watchdog:
             with self.lock:
                 now = time.monotonic()
                 for thread in [thread for thread, deadline in self.deadlines.items() if deadline < now]:
-                    del self.deadlines[thread]
+                    self.deadlines[thread] = now + _AGAIN_AFTER
+                    self.interrupted.add(thread)
                     _interrupt(thread, TimeoutError)
 
 

@@ -8,6 +8,7 @@ import pytest
 from small_models import tokenizer, write
 
 from realqa_cli.backends import chat_templates
+from realqa_cli.backends import time_limit as time_limit_module
 from realqa_cli.backends.chat_templates import templated, turn
 from realqa_cli.backends.time_limit import time_limit
 from realqa_cli.cli import main
@@ -64,6 +65,25 @@ def test_the_limit_concerns_its_own_block_and_thread_only() -> None:
         loop_for_ever()
     thread.join()
     assert others == ["done"]
+
+
+def test_code_that_catches_the_interruption_is_interrupted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_limit_module, "_AGAIN_AFTER", 0.3)
+    caught = []
+
+    def stubborn() -> None:
+        while True:
+            try:
+                loop_for_ever()
+            except TimeoutError:
+                caught.append(1)
+                if len(caught) == 3:
+                    raise
+
+    with pytest.raises(TimeoutError), time_limit(0.3):
+        stubborn()
+    assert len(caught) == 3
+    time.sleep(1.0)  # no interruption is left
 
 
 def test_a_command_with_a_hostile_template_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
