@@ -235,7 +235,7 @@ class RecordWriter:
             return
         percentiles = Percentiles()  # of the records in the file, without failed ones
         percentiles.use_runs(dict.fromkeys(self._runs, self.manifest))
-        for record in self._records_in_file():
+        for record in self._records_in_file() if shown else ():
             percentiles.add(record)
         if self.closing is not None:
             self.closing = type(self.closing)()

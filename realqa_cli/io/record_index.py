@@ -202,10 +202,10 @@ class RecordIndex:
         """Raises `sqlite3.Error`, also for an index of another version."""
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
-                raise sqlite3.DatabaseError("another version")
             # The lock of the file keeps others out, and a log ahead of the database survives every crash.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            if connection.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
+                raise sqlite3.DatabaseError("another version")
             if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")  # into the file itself, not the log
             connection.execute("PRAGMA journal_mode = WAL")

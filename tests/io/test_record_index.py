@@ -2,12 +2,16 @@
 
 import json
 import logging
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from process import environment
 
 from realqa_cli.io import record_index
 from realqa_cli.io.appender import Appender
@@ -175,6 +179,23 @@ def test_what_is_covered_ends_with_a_whole_line(path: Path) -> None:
     assert covered.is_start_of(path)
     path.write_bytes(path.read_bytes()[:-1])
     assert not covered.is_start_of(path)
+
+
+def test_what_was_synced_before_a_kill_is_in_the_index(path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from realqa_cli.io.appender import Appender
+with Appender(Path(sys.argv[1]), key=lambda record: record["image"], indexed=True) as output:
+    for name in "cd":
+        output.append({"image": name}, more=[("file", name)], sync=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ran = subprocess.run([sys.executable, "-c", code, str(path)], env=environment())
+    assert ran.returncode == -signal.SIGKILL
+    with opened(path) as output:
+        assert all(output.take(("file", name)) for name in "bcd")
+        assert output.take("a")
 
 
 def test_a_digest_has_twelve_bytes() -> None:
