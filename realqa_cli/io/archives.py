@@ -136,11 +136,12 @@ def _opened(archive: str, stack: ExitStack) -> tuple[FileVersion | None, tarfile
     if is_remote(archive):
         remote = RemoteFile(archive)
         stream = stack.enter_context(_RetriedStream(remote))
-        streamed = {"fileobj": cast(Any, stream), "mode": "r|*", "bufsize": _STREAM_BYTES}
+        streamed: dict[str, Any] = {"fileobj": stream, "mode": "r|*", "bufsize": _STREAM_BYTES}
         return remote.version(), stack.enter_context(tarfile.open(**streamed)), True
     version = file_version(Path(archive))
     plain = archive.lower().endswith(PLAIN)
-    return version, stack.enter_context(tarfile.open(archive, "r:" if plain else "r|*")), not plain
+    mode: Any = "r:" if plain else "r|*"
+    return version, stack.enter_context(tarfile.open(archive, mode)), not plain
 
 
 class _RetriedStream:

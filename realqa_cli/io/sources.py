@@ -144,8 +144,8 @@ class Sources:
         return total
 
     def _items_of(self, plan: _Plan) -> Iterator[Item]:
-        for source, error in list_folder(plan.name) if plan.remote else ():
-            yield from self._listed(source, error)
+        for url, listed in list_folder(plan.name) if plan.remote else ():
+            yield from self._listed(url, listed)
         for source, error in plan.files:
             yield from self._members_or_self(*_file_item(source, error))
         name = "<stdin>" if plan.name == STDIN else plan.name
@@ -269,7 +269,8 @@ def _line_item(
         return Item(0, where, None, error=record, live=live), None
     fields = {key: value for key, value in with_numbers(record).items() if key not in ("image", "video", "error")}
     kind: Kind = "image" if record.get("video") is None else "video"
-    name, found = where, None
+    name = where
+    found: Resolved | None = None
     error = _earlier_error(record.get("error"))
     try:
         given = _subject(record, where)
