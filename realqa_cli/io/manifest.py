@@ -6,8 +6,9 @@ might: versions, device, batch size. The id is a digest of both.
 
 import hashlib
 import json
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,8 @@ from typing import Any
 
 _CACHE_ABOVE = 64 * 2**20
 """Bytes of a file above which its digest is cached, by path, size and modification time."""
+_HASHED_AT_ONCE = 8
+"""Most files that are hashed at the same time."""
 _MODEL_SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".tiktoken", ".py"}
 """Files of a model folder that affect its answers."""
 
@@ -61,11 +64,21 @@ def folder_digest(folder: Path) -> str:
 
     These are weights, configurations, tokenizer and template, but not readme files, logs or checkpoints.
     """
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix in _MODEL_SUFFIXES]
     digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and file.suffix in _MODEL_SUFFIXES:
-            digest.update(f"{file.name} {file_digest(file)}\n".encode())
+    for file, of_file in zip(files, _digests(files), strict=True):
+        digest.update(f"{file.name} {of_file}\n".encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _digests(files: Sequence[Path]) -> list[str]:
+    """The digests of the files; several large ones are read at the same time, as hashing releases Python's lock."""
+    if sum(file.stat().st_size > _CACHE_ABOVE for file in files) < 2:
+        return [file_digest(file) for file in files]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(files), os.cpu_count() or 1, _HASHED_AT_ONCE)) as pool:
+        return [*pool.map(file_digest, files)]
 
 
 def file_digest(file: Path) -> str:

@@ -43,3 +43,17 @@ def test_a_large_files_digest_is_remembered_until_the_file_changes(
     assert manifest.file_digest(file) == first
     file.write_bytes(b"second")
     assert manifest.file_digest(file) != first
+
+
+def test_large_files_that_are_hashed_at_the_same_time_give_the_digest_of_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = tmp_path / "model"
+    model.mkdir()
+    for part in range(5):
+        (model / f"model-{part}.safetensors").write_bytes(bytes([part]) * (100_000 - part))
+    before = manifest.folder_digest(model)
+    monkeypatch.setattr(manifest, "_CACHE_ABOVE", 2)
+    assert manifest.folder_digest(model) == before
+    assert manifest.folder_digest(model) == before  # from the cache
