@@ -5,7 +5,8 @@
     python -m benchmarks --device cuda   a model of Qwen2-VL-2B's dimensions, on a GPU
     python -m benchmarks --only chains   one part
 
-Only ratios are reported: another machine is faster or slower, while ratios change little.
+Only ratios are reported: another machine is faster or slower, while ratios change little. Behind each figure that
+has changed is the one of the last results.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+from benchmarks.previous import with_previous  # noqa: E402 - found by the path above
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 
@@ -67,10 +70,10 @@ def _cold_start(rounds: int) -> str:
     return found
 
 
-def sections(chosen: dict[str, tuple[str, Callable[[], str]]]) -> Iterator[str]:
-    """Each part's, as soon as it is measured."""
+def sections(chosen: dict[str, tuple[str, Callable[[], str]]], published: str) -> Iterator[str]:
+    """Each part's, as soon as it is measured, with the figures of the last results where they differ."""
     for title, measure in chosen.values():
-        section = f"## {title}\n\n{measure()}\n"
+        section = with_previous(f"## {title}\n\n{measure()}\n", published)
         print(section, flush=True)
         yield section
 
@@ -101,7 +104,8 @@ def main() -> None:
         chosen = {given.only: chosen[given.only]}
     how = f"Medians over {effort.rounds} rounds in which all contestants take turns"
     head = f"# Results\n\n{machine.described(given.device)}\n\n{how}: `python -m benchmarks{_line(given)}`.\n"
-    given.output.write_text("\n".join([head, *sections(chosen)]), encoding="utf-8")
+    published = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else ""
+    given.output.write_text("\n".join([head, *sections(chosen, published)]), encoding="utf-8")
 
 
 def _line(given: argparse.Namespace) -> str:

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import large_model, operations, timing
+from benchmarks.previous import with_previous
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl"])
@@ -75,3 +76,52 @@ def test_the_large_model_is_measured_at_any_dimensions(monkeypatch: pytest.Monke
     monkeypatch.setattr(large_model, "BOUND", 50_176)
     section = large_model.measure(1, [1, 2], "cpu", text, vision)
     assert section.count("\n| 1 |") == section.count("\n| 2 |") == 1
+
+
+OLD = """# Results
+
+## Cold start
+
+| process | seconds | times as fast |
+| --- | --- | --- |
+| a script | 5.49 (was 5.40) | 1.0 |
+| `realqa score` | 0.99 | 6.0 (was 5.8) |
+
+## Scaling
+
+| backend | photos | time a photo |
+| --- | --- | --- |
+| onnx | 100 | 1.75 |
+| onnx | 1,000 | 1.08 |
+"""
+
+
+def test_a_figure_that_has_changed_has_the_last_published_one_behind_it() -> None:
+    new = """## Cold start
+
+In words: 0.5 s.
+
+| process | seconds | times as fast |
+| --- | --- | --- |
+| a script | 5.49 | 1.0 |
+| `realqa score` | 0.70 | 7.8 |
+| something new | 0.10 | 9.9 |
+"""
+    lines = with_previous(new, OLD).splitlines()
+    assert lines[6:] == [
+        "| a script | 5.49 | 1.0 |",
+        "| `realqa score` | 0.70 (was 0.99) | 7.8 (was 6.0) |",
+        "| something new | 0.10 | 9.9 |",
+    ]
+    assert lines[:6] == new.splitlines()[:6]
+
+
+def test_the_names_of_a_row_may_be_numbers() -> None:
+    new = "## Scaling\n\n| backend | photos | time a photo |\n| --- | --- | --- |\n| onnx | 100 | 1.50 |\n"
+    assert with_previous(new, OLD).splitlines()[-1] == "| onnx | 100 | 1.50 (was 1.75) |"
+
+
+@pytest.mark.parametrize("published", ["", "# Results", "## Scaling", OLD.replace("process", "what")])
+def test_results_without_such_a_table_change_nothing(published: str) -> None:
+    new = "## Cold start\n\n| process | seconds |\n| --- | --- |\n| a script | 5.00 |\n"
+    assert with_previous(new, published) == new
