@@ -9,18 +9,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from io import TextIOBase
-from itertools import count
+from itertools import count, groupby
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL.Image import Image
 
 from realqa_cli.errors import MediaError, UsageError
-from realqa_cli.inference.inputs import OpenedItem, OpenOptions, identify_item
+from realqa_cli.inference.inputs import OpenedItem, OpenOptions, identify_items
+from realqa_cli.io.archives import is_archive
 from realqa_cli.io.lists import is_list
+from realqa_cli.io.remote import is_remote
 from realqa_cli.io.sources import STDIN, Item, Sources
 from realqa_cli.media.arrays import is_array, photo_of_array, photo_of_image
 from realqa_cli.media.files import content_id
+from realqa_cli.media.kinds import SURE_SUFFIXES, suffix_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +38,10 @@ _STACK = 4  # dimensions of an array of several photos
 def is_single(source: object) -> bool:
     """Whether the argument stands for one photo or video, so that its result is one record and not a list."""
     if isinstance(source, str | os.PathLike):
-        return not os.path.isdir(source) and not is_list(os.fspath(source))
+        name = os.fsdecode(source)
+        if is_remote(name):  # a folder of object storage otherwise
+            return not is_archive(name) and (name.startswith("http") or suffix_of(name) in SURE_SUFFIXES)
+        return not os.path.isdir(source) and not is_list(name) and not is_archive(name)
     return _is_photo(source)
 
 
@@ -61,12 +67,13 @@ def length_of(sources: object) -> int | None:
 
 def _items(several: Iterable[object], options: OpenOptions) -> Iterator[OpenedItem]:
     numbers = count()
-    for place, source in enumerate(several):
-        _check(source, place)
-        if isinstance(source, str | os.PathLike):
-            for item in Sources([_name(source)]).items():
-                yield identify_item(replace(item, index=next(numbers)), options)
-        else:
+    for are_paths, group in groupby(enumerate(several), key=lambda pair: _is_path(pair[1])):
+        if are_paths:  # together, because files elsewhere are fetched ahead
+            found = (item for _, source in group for item in Sources([_name(source)]).items())
+            yield from identify_items((replace(item, index=next(numbers)) for item in found), None, options)
+            continue
+        for place, source in group:
+            _check(source, place)
             for photo in source if _is_stack(source) else [source]:  # type: ignore[attr-defined]
                 yield _in_memory(photo, next(numbers), options)
 

@@ -323,3 +323,24 @@ def test_rank_takes_them_and_copies_none(realqa_here: Realqa, photo_files: list[
     assert ran.code == 2
     assert "--copy-to, --link-to and --xmp apply to files of this machine" in ran.err
     assert not (tmp_path / "best").exists()
+
+
+def test_the_python_api_takes_them_too(server: PhotoServer, photo_files: list[Path], tmp_path: Path) -> None:
+    from realqa_cli import Scorer
+
+    archive = tar_of(photo_files[:2], tmp_path / "x.tar")
+    scorer = Scorer(backend="echo")
+    members = scorer.score(archive)
+    assert [record["image"] for record in members] == [f"{archive}::./shard/{file.name}" for file in photo_files[:2]]
+    urls = [f"{server.url}/{file.name}" for file in photo_files[:4]]
+    assert scorer.score(urls[0])["score"] == members[0]["score"]
+    mixed = scorer.score([urls[3], photo_files[0], photo_files[1].read_bytes(), *urls[:2]])
+    assert [record["score"] for record in mixed[1:]] == [record["score"] for record in members] * 2
+
+
+def test_a_remote_folder_gives_a_list(memory: Callable[[str], str]) -> None:
+    from realqa_cli import Scorer
+
+    scorer = Scorer(backend="echo")
+    assert len(scorer.score(memory("a"))) == 2
+    assert scorer.score(memory("b/1.jpg"))["error"] is None
