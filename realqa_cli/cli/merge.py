@@ -18,12 +18,14 @@ realqa merge part-*.jsonl -o all.parquet
 
 realqa merge a.jsonl b.jsonl.gz -o all.jsonl.gz --partial
 
+realqa merge old.csv new.parquet -o all.jsonl --mixed
+
 realqa merge part-*.jsonl | realqa eval - --metric srcc
 """
 
 MERGE = "Merge"
 
-_PARTS = "Outputs of `score`, `self-label` or `annotate` (.jsonl or .jsonl.gz)."
+_PARTS = "Outputs of `score`, `self-label` or `annotate` (.jsonl, .jsonl.gz, .csv or .parquet)."
 _PARTIAL = "Merge although shards are missing, or their runs have not ended."
 _MIXED = "Merge although runs have different settings."
 Parts = Annotated[list[Path], typer.Argument(metavar="PARTS", show_default=False, help=_PARTS)]
@@ -47,12 +49,15 @@ def merge(
     quiet: o.Quiet = False,
 ) -> int:
     """Merge the outputs of several runs: one record for each item, checked for missing shards and contradictions."""
+    from realqa_cli.cli.percentiles import Percentiles
     from realqa_cli.io.jsonl import dump_line
     from realqa_cli.steps.merge.merge import Merge, MergeSettings
 
     reporter = Reporter.of(context)
     merged = Merge(parts, settings_of(context, MergeSettings))
-    appender = OutputOptions.of(context).appender(dump_line)
+    percentiles = Percentiles()
+    percentiles.use_runs(merged.runs)
+    appender = OutputOptions.of(context).appender(dump_line, percentiles)
     if appender is None:
         sink = JsonLines()
         for record in merged.records():

@@ -21,7 +21,7 @@ realqa split labels.jsonl --share 0.2 --by scene --seed 1 -o fit.jsonl --held-ou
 
 SPLIT = "Split"
 
-_FILES = "Records or conversations (JSON Lines, or a JSON list)."
+_FILES = "Records or conversations (.jsonl, .jsonl.gz, .csv, .parquet, or a JSON list)."
 _OUTPUT = "File of the training set."
 _HELD_OUT = "File of the held-out set."
 _SHARE = "Share of the lines that is held out."

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from realqa_cli.errors import ItemError, RecordError, UsageError
-from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.locate import comparable, file_name, locate, shortened
 from realqa_cli.io.numbers import with_numbers
-from realqa_cli.io.tables import TABLES, Table
+from realqa_cli.io.record_files import read_record_file
 
 STDIN = "-"
 
@@ -73,13 +72,11 @@ def read_label_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[La
 
     Raises `UsageError` for a file that cannot be read, has no column for the image, or holds no row.
     """
-    if source.lower().endswith(TABLES):
-        yield from _table_rows(source)
-        return
     number = 0  # after the loop: there was no line
     name = "<stdin>" if source == STDIN else source
     folder = "" if source == STDIN else os.path.dirname(source)
-    for number, line in read_lines((stdin or sys.stdin) if source == STDIN else Path(source), name=name):
+    lines = read_lines(stdin or sys.stdin, name=name) if source == STDIN else read_record_file(Path(source))
+    for number, line in lines:
         where = f"{name}:{number}"
         if isinstance(line, RecordError):
             yield LabelRow(where, None, "image", {}, line)
@@ -87,14 +84,6 @@ def read_label_rows(source: str, *, stdin: IO[str] | None = None) -> Iterator[La
             yield _row(line, folder, where)
     if number == 0:
         raise UsageError("the file holds no records", where=name, remedy="check that it is the right one")
-
-
-def _table_rows(source: str) -> Iterator[LabelRow]:
-    table = Table.open(Path(source))
-    columns = ColumnMap(table, {}, needs_mos=False, remedy="rename one column to image")
-    folder = os.path.dirname(source)
-    for row in table.rows():
-        yield _row(columns.record(row), folder, row.where)
 
 
 def _row(record: dict[str, Any], folder: str, where: str) -> LabelRow:
@@ -161,8 +150,8 @@ class LabelIndex:
         """What the summary says about the two files after the join."""
         notes = []
         if self.repeated:
-            what = "images occur more than once; the last row of each is used"
-            notes.append(f"{self.name}: {self.repeated} {what}")
+            what = "images that occur more than once, of which the last row is used"
+            notes.append(f"{self.name}: {what}: {self.repeated}")
         if self.left_out:
             notes.append(f"left out as rows of other splits of {self.name}: {self.left_out}")
         return notes

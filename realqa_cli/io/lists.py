@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli.errors import RecordError, UsageError, one_line
-from realqa_cli.io.columns import ColumnMap
 from realqa_cli.io.jsonl import finite_or_none, is_json_lines, open_binary, records_of, text_lines
+from realqa_cli.io.record_files import NumberedRecord as NumberedRecord
+from realqa_cli.io.record_files import read_table_records
 from realqa_cli.io.separated import read_text
-from realqa_cli.io.tables import TABLES, Table
+from realqa_cli.io.tables import TABLES
 from realqa_cli.media.kinds import SURE_SUFFIXES, kind_of_file, suffix_of
 
 PATH_LISTS = (".txt", ".lst", ".list")
-
-NumberedRecord = tuple[int, dict[str, Any] | RecordError]
 
 
 def is_list(path: str) -> bool:
@@ -43,7 +42,7 @@ def read_whole_list(path: str) -> list[NumberedRecord] | None:
     if is_json_lines(path):
         return None
     if suffix in TABLES:
-        return _table(Path(path))
+        return [*read_table_records(Path(path), remedy=None)]
     if _begins_json(path):
         return read_json_items(Path(path))
     text = read_text(Path(path))
@@ -122,9 +121,3 @@ def _record(item: object, where: str) -> dict[str, Any] | RecordError:
     return RecordError(
         f"an item of the list is of type {type(item).__name__}, not an object", type="record", where=where
     )
-
-
-def _table(file: Path) -> list[NumberedRecord]:
-    table = Table.open(file)
-    columns = ColumnMap(table, {}, needs_mos=False)
-    return [(int(row.where.rpartition(":")[2]), columns.record(row)) for row in table.rows()]

@@ -15,10 +15,10 @@ from typing import IO, Any, Literal
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.flat import is_flat, nested
 from realqa_cli.io.jsonl import read_lines
-from realqa_cli.io.lists import NumberedRecord
 from realqa_cli.io.numbers import is_missing, read_number
+from realqa_cli.io.record_files import NumberedRecord, is_table
 from realqa_cli.io.sources import STDIN, Item, named_item
-from realqa_cli.io.tables import TABLES, Table, plain_name
+from realqa_cli.io.tables import Table, plain_name
 
 NAMES = (
     ("image_a", "image_b"),
@@ -76,7 +76,7 @@ def read_pairs(source: str, *, stdin: IO[str] | None = None) -> Iterator[PhotoPa
     """
     name = "<stdin>" if source == STDIN else source
     folder = "" if source == STDIN else os.path.dirname(source)
-    if source.lower().endswith(TABLES):
+    if is_table(source):
         rows = _table_rows(Path(source))
     else:
         rows = read_lines((stdin or sys.stdin) if source == STDIN else Path(source), name=name)

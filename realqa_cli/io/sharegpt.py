@@ -1,4 +1,5 @@
 """Files of conversations in sharegpt form, as fine-tuning frameworks use them: JSON Lines, or one JSON list.
+Records are read too, in all forms that commands write them in.
 
 Reads both dialects: `messages` of `role` and `content`, and `conversations` of `from` and `value`.
 """
@@ -9,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from realqa_cli.errors import RecordError
-from realqa_cli.io.jsonl import read_lines
 from realqa_cli.io.lists import first_character, read_json_items
 from realqa_cli.io.locate import locate
+from realqa_cli.io.record_files import is_table, read_record_file
 
 _ANSWERERS = frozenset({"assistant", "gpt"})
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
 def read_sharegpt(file: Path) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
-    """Yield (number from 1 of the line or of the list's item, record or `RecordError`).
+    """Yield (number from 1 of the line, row or item of the list, record or `RecordError`).
 
     Raises `UsageError` for a file that cannot be read, or a list that is not valid JSON.
     """
-    items = read_json_items(file) if first_character(file) == "[" else None
-    yield from read_lines(file) if items is None else items
+    items = read_json_items(file) if not is_table(file) and first_character(file) == "[" else None
+    yield from read_record_file(file) if items is None else items
 
 
 def answers(record: Mapping[str, Any]) -> list[str]:

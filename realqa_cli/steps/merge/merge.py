@@ -4,7 +4,7 @@ Before anything is written, the parts are checked: shards that are absent or not
 settings, and items with two different results are refused. A failed item that another record has a result for, and a
 record that occurs twice, are left out and counted.
 
-All records are read twice, and 17 bytes for each are kept in memory.
+The parts can be in all forms that commands write. All records are read twice, and 17 bytes for each are kept in memory.
 """
 
 from array import array
@@ -19,11 +19,13 @@ import numpy as np
 
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import RecordError, UsageError
-from realqa_cli.io.jsonl import dump_line, read_lines
+from realqa_cli.io.jsonl import dump_line
+from realqa_cli.io.record_files import read_record_file
 from realqa_cli.io.run_files import read_completed, read_runs
 from realqa_cli.io.shards import Shard
 
 _SHOWN = 5  # names and shards that a message lists
+_OF_ITS_FILE = "percentile"  # among the records of a part, which is another one among all
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,13 @@ class Merge:
     def _read(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(file:line, record) of all parts. Raises `UsageError` for a line that is not a record of an item."""
         for part in self.parts:
-            for number, record in read_lines(part):
+            for number, record in read_record_file(part):
                 where = f"{part}:{number}"
                 if isinstance(record, RecordError):
                     raise UsageError(record.what, where=record.where or where, remedy="repair or remove the line")
                 if _name(record) is None:
                     raise UsageError("the record names no image or video", where=where, remedy="remove the line")
-                yield where, record
+                yield where, {key: value for key, value in record.items() if key != _OF_ITS_FILE}
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,15 @@ def _name(record: Mapping[str, Any]) -> str | None:
 
 
 def _comparable(record: Mapping[str, Any]) -> str:
-    """The record without the id of its run, which also depends on versions and devices."""
-    return dump_line({key: value for key, value in record.items() if key != "run"})
+    """The record without the id of its run, which also depends on versions and devices, as any form of file has it.
+
+    Tables have neither fields without a value nor the order of the fields.
+    """
+    return dump_line({key: value for key, value in sorted(record.items()) if key != "run" and not _is_empty(value)})
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value in ("", [])
 
 
 def _digest(text: str) -> int:
