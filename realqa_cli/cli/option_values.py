@@ -49,7 +49,7 @@ def settings_with_server(context: typer.Context, kind: type[Settings]) -> Settin
     local = dict.fromkeys(_LOCAL_OPTIONS, "leave out this option or --server")
     local |= {"batch_size": "use --concurrency", "jpeg_draft": "leave it out"}
     for name, remedy in local.items():
-        if context.params[name]:
+        if context.params.get(name):
             raise UsageError("concerns a model in this process", where=_flag(name), remedy=remedy)
     # $REALQA_MODEL names a local model, never one of the server.
     source = context.get_parameter_source("model")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from realqa_cli.cli import options as o
-from realqa_cli.cli.option_values import settings_of
+from realqa_cli.cli.option_values import settings_with_server
 from realqa_cli.cli.output import OutputOptions
 from realqa_cli.cli.output_files import OutputFile, records_kind
 from realqa_cli.cli.reporter import Reporter
@@ -23,6 +23,10 @@ realqa rank card/ -o ranking.jsonl --keep 2 --link-to best/
 realqa rank card/ -o ranking.jsonl --report ranking.html
 
 realqa rank card/ --stars 10,20,40,20,10 --xmp --dry-run
+
+realqa rank card/ --server http://localhost:8000/v1 --concurrency 16 -o ranking.jsonl
+
+realqa rank koniq/ --dataset koniq10k --split test -o ranking.jsonl
 
 realqa rank scores.jsonl --json | jq -r 'select(.keep) | .image'
 """
@@ -77,6 +81,11 @@ def rank(
     adapter: o.Adapter = None,
     revision: o.Revision = None,
     trust_remote_code: o.TrustRemoteCode = False,
+    server: o.Server = None,
+    api_key_env: o.ApiKeyEnv = None,
+    concurrency: o.Concurrency = None,
+    retries: o.Retries = None,
+    timeout: o.Timeout = None,
     backend: o.BackendOption = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
@@ -91,6 +100,10 @@ def rank(
     decode_memory: o.DecodeMemory = None,
     scale: o.ScaleOption = None,
     digits: o.DigitsOption = None,
+    dataset: o.Dataset = None,
+    split: o.Split = None,
+    subset: o.Subset = None,
+    columns: o.Columns = None,
     limit: o.Limit = None,
     output: RankingOutput = None,
     no_resume: o.NoResume = False,
@@ -112,7 +125,7 @@ def rank(
     rule = StarRule.parse(stars) if stars is not None else DEFAULT_STARS if xmp else None
     settings = RankSettings(keep or RankSettings.keep, rule)
     settings.check()
-    scoring = replace(settings_of(context, ScoreSettings), distribution=True, measured=True)
+    scoring = replace(settings_with_server(context, ScoreSettings), distribution=True, measured=True)
     options, reporter = OutputOptions.of(context), Reporter.of(context)
     actions = _actions(copy_to, link_to, xmp=xmp, overwrite=overwrite, dry_run=dry_run)
     actions.check(sources)

@@ -9,6 +9,7 @@ from typing import Any
 from realqa_cli.cli.output import JsonLines, OutputOptions, Sink
 from realqa_cli.cli.rank_actions import RankActions
 from realqa_cli.cli.reporter import ProgressBar, Reporter
+from realqa_cli.cli.run_step import open_sources
 from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError
 from realqa_cli.inference.inputs import FinishedByContent
@@ -17,7 +18,7 @@ from realqa_cli.io.jsonl import dump_line, write_atomic
 from realqa_cli.io.manifest import Manifest
 from realqa_cli.io.run_files import read_runs, write_runs
 from realqa_cli.io.score_store import ScoreStore, score_key, scores_file
-from realqa_cli.io.sources import Item, Sources
+from realqa_cli.io.sources import Item
 from realqa_cli.media.decode import DecodeOptions
 from realqa_cli.steps.rank.candidates import Candidate, candidate_of
 from realqa_cli.steps.rank.photographs import Photograph, pair_items
@@ -66,11 +67,8 @@ def run_rank(
 
 
 def _read_photographs(options: OutputOptions, reporter: Reporter, limit: int | None) -> list[Photograph]:
-    sources = Sources(options.sources)
-    items = [*sources.items()]
+    items, _ = open_sources(options, reporter, None)  # companions of a photo do not count towards the limit
     photographs = [*islice(pair_items(items), limit)]
-    if (skipped := sources.skipped.summary()) is not None:
-        reporter.summary.append(skipped)
     files = sum(len(each.companions) for each in photographs)
     if files:
         reporter.summary.append(

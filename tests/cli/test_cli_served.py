@@ -81,6 +81,40 @@ def test_photos_are_scored_in_order_and_a_bad_one_is_one_error(folder: Path, rea
     assert all(body["model"] == "tiny" for body in server.bodies)
 
 
+def test_photos_are_ranked_by_a_server_with_the_scores_that_score_has_from_it(
+    folder: Path, realqa_here: Run, tmp_path: Path
+) -> None:
+    with ChatServer(Greys(3)) as server:
+        asked = ("--server", server.url, "--concurrency", 4)
+        scored = {record["image"]: record.get("score") for record in realqa_here("score", folder, *asked).records}
+        server.bodies.clear()
+        ran = realqa_here("rank", folder, *asked, "-o", tmp_path / "ranking.jsonl", "--table")
+        assert [is_photo(body) for body in server.bodies].count(True) == 10
+        server.bodies.clear()
+        again = realqa_here("rank", folder, *asked, "-o", tmp_path / "ranking.jsonl")
+        assert [is_photo(body) for body in server.bodies].count(True) == 1, "only the failed one is sent again"
+    assert (ran.code, again.code) == (1, 1)
+    ranked = [json.loads(line) for line in (tmp_path / "ranking.jsonl").read_text().splitlines()]
+    assert {record["image"]: record.get("score") for record in ranked} == scored
+    assert [record["score"] for record in ranked[:9]] == sorted(filter(None, scored.values()), reverse=True)
+    assert ranked[9]["error"]["type"] == "request"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--concurrency", "2"], "--concurrency: concerns a server; add --server URL"),
+        (["--server", "http://127.0.0.1:9/v1", "--device", "cpu"], "--device: concerns a model in this process"),
+    ],
+)
+def test_rank_refuses_the_options_that_score_refuses(
+    folder: Path, realqa_here: Run, options: list[str], complaint: str
+) -> None:
+    ran = realqa_here("rank", folder, *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
+
+
 def test_many_photos_are_in_flight_at_once(folder: Path, realqa_here: Run) -> None:
     meeting = threading.Barrier(5)
 

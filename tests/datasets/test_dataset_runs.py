@@ -50,7 +50,7 @@ def test_a_split_is_scored_and_evaluated_without_anything_else(realqa: Realqa, t
     first, missing, *_ = ran.records
     assert (first["mos_range"], first["split"], first["scale"]) == ([0, 100], "test", [1, 5])
     assert (missing["error"]["type"], missing["mos"]) == ("missing", 55)
-    assert "realqa: koniq10k: 1 of 3 files are missing: koniq/1024x768/5.jpg" in ran.said
+    assert "realqa: koniq10k: 1 of 3 files missing: koniq/1024x768/5.jpg" in ran.said
     assert ran.said[-1] == "realqa: 3 items: 2 scored, 1 failed"
     file = tmp_path / "preds.jsonl"
     file.write_text(ran.out)
@@ -60,6 +60,31 @@ def test_a_split_is_scored_and_evaluated_without_anything_else(realqa: Realqa, t
 
 
 @pytest.mark.parametrize(("limit", "count"), [(None, 2), (1, 1), (9, 2)])
+def test_a_split_is_ranked_as_it_is_scored(realqa: Realqa, tmp_path: Path) -> None:
+    made.koniq(tmp_path / "koniq", 9, missing=[5])
+    chosen = ("koniq", "--dataset", "koniq10k", "--split", "test", "--backend", "echo")
+    scored = realqa("score", *chosen, cwd=tmp_path).records
+    ran = realqa("rank", *chosen)
+    assert ran.code == 1
+    assert {record["image"]: record.get("score") for record in ran.records} == {
+        record["image"]: record.get("score") for record in scored
+    }
+    assert [record["mos"] for record in sorted(ran.records, key=lambda record: record["image"])] == [25, 55, 85]
+    assert ran.records[-1]["error"]["type"] == "missing"
+    assert "realqa: koniq10k: 1 of 3 files missing: koniq/1024x768/5.jpg" in ran.said
+
+
+def test_a_table_is_ranked_by_its_columns(realqa: Realqa, tmp_path: Path) -> None:
+    made.koniq(tmp_path / "koniq", 4)
+    (tmp_path / "mine.csv").write_text("file,opinion\nkoniq/1024x768/1.jpg,4\nkoniq/1024x768/2.jpg,2\n")
+    ran = realqa("rank", "mine.csv", "--columns", "image=file,mos=opinion", "--backend", "echo", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert sorted(record["mos"] for record in ran.records) == [2, 4]
+    refused = realqa("rank", "mine.csv", "--split", "test", "--backend", "echo")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--split: applies to data sets; add --dataset NAME" in refused.err
+
+
 def test_the_progress_bar_counts_what_the_run_will_do(tmp_path: Path, limit: int | None, count: int) -> None:
     made.koniq(tmp_path / "koniq")
     wanted = OutputOptions(
@@ -98,7 +123,7 @@ def test_predictions_are_evaluated_against_a_data_set_whose_photos_are_elsewhere
     assert part.records[0]["value"] == pytest.approx(1 - 6 * 4 / (8 * 63))
     assert part.said == [
         f"realqa: left out as rows of other splits of {folder}: 2",
-        "realqa: warning: 8 pairs are few; below 20 the metrics and intervals mean little",
+        "realqa: warning: only 8 pairs; below 20 the metrics and intervals mean little",
     ]
     compared = realqa(
         *command,
