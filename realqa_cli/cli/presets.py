@@ -33,7 +33,7 @@ def presets(
 ) -> int:
     """List the presets: models of other authors, how each is asked for a score, and where that is published."""
     from realqa_cli.cli.output import JsonLines
-    from realqa_cli.models.presets import FOLDER, all_presets, read_preset
+    from realqa_cli.models.presets import FOLDER, read_preset
 
     Reporter.of(context)
     if name is not None:
@@ -41,7 +41,7 @@ def presets(
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
         return 0
-    rows = [_row(preset) for preset in all_presets()]
+    rows = preset_rows()
     if json or not (table or sys.stdout.isatty()):
         lines = JsonLines()
         for row in rows:
@@ -51,6 +51,13 @@ def presets(
 
     print_presets(rows)
     return 0
+
+
+def preset_rows() -> list[dict[str, Any]]:
+    """A record for each preset."""
+    from realqa_cli.models.presets import all_presets
+
+    return [_row(preset) for preset in all_presets()]
 
 
 def _row(preset: "Preset") -> dict[str, Any]:

@@ -5,33 +5,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+
+from realqa_cli.cli.views.fitted_table import Cells, Column, fitted_table, printable
 
 if TYPE_CHECKING:
     from realqa_cli.steps.calibrate.calibration_file import Calibration
 
+_FACTS = (Column("", left=True), Column("", left=True), Column("", drop=1, left=True))
+
 
 def print_calibration(calibration: "Calibration") -> None:
     """Prints two tables to stdout."""
-    console, found = Console(file=sys.stdout), calibration.validation
-    low, high = calibration.bounds
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    srcc = "not defined" if found["srcc"] is None else f"{found['srcc']:.3f}"
-    for name, text in (
-        ("photos", f"{calibration.n}"),
-        ("curve", calibration.curve.kind),
-        ("SRCC", srcc),
-        ("RMSE before", f"{found['rmse_before']:.3g} (scores stretched to {low:g}-{high:g})"),
-        ("RMSE held out", f"{found['rmse']:.3g}"),
-        ("intervals", f"± {calibration.half_width:.3g} for {calibration.coverage:.0%}"),
-        ("coverage held out", f"{found['coverage']:.1%}"),
-    ):
-        facts.add_row(name, text)
-    console.print(facts)
-    curve = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("score", calibration.target):
-        curve.add_column(name, justify="right")
-    for score in np.linspace(*calibration.score_range, 5):
-        curve.add_row(f"{score:.2f}", f"{float(calibration.curve(np.array([score]))[0]):.3g}")
+    console = Console(file=sys.stdout)
+    console.print(fitted_table(_FACTS, _facts(calibration), console.width, titled=False), crop=False)
     console.print()
-    console.print(curve)
+    columns = (Column("score"), Column(printable(calibration.target)))
+    points = np.linspace(*calibration.score_range, 5)
+    rows = [[f"{x:.2f}", f"{y:.3g}"] for x, y in zip(points, calibration.curve(points), strict=True)]
+    console.print(fitted_table(columns, rows, console.width), crop=False)
+
+
+def _facts(calibration: "Calibration") -> list[Cells]:
+    """Name, figure and explanation, row by row."""
+    found = calibration.validation
+    low, high = calibration.bounds
+    return [
+        ["photos", f"{calibration.n}", ""],
+        ["curve", calibration.curve.kind, ""],
+        ["SRCC", "not defined" if found["srcc"] is None else f"{found['srcc']:.3f}", "held out"],
+        ["RMSE before", f"{found['rmse_before']:.3g}", f"scores stretched to {low:g}-{high:g}"],
+        ["RMSE after", f"{found['rmse']:.3g}", "held out"],
+        [f"{calibration.coverage:.0%} intervals", f"± {calibration.half_width:.3g}", ""],
+        ["coverage", f"{found['coverage']:.1%}", "held out"],
+    ]

@@ -36,10 +36,12 @@ class Column:
 Cells = Sequence[str | Text]
 
 
-def fitted_table(columns: Sequence[Column], rows: Sequence[Cells], width: int, *, bold: Sequence[int] = ()) -> Table:
+def fitted_table(
+    columns: Sequence[Column], rows: Sequence[Cells], width: int, *, bold: Sequence[int] = (), titled: bool = True
+) -> Table:
     """The table in `width` cells, to be printed with ``crop=False``.
 
-    bold: the numbers of rows that are bold and begin a section.
+    bold: the numbers of rows that are bold and begin a section.  titled: whether the table has a line of titles.
     """
     texts = [[_text(cell) for cell in row] for row in rows]
     kept = kept_columns(columns, texts, width)
@@ -51,7 +53,7 @@ def fitted_table(columns: Sequence[Column], rows: Sequence[Cells], width: int, *
         widths[widest], spare = widths[widest] - 1, spare + 1
     needed = sum(widths.values()) + len(kept) - 1
     full = needed if needed > width else None  # Rich would cut what is wider than the terminal
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0), width=full)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0), width=full, show_header=titled)
     for i in kept:
         column = columns[i]
         # Rich does not justify what it must not cut, so the cells are padded here.

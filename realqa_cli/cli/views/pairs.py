@@ -17,7 +17,7 @@ _COLUMNS = (
     Column("B", is_name=True),
     Column("score B", drop=3),
     Column("P(A > B)"),
-    Column("decision", left=True),
+    Column("decision", drop=0, left=True),
     Column("bias", drop=2),
     Column("people", drop=1, left=True),
 )

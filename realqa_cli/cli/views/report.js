@@ -203,6 +203,7 @@
       : make("span", {}, `no picture of this ${card.v ? "video" : "photo"}`);
     const group = card.g !== undefined && groups.get(card.g).size > 1 ? `group ${card.g}, ${card.gr} of ${groups.get(card.g).size}` : undefined;
     const details = [
+      cell("calibrated", card.ci === undefined ? card.cal : `${card.cal} (${card.ci})`), cell("calibration", card.cw && card.cw.join(", ")),
       cell("pct.", card.p === undefined ? undefined : Math.round(card.p)),
       cell("ref.", card.pr === undefined ? undefined : Math.round(card.pr)),
       cell("90 %", card.iv), cell("MOS", card.m), cell("p", card.mass === undefined ? undefined : card.mass.toPrecision(2)),
@@ -355,7 +356,7 @@
   }
   function csv() {
     const titles = [...new Set(state.shown.flatMap((card) => Object.keys(card.a || {})))];
-    const columns = [["name", "n"], ["score", "s"], ["word", "w"], ["percentile", "p"], ["percentile_reference", "pr"], ["mos", "m"],
+    const columns = [["name", "n"], ["score", "s"], ["word", "w"], ["calibrated", "cal"], ["percentile", "p"], ["percentile_reference", "pr"], ["mos", "m"],
       ["group", "g"], ["rank", "r"], ["rank_in_group", "gr"], ["keep", "k"]].filter(([, key]) => has(key));
     const quoted = (value) => {
       const text = value === undefined || value === null ? "" : String(value);
@@ -407,6 +408,7 @@
   });
   byId("legend").hidden = !has("s");
   byId("legend-mos").hidden = !has("mx");
+  byId("legend-calibrated").hidden = !has("cal");
   chips();
   byId("filters").open = !matchMedia("(max-width: 600px)").matches;
   if (cards.length) {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from realqa_cli.cli.views.calibrated import calibrated_interval, calibrated_text
 from realqa_cli.domain.attributes import ATTRIBUTES, RATING_MAX
 from realqa_cli.domain.scales import LEAST_MASS, Scale
 from realqa_cli.domain.standing import score_word
@@ -29,6 +30,9 @@ KEYS = {
     "hi": "high end of it",
     "iv": "the interval as text",
     "mass": "mass, where it is low",
+    "cal": "calibrated score, as text",
+    "ci": "interval of the calibrated score, as text",
+    "cw": "where the calibration does not hold",
     "c": "curve of the distribution, as an SVG path",
     "m": "MOS",
     "mx": "place of the MOS on its range, 0 to 1",
@@ -61,6 +65,9 @@ def card_of(record: Mapping[str, Any], index: int, address: Callable[[str], str 
         "fl": record.get("flags") or None,
         "fr": _frame_range(record.get("frames") or ()),
     }
+    if record.get("calibrated") is not None:
+        warnings = record.get("calibration_warnings") or None
+        card |= {"cal": calibrated_text(record), "ci": calibrated_interval(record), "cw": warnings}
     return {key: value for key, value in card.items() if value is not None}
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realqa_cli.cli.views.calibrated import calibrated_interval, calibrated_text
 from realqa_cli.cli.views.fitted_table import Column, fitted_table, printable
 from realqa_cli.domain.scales import Scale
 from realqa_cli.domain.standing import DECIDED, ScoreRanks, score_word, undecided_difference
@@ -66,9 +67,11 @@ _COLUMNS = (
     Column("score"),
     Column("", drop=3, left=True),  # the word
     Column("", drop=4, left=True),  # the bar
+    Column("calib."),
+    Column("interval", drop=5, style="dim"),
     Column("pct.", drop=2),
-    Column("ref.", drop=5),
-    Column("90 %", drop=6, style="dim"),
+    Column("ref.", drop=6),
+    Column("90 %", drop=7, style="dim"),
     Column("p", drop=1),
 )
 
@@ -90,7 +93,7 @@ def _table(records: list[Mapping[str, Any]], width: int) -> Table:
         subject = name_of(record, folder).append_text(_flags(record))
         percentile = record["percentile"] if record.get("percentile") is not None else ranks.percentile(record["score"])
         cells = [mark, subject, Text(f"{record['score']:.2f}", "bold"), word_for(record), bar(record)]
-        rows.append([*cells, f"{percentile:.0f}" if len(scored) > 1 else "", *_details(record)])
+        rows.append([*cells, *_calibrated(record), f"{percentile:.0f}" if len(scored) > 1 else "", *_details(record)])
     columns = [replace(c, title=printable(folder) or _called(records)) if c.is_name else c for c in _COLUMNS]
     if questions := _questions(records):
         columns[2] = replace(columns[2], title=questions[0])
@@ -129,6 +132,8 @@ def _notes(records: list[Mapping[str, Any]]) -> list[str]:
         )
     if any(record.get("percentile_reference") is not None for record in scored):
         notes.append("ref.: percentile among public photographs scored by the same model")
+    if any(record.get("calibrated") is not None for record in scored):
+        notes.append("calib.: expected label by the calibration, and the interval that is to contain the label")
     if any(map(_is_doubtful, scored)):
         notes.append("p, ?: the model gives all scores on the scale together less than half of the probability")
     return notes
@@ -155,6 +160,13 @@ def _is_doubtful(record: Mapping[str, Any]) -> bool:
     return record.get("mass") is not None and record["mass"] < 0.5
 
 
+def _calibrated(record: Mapping[str, Any]) -> list[str | Text]:
+    """The calibrated score and its interval; empty for a record without them."""
+    if record.get("calibrated") is None:
+        return ["", ""]
+    return [Text(calibrated_text(record), "bold"), calibrated_interval(record) or ""]
+
+
 def _details(record: Mapping[str, Any]) -> list[str | Text]:
     reference, interval, mass = (record.get(key) for key in ("percentile_reference", "interval", "mass"))
     return [
@@ -167,7 +179,9 @@ def _details(record: Mapping[str, Any]) -> list[str | Text]:
 def _line(record: Mapping[str, Any]) -> Text:
     if record.get("error") is not None:
         return Text.assemble(("     ✗ ", "red"), _error(record))
-    return Text.assemble((f"{record['score']:6.2f} ", "bold"), bar(record), " ", name_of(record), _flags(record))
+    calibrated = "" if record.get("calibrated") is None else f"{calibrated_text(record):>6} "
+    score = (f"{record['score']:6.2f} {calibrated}", "bold")
+    return Text.assemble(score, bar(record), " ", name_of(record), _flags(record))
 
 
 def _flags(record: Mapping[str, Any]) -> Text:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from realqa_cli.cli.views.fitted_table import Column, fitted_table
+from realqa_cli.domain.wording import plural
 
 if TYPE_CHECKING:
     from realqa_cli.steps.composite.weights_file import Weights
@@ -56,8 +57,8 @@ def print_weights(weights: "Weights") -> None:
     validated = weights.cross_validation
     srcc = "–" if validated["srcc"] is None else f"{validated['srcc']:.3f}"
     console.print(
-        f"\n{weights.target} of {weights.n} labels, {weights.components} "
-        f"component{'s' * (weights.components > 1)}; held out: R2 {validated['r2']:.3f}, SRCC {srcc}",
+        f"\n{weights.target} of {plural(weights.n, 'label')}, "
+        f"{plural(weights.components, 'component')}; held out: R2 {validated['r2']:.3f}, SRCC {srcc}",
         highlight=False,
     )
 

@@ -1,10 +1,16 @@
 """Every table of every command at several widths: no number is cut, no line is longer than the terminal."""
 
+import ast
+import importlib
+import inspect
 import io
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +18,22 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from realqa_cli.cli.views import agreement, explanation, metrics, ncm_table, ranking, scores, sorting, weights
+from realqa_cli.cli import views
+from realqa_cli.cli.views import (
+    agreement,
+    calibration,
+    explanation,
+    findings,
+    leaderboard,
+    metrics,
+    ncm_table,
+    pairs,
+    presets,
+    ranking,
+    scores,
+    sorting,
+    weights,
+)
 from realqa_cli.cli.views.fitted_table import COMFORTABLE, NARROWEST, Column, fitted_table, shortened_text
 from realqa_cli.cli.views.latex import latex_table
 
@@ -57,6 +78,15 @@ def score_table() -> None:
     records = [{"image": f"{i}-{LONG}", "score": 3.98, **scored} for i in range(3)]
     failed = {"image": "bad.jpg", "error": {"type": "unsupported", "message": "bad.jpg: broken"}}
     of_sink(lambda: scores.ScoreTable(lambda: None), [*records, failed])
+
+
+def calibrated_scores() -> None:
+    scored = {"std": 0.5, "interval": [3.25, 4.75], "mass": 0.125, "scale": [1.0, 5.0], "percentile_reference": 88.8}
+    label = {"calibrated": 67.25, "calibrated_interval": [51.5, 80.5], "calibrated_range": [0, 100]}
+    of_sink(
+        lambda: scores.ScoreTable(lambda: None),
+        [{"image": f"{i}-{LONG}", "score": 3.98, **scored, **label} for i in range(3)],
+    )
 
 
 def one_file() -> None:
@@ -140,9 +170,63 @@ def explanation_tables() -> None:
     explanation.print_explanation({**record, "flips": [{**flip, "change": -0.375}]})
 
 
+def ranking_of_photos_without_scores() -> None:
+    place = {"p_better_than_next": None, "decided": None, "stars": None, "keep": False, "sharpness": None}
+    of_sink(
+        ranking.RankTable,
+        [{"image": LONG, "score": 3.98, "group": 1, "rank": 1, "rank_in_group": 1, **place, "error": None}],
+    )
+
+
+def compared_pairs() -> None:
+    compared = {"p_a_better": 0.625, "better": None, "score_a": 3.98, "score_b": 3.875, "position_bias": 0.125}
+    pair = {"image_a": f"first of {LONG}", "image_b": f"second of {LONG}", **compared, "error": None}
+    of_sink(pairs.PairTable, [pair, pair | {"better": "a", "choice": "b"}])
+
+
+def leaderboard_table() -> None:
+    figures = {"n": 10073, "unparsed": 1, "missing": 2, "repeatability": 0.000125, "best": True}
+    lines = [
+        {"dataset": f"koniq10k of {LONG}", "model": f"{model} of {LONG}", "metric": metric, "value": 0.939, **figures}
+        | {"ci95": [0.934, 0.944], "difference": -0.012, "difference_ci95": [-0.02, -0.004]}
+        for model in ("first", "second")
+        for metric in ("srcc", "plcc")
+    ]
+    of_sink(leaderboard.BoardTable, lines)
+
+
+def fitted_calibration() -> None:
+    from realqa_cli.steps.calibrate.calibration_file import Calibration
+    from realqa_cli.steps.calibrate.curves import IsotonicCurve
+
+    found = {"srcc": 0.875, "rmse_before": 12.375, "rmse": 9.125, "coverage": 0.905}
+    curve = IsotonicCurve(scores=(1.0, 5.0), labels=(12.5, 87.5))
+    one = {"target": "opinion of the members of the club", "bounds": (0.0, 100.0), "n": 1234, "coverage": 0.9}
+    calibration.print_calibration(
+        Calibration.model_construct(**one, curve=curve, half_width=17.25, score_range=(1.0, 5.0), validation=found)
+    )
+
+
+def findings_of_doctor() -> None:
+    why = f"the largest difference between single photos and batches is 0.00125 (limit 0.005), of {LONG}"
+    finding = {"check": "singles and batch", "message": why, "remedy": f"use --batch-size 1 or 0.125 of {LONG}"}
+    of_sink(
+        lambda: findings.FindingLines(lambda: None),
+        [{**finding, "status": status} for status in ("ok", "warning", "failed", "skipped")],
+    )
+
+
+def all_presets() -> None:
+    from realqa_cli.cli.presets import preset_rows
+
+    presets.print_presets(preset_rows())
+
+
 TABLES = (
-    *(score_table, one_file, comparison, attributes, several_files, attributes_of_files),
-    *(sort_probe, composite_fit, ncm_of_logs, ncm_of_model, annotators, ranking_table, explanation_tables),
+    *(score_table, calibrated_scores, one_file, comparison, attributes, several_files, attributes_of_files),
+    *(sort_probe, composite_fit, ncm_of_logs, ncm_of_model, annotators, explanation_tables, leaderboard_table),
+    *(ranking_table, ranking_of_photos_without_scores, compared_pairs, fitted_calibration, findings_of_doctor),
+    all_presets,
 )
 
 
@@ -177,8 +261,19 @@ def numbers_in_names(found: Drawn) -> set[str]:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
 def test_a_wider_terminal_shows_at_least_as_much(table: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = [len(drawn(table, width, monkeypatch).text.split()) for width in WIDTHS]
-    assert all(narrow <= wide + 3 for narrow, wide in pairwise(shown))  # notes wrap, names join
+    shown = [len("".join(drawn(table, width, monkeypatch).text.split())) for width in WIDTHS]
+    assert all(narrow <= wide for narrow, wide in pairwise(shown))
+
+
+def test_a_calibrated_score_has_a_column_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, first, *_ = drawn(calibrated_scores, 120, monkeypatch).lines
+    assert head.split()[-6:] == ["interval", "pct.", "ref.", "90", "%", "p"]
+    assert "calib." in head
+    assert "67.2 51.5–80.5" in first
+    assert "calib." in drawn(calibrated_scores, 40, monkeypatch).lines[0], "what was asked for is not left out"
+    plain = drawn(score_table, 120, monkeypatch).text
+    assert "calib." not in plain
+    assert "interval" not in plain
 
 
 def test_columns_are_left_out_in_their_order() -> None:
@@ -223,3 +318,57 @@ def test_attributes_are_columns_in_latex() -> None:
     table = latex_table(attribute_table())
     assert " & Eye-Catching & Background Clutter & Average" in table
     assert "SRCC & 0.939 & 0.939 & 0.939" in table
+
+
+VIEWS = [
+    importlib.import_module(f"{views.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(views.__path__)
+    if found.name != "fitted_table"
+]
+"""All modules of views, so that a new one is among them."""
+
+
+def functions_that_call(name: str, module: ModuleType) -> set[tuple[str, str]]:
+    """(module, function) of every call of `name` in a module."""
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    return {
+        (module.__name__, function.name)
+        for function in ast.walk(ast.parse(source))
+        if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name
+    }
+
+
+@pytest.mark.parametrize("name", ["fitted_table", "Console"])
+def test_every_table_and_every_view_that_prints_is_among_those_that_are_drawn_here(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each function of the package that makes a table, or opens the terminal, is called by one of `TABLES`."""
+    called: set[tuple[str, str]] = set()
+
+    def watch(patch: pytest.MonkeyPatch) -> None:
+        for module in VIEWS:
+            if (original := getattr(module, name, None)) is not None:
+                patch.setattr(module, name, noted(original))
+
+    def noted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            frame = inspect.stack()[1].frame
+            called.add((frame.f_globals["__name__"], frame.f_code.co_name))
+            return original(*arguments, **more)
+
+        return call
+
+    for table in TABLES:
+        with monkeypatch.context() as patch:
+            watch(patch)
+            drawn(table, 80, monkeypatch)
+    assert called == {found for module in VIEWS for found in functions_that_call(name, module)}
+
+
+def test_no_view_makes_a_table_that_rich_would_cut() -> None:
+    """Only `fitted_table` makes tables of Rich, which cuts cells where the terminal is narrow."""
+    for module in VIEWS:
+        assert not functions_that_call("Table", module), module.__name__
+        assert "Table.grid" not in Path(str(module.__file__)).read_text(encoding="utf-8"), module.__name__

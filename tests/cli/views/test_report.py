@@ -115,6 +115,23 @@ def test_a_mos_is_placed_on_its_own_range() -> None:
     assert (card["m"], card["mx"]) == (75, 0.75)
 
 
+def test_a_calibrated_score_is_there_with_its_interval_and_where_the_calibration_does_not_hold() -> None:
+    label = {"calibrated": 67.25, "calibrated_interval": [51.5, 80.5], "calibrated_range": [0, 100]}
+    first, second = cards(
+        page_of(
+            [
+                record("a.jpg", 3.0, **label, calibration_warnings=["outside"]),
+                record("b.jpg", 2.0, **label | {"calibrated_range": [1, 5], "calibrated": 3.456}),
+            ]
+        )
+    )
+    assert (first["cal"], first["ci"], first["cw"]) == ("67.2", "51.5–80.5", ["outside"])
+    assert second["cal"] == "3.46"
+    assert "cw" not in second
+    assert not {"cal", "ci", "cw"} & cards(page_of([record("a.jpg", 3.0)]))[0].keys()
+    assert all(key in report_card.KEYS for key in first)
+
+
 def test_photos_are_in_the_page_as_small_thumbnails(photo_files: list[Path]) -> None:
     page = page_of([record(file.name, 3.0) for file in photo_files[:3]], photo_files[0].parent)
     sources = [card["t"] for card in cards(page)]
