@@ -6,6 +6,7 @@ from pathlib import Path
 
 from realqa_cli.cli.annotate_request import AnnotateRequest
 from realqa_cli.cli.run_step import open_sources
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError, UsageError
 from realqa_cli.io.sources import Item
 from realqa_cli.steps.annotate.openai_batch import RequestFiles, Results, request_line
@@ -23,8 +24,7 @@ def write_requests(request: AnnotateRequest, file: Path) -> int:
         sent, failed = _write(request, model, items, files, done, bar.advance)
     for path in files.names:
         reporter.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-    photos = f"{failed} {'photo' if failed == 1 else 'photos'}"
-    more = f"; {photos} failed" if failed else ""
+    more = f"; {plural(failed, 'photo')} failed" if failed else ""
     reporter.say(f"requests to {model}: {sent}, in files: {len(files.names)}{more}")
     return 1 if failed else 0
 

@@ -9,6 +9,7 @@ from realqa_cli.cli.annotate_request import AnnotateRequest
 from realqa_cli.cli.output import JsonLines
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.cli.sinks import Record
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 from realqa_cli.io.jsonl import dump_line
 from realqa_cli.io.labels import STDIN, read_label_rows
@@ -27,8 +28,7 @@ def write_label_studio(request: AnnotateRequest, file: Path) -> int:
         overwrite=request.options.overwrite,
         say=request.reporter.say,
     )
-    tasks = f"{count} {'task' if count == 1 else 'tasks'}"
-    request.reporter.say(f"{tasks} in {file}, the configuration in {label_studio.config_path(file)}")
+    request.reporter.say(f"{plural(count, 'task')} in {file}, the configuration in {label_studio.config_path(file)}")
     return 0
 
 
@@ -47,8 +47,7 @@ def read_refinements(request: AnnotateRequest, file: Path) -> int:
     failed = sum(record.get("error") is not None for record in records)
     _print_agreement(records, reporter)
     refined = sum(record.get("refined") is True for record in records)
-    count = f"{len(records)} {'record' if len(records) == 1 else 'records'}"
-    reporter.say(f"{count}, {refined} refined{f', {failed} failed' if failed else ''}")
+    reporter.say(f"{plural(len(records), 'record')}, {refined} refined{f', {failed} failed' if failed else ''}")
     return 1 if failed else 0
 
 

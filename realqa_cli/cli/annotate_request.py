@@ -11,6 +11,7 @@ from realqa_cli.cli.exchange import BATCH, LABEL_STUDIO, Exchange
 from realqa_cli.cli.output import OutputOptions, RecordWriter
 from realqa_cli.cli.reporter import Reporter
 from realqa_cli.cli.run_step import open_sources
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 from realqa_cli.io.export import records_file
 from realqa_cli.io.jsonl import read_lines
@@ -105,7 +106,7 @@ class AnnotateRequest:
             prices=self.prices(),
             results=results,
             on_waiting=lambda calls: reporter.say(
-                f"waiting for {calls} paid {'reply' if calls == 1 else 'replies'}; Ctrl-C stops at once"
+                f"waiting for {plural(calls, 'paid reply', 'paid replies')}; Ctrl-C stops at once"
             ),
         )
         items, total = open_sources(options, reporter, self.limit)

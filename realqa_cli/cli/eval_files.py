@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realqa_cli.cli.reporter import Reporter
+from realqa_cli.domain.wording import plural
 
 if TYPE_CHECKING:
     from realqa_cli.steps.evaluate.evaluate import EvalSettings
@@ -60,7 +61,8 @@ class EvalFiles:
 
         write_atomic(self.release, "".join(dump_line(row) + "\n" for row in release_rows(sample)))
         left_out = len(sample.predictions) - len(sample.pairs)
-        reporter.say(f"{self.release}: {len(sample.pairs)} rows" + (f", {left_out} left out" if left_out else ""))
+        more = f", {left_out} left out" if left_out else ""
+        reporter.say(f"{self.release}: {plural(len(sample.pairs), 'row')}{more}")
 
 
 def _correlations(sample: "PredictionSet", settings: "EvalSettings") -> str:

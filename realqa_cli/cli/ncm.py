@@ -10,6 +10,7 @@ import typer
 from realqa_cli.cli import options as o
 from realqa_cli.cli.option_values import settings_of
 from realqa_cli.cli.reporter import Reporter
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 
 EXAMPLES = """[b]Examples[/b]
@@ -70,7 +71,7 @@ def _summarize_logs(log_paths: Sequence[Path], plot: Path | None, reporter: Repo
     logs = [RunLog.read(path) for path in log_paths]
     for log in logs:
         if log.window < WINDOW:
-            reporter.say(f"{log.name}: the log has {len(log.steps)} steps, so its two halves are compared")
+            reporter.say(f"{log.name}: the log has {plural(len(log.steps), 'step')}, so its two halves are compared")
     if plot is not None:
         plot_logs(logs, plot)
     return [row for log in logs for row in log.rows()]

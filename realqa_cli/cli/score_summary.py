@@ -40,9 +40,8 @@ class ScoreSummary:
         """The lines. `done` items were scored in this run, in so many seconds without loading the model."""
         lines = []
         if done and seconds > 0:
-            lines.append(
-                f"speed: {done / seconds:.3g} {'item' if done == 1 else 'items'} a second, loading not counted"
-            )
+            rate = f"{done / seconds:.3g}"
+            lines.append(f"speed: {rate} {'item' if rate == '1' else 'items'} a second, loading not counted")
         if self._count > 1:
             best = [(score, name) for score, _, name in sorted(self._best, reverse=True)][:SHOWN]
             room = min(SHOWN, self._count - len(best))

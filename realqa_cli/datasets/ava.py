@@ -9,6 +9,7 @@ from pathlib import Path
 
 from realqa_cli.datasets.contents import Dataset, DatasetEntry
 from realqa_cli.datasets.layout import find_media_folder, find_table
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 
 TABLE = "AVA.txt"
@@ -82,4 +83,4 @@ def _test_ids(file: Path) -> frozenset[str]:
 
 def _unknown(test: frozenset[str] | None, rows: list[tuple[str, float, str]]) -> tuple[str, ...]:
     unknown = len((test or frozenset()) - {photo for photo, _, _ in rows})
-    return (f"ava: {unknown} photos of {TEST_LIST} are not in {TABLE}",) if unknown else ()
+    return (f"ava: {plural(unknown, 'photo')} of {TEST_LIST} not found in {TABLE}",) if unknown else ()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 
 MediaKind = Literal["image", "video"]
@@ -94,5 +95,5 @@ class Dataset:
         if not missing:
             return list(self.notes)
         some = ", ".join(missing[:_EXAMPLES]) + (", ..." if len(missing) > _EXAMPLES else "")
-        line = f"{self.name}: {len(missing)} of {len(entries)} files are missing: {some}"
+        line = f"{self.name}: {len(missing)} of {plural(len(entries), 'file')} missing: {some}"
         return [*self.notes, line]

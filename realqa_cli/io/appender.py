@@ -14,6 +14,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import OutputError, RecordError
 from realqa_cli.io.jsonl import dump_line, parse_line, sync_folder, writing
 from realqa_cli.io.record_index import Covered, RecordIndex, index_file, key_digest, line_digest
@@ -175,7 +176,7 @@ class Appender:
                 remedy = "choose another output, or repair the line"
                 raise OutputError(f"this line is not a record: {error}", where=where, remedy=remedy) from error
             self._file.cut(self._file.end)
-            self.repaired = f"removed an incomplete last line, {len(line)} bytes, of an interrupted run"
+            self.repaired = f"removed an incomplete last line, {plural(len(line), 'byte')}, of an interrupted run"
             return
         if not line.endswith(b"\n"):
             self._file.complete(line)

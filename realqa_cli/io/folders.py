@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError, MediaError
 from realqa_cli.media.formats import RAW_SUFFIXES
 from realqa_cli.media.kinds import (
@@ -62,7 +63,7 @@ class SkippedFiles:
             "other": ("other file", ""),
         }
         parts = [
-            f"{count} {words[kind][0]}{'' if count == 1 else 's'}{words[kind][1]} ({_listed(self.names[kind])})"
+            f"{plural(count, words[kind][0])}{words[kind][1]} ({_listed(self.names[kind])})"
             for kind in words
             if (count := self.counts[kind])
         ]

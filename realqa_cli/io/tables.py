@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import RecordError, UsageError, one_line
 from realqa_cli.io import jsonl
 from realqa_cli.io.jsonl import read_lines
@@ -146,13 +147,9 @@ def _fitting(file: Path, columns: Sequence[str], lines: Iterator[_Numbered]) -> 
             row.pop()
         row += [""] * min(unnamed, len(columns) - len(row))
         if len(row) != len(columns):
-            what = f"the row has {_count(len(row), 'cell')} and the table {_count(len(columns), 'column')}"
+            what = f"the row has {plural(len(row), 'cell')} and the table {plural(len(columns), 'column')}"
             raise UsageError(what, where=f"{file}:{number}", remedy="quote cells that hold the delimiter")
         yield number, dict(zip(columns, row, strict=True))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _header_cells(lines: Iterator[_Numbered], file: Path, form: TableForm) -> Sequence[Any]:

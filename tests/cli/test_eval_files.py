@@ -100,7 +100,7 @@ def test_labels_that_name_an_image_twice_are_reported(realqa_here: Realqa, files
     (tmp_path / "labels.csv").write_text("\n".join(["image,mos,mos_range", *rows, ""]))
     ran = realqa_here("eval", *files, "--labels", tmp_path / "labels.csv", "--metric", "srcc", "--bootstrap", 0)
     assert [line["n"] for line in ran.records] == [40, 40]
-    assert "1 images occur more than once; the last row of each is used" in ran.err
+    assert "images that occur more than once, of which the last row is used: 1" in ran.err
 
 
 def test_a_file_given_twice_is_a_usage_error(realqa_here: Realqa, files: list[Path]) -> None:

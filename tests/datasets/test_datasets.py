@@ -86,7 +86,7 @@ def test_avas_mos_is_the_mean_of_its_ratings_and_its_list_the_test_split(tmp_pat
     first, second = lines(dataset)
     assert first == {"image": "images/953619.jpg", "mos": mean, "mos_range": [1, 10], "split": "test"}
     assert second["split"] == "train"
-    assert dataset.notes_on() == ["ava: 1 photos of aesthetics_image_lists/generic_test.jpgl are not in AVA.txt"]
+    assert dataset.notes_on() == ["ava: 1 photo of aesthetics_image_lists/generic_test.jpgl not found in AVA.txt"]
     unsplit = made.ava(tmp_path / "unlisted", listed=False)
     assert "split" not in lines(read("ava", unsplit))[0]
     assert "download aesthetics_image_lists/generic_test.jpgl into the folder of AVA.txt" in refusal(
@@ -341,8 +341,8 @@ def test_a_missing_photo_is_an_error_in_its_place_and_counted(tmp_path: Path) ->
     dataset = read("koniq10k", made.koniq(tmp_path, missing=[1, 4]))
     assert [line.get("error") for line in lines(dataset)] == [None, "missing", None, None, "missing", None]
     first, second = (str(tmp_path / "1024x768" / f"{i}.jpg") for i in (1, 4))
-    assert dataset.notes_on() == [f"koniq10k: 2 of 6 files are missing: {first}, {second}"]
-    assert dataset.notes_on(limit=3) == [f"koniq10k: 1 of 3 files are missing: {first}"]
+    assert dataset.notes_on() == [f"koniq10k: 2 of 6 files missing: {first}, {second}"]
+    assert dataset.notes_on(limit=3) == [f"koniq10k: 1 of 3 files missing: {first}"]
     assert dataset.notes_on(limit=1) == []
     (error,) = [item.error for item in dataset_items(dataset, limit=2) if item.error]
     assert str(error) == f"{first}: no such file; {tmp_path / 'koniq10k_distributions_sets.csv'}:3 names it"

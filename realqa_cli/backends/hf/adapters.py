@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ModelError, one_line
 
 _PREFIX = "base_model.model."
@@ -70,7 +71,7 @@ def _attach(model: Any, folder: Path, weights: Mapping[str, Any], config: Any, t
     lost = sorted(report.unexpected_keys)
     empty = sorted(key for key in report.missing_keys if ".lora_" in key)
     if lost or empty:
-        what = f"no layer for {_weights(len(lost))}" if lost else f"lacks {_weights(len(empty))}"
+        what = f"no layer for {plural(len(lost), 'weight')}" if lost else f"lacks {plural(len(empty), 'weight')}"
         raise _misfit(f"{what}, the first of them {(lost or empty)[0]}", folder)
     return adapted
 
@@ -90,7 +91,7 @@ def _layers_of(model: Any, weights: Mapping[str, Any], folder: Path) -> dict[str
         else:
             unmatched.append(key)
     if unmatched or not layers:
-        what = f"{len(unmatched)} of {_weights(len(weights))} fit no layer of the base model"
+        what = f"{len(unmatched)} of {plural(len(weights), 'weight')} fit no layer of the base model"
         raise _misfit(f"{what}, the first of them {unmatched[0]}" if unmatched else "contains no weights", folder)
     return layers
 
@@ -105,10 +106,6 @@ def _layer(key: str) -> str:
 
 def _without_nesting(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _NESTING)
-
-
-def _weights(count: int) -> str:
-    return f"{count} weight{'' if count == 1 else 's'}"
 
 
 def _misfit(what: str, folder: Path) -> ModelError:

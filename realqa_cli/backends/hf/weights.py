@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from realqa_cli.backends.base import LoadOptions
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ModelError, UsageError, one_line
 from realqa_cli.models import ModelSource
 
@@ -78,7 +79,7 @@ def load_model(
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
-            f"lacks {len(missing)} {'weight' if len(missing) == 1 else 'weights'}, the first of them {missing[0]}",
+            f"lacks {plural(len(missing), 'weight')}, the first of them {missing[0]}",
             where=str(source.base),
             remedy="copy the complete model folder again",
         )

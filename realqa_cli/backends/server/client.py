@@ -22,6 +22,7 @@ from realqa_cli.backends.server import replies as server_replies
 from realqa_cli.backends.server.replies import Reply, TransientFailure, UnsupportedParameter, short
 from realqa_cli.backends.server.settings import ServerSettings
 from realqa_cli.backends.server.transport import Transport
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError, ModelError, UsageError
 
 log = logging.getLogger("realqa")
@@ -147,7 +148,7 @@ class ServerClient:
                 self.failures[last.kind] += 1
             if number < tries - 1:
                 self._pause(number, last.after)
-        what = f"no answer after {tries} {'attempt' if tries == 1 else 'attempts'}: {last.reason}"
+        what = f"no answer after {plural(tries, 'attempt')}: {last.reason}"
         if last.gone:
             self._stop(what, "run again when it is back")
         raise ItemError(what, type="server", where=self.address)

@@ -19,6 +19,7 @@ from PIL.Image import Image
 
 from realqa_cli.domain import prompts
 from realqa_cli.domain.scales import Scale
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import RecordError, UsageError
 from realqa_cli.io import sharegpt
 from realqa_cli.media.decode import DEFAULT_DECODING, DecodeOptions
@@ -110,7 +111,8 @@ def _conversation(line: Mapping[str, Any], folder: Path, where: str) -> Conversa
     if not images:
         raise RecordError("the conversation has no images", remedy='add them as "images": ["a.jpg"]')
     if marks != len(images):
-        raise RecordError(f"the conversation has {len(images)} images but {MARK} {marks} times in its questions")
+        counts = f"{plural(len(images), 'image')} but {MARK} {plural(marks, 'time')}"
+        raise RecordError(f"the conversation has {counts} in its questions")
     first_answer = next(i for i, (role, _) in enumerate(turns) if role == "assistant")
     if any(MARK in text for role, text in turns[first_answer:] if role == "user"):
         raise RecordError(f"{MARK} occurs after the first answer", remedy="move all images to the start")

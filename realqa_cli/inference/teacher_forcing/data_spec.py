@@ -14,6 +14,7 @@ from realqa_cli.domain.numerals import numerals
 from realqa_cli.domain.parsing import MIX_TOPIC, read_attributes, topic_of
 from realqa_cli.domain.scales import PAPER_SCALE, Scale
 from realqa_cli.domain.score_target import numeral_of
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.attribute_questions import attribute_questions, slots_described
 from realqa_cli.inference.teacher_forcing.conversations import COT_FORMATS, SCORE_FORMATS, Conversation
@@ -129,7 +130,7 @@ def _native_scale(conversation: Conversation) -> Scale | None:
 
 def _wrong_numeral(conversation: Conversation, text: str, scale: Scale, digits: int) -> UsageError:
     if _digits(conversation) != digits:
-        what = f"the answer's number {text} does not have {digits} digit{'s' * (digits > 1)}"
+        what = f"the answer's number {text} does not have {plural(digits, 'digit')}"
     else:
         what = f"the answer's number {text} is outside the scale {scale}"
     remedy = "give the right --scale and --digits, or build the conversations with them"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from realqa_cli.backends.server.replies import Reply
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError
 from realqa_cli.steps.annotate.calls import Caller
 from realqa_cli.steps.annotate.ledger import Ledger, LedgerEntry, RequestSpec
@@ -101,7 +102,7 @@ class Labeler:
             return read_label(reply.text, screen=self.settings.screen)
         except InvalidReply as invalid:
             if reply.cut:
-                what = f"the reply was cut off after {self.settings.max_tokens} tokens"
+                what = f"the reply was cut off after {plural(self.settings.max_tokens, 'token')}"
                 raise ItemError(what, type="cut", remedy="raise --max-tokens, and add --ask-again") from invalid
             raise
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.labels import LabelRow
 from realqa_cli.steps.composite.feedback import COLUMNS, FeedbackTable
@@ -135,7 +136,8 @@ def _notes(weights: Weights, sample: FeedbackTable, kept_NP: NDArray[np.float64]
         models = ", ".join(f"{count} of {name or 'unknown'}" for name, count in sample.models.items())
         notes.append(f"the labels come from several models ({models}), and the weights are of all together")
     if photos < PHOTOS_EACH * len(columns):
-        notes.append(f"{photos} photos are few for {len(columns)} attributes: mind the intervals")
+        few = f"only {plural(photos, 'photo')} for {plural(len(columns), 'attribute')}"
+        notes.append(f"{few}: mind the intervals")
     if weights.cross_validation["r2"] <= 0:
         notes.append(f"the attributes do not predict {weights.target}: the held-out R2 is not above 0")
     return notes

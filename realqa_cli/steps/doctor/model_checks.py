@@ -10,6 +10,7 @@ from realqa_cli.backends.base import UnsupportedModel
 from realqa_cli.domain import prompts
 from realqa_cli.domain.numerals import token_trie
 from realqa_cli.domain.scales import LEAST_MASS, Scale
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ModelError, UsageError, one_line
 from realqa_cli.inference.readout import ReadoutSettings
 from realqa_cli.models.realqa_json import ScorerConfig
@@ -64,7 +65,7 @@ def check_config(config: ScorerConfig | None) -> Finding:
     if config is None:
         what = "the model has no realqa.json: its scale, digits and pixel bounds are assumed"
         return Finding("realqa.json", "warning", what, "give --scale and --digits, or a --preset, as in its training")
-    return Finding("realqa.json", "ok", f"trained for scores of {config.scale} with {config.digits} digits")
+    return Finding("realqa.json", "ok", f"trained for scores of {config.scale} with {plural(config.digits, 'digit')}")
 
 
 def check_bounds(model: LoadedModel) -> Finding:
@@ -112,7 +113,8 @@ def check_numerals(model: LoadedModel) -> Finding:
         what = f"{len(lost)} of {len(numerals)} numerals do not survive the tokenizer, such as {lost[0]!r}"
         return Finding("numerals", "failed", what, "use another model: its tokenizer cannot write scores", values)
     span = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}"
-    text = f"all {len(numerals)} numerals from {numerals[0]} to {numerals[-1]} are distinct, {span} tokens each"
+    each = f"{span} {'token' if span == '1' else 'tokens'} each"
+    text = f"all {len(numerals)} numerals from {numerals[0]} to {numerals[-1]} are distinct, {each}"
     return Finding("numerals", "ok", text, values=values)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from realqa_cli.domain.parsing import labelled_score, predicted_score
 from realqa_cli.domain.scales import Scale
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import ItemError, RecordError, UsageError
 from realqa_cli.io.labels import LabelIndex, LabelRow
 from realqa_cli.io.numbers import read_number, with_numbers
@@ -67,7 +68,7 @@ def data_warnings(sample: PredictionSet, labels: LabelIndex | None = None) -> li
         return [] if has_mos else ["no record has a `mos`; add --labels FILE with the scores of people"]
     lines = []
     if len(pairs) < FEW:
-        lines.append(f"warning: {len(pairs)} pairs are few; below {FEW} the metrics and intervals mean little")
+        lines.append(f"warning: only {plural(len(pairs), 'pair')}; below {FEW} the metrics and intervals mean little")
     mos_range, scale = pairs[0].mos_range, pairs[0].scale
     mos = [pair.mos for pair in pairs if pair.mos is not None]
     if mos_range is not None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from fastapi import Request
 
+from realqa_cli.domain.wording import plural
 from realqa_cli.steps.serve.request_items import RequestError
 from realqa_cli.steps.serve.settings import ApiKey, ServeSettings
 
@@ -40,7 +41,7 @@ class Admission:
             raise too_large(self._settings)
         if self._inside >= self._settings.queue:
             wait = min(LONGEST_WAIT, max(1, math.ceil(seconds_left())))
-            what = f"{self._inside} requests are waiting, which is the limit; try again in {wait} s"
+            what = f"{plural(self._inside, 'request')} waiting, which is the limit; try again in {wait} s"
             raise RequestError(429, "busy", what, retry_after=wait)
         self._inside += 1
         self._on_change(self._inside)

@@ -10,6 +10,7 @@ from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.hf.processor import Processor, load_processor
 from realqa_cli.backends.hf.qwen import QwenProcessor
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.collator import Collator
 from realqa_cli.inference.teacher_forcing.conversations import Conversation
@@ -49,7 +50,8 @@ def _config_fields(files: Sequence[Path], run: TrainingRun) -> dict[str, Any]:
     """The fields of `realqa.json`, except for the pixel bounds and those of the objective."""
     spec, settings = run.spec, run.settings
     formats = ", ".join(f"{count:,} {name}" for name, count in spec.formats.items())
-    trained_on = f"{', '.join(file.name for file in files)}: {len(run.conversations):,} conversations ({formats})"
+    count = plural(len(run.conversations), "conversation")
+    trained_on = f"{', '.join(file.name for file in files)}: {count} ({formats})"
     return {
         "format": 1,
         "objective": settings.objective,

@@ -150,7 +150,7 @@ def without_turns(line: dict[str, Any]) -> None:
     [
         (without_images, r"c\.jsonl:2: the conversation has no images"),
         (with_a_missing_image, r"c\.jsonl:2: image not found: .*gone\.png"),
-        (with_a_mark_too_many, r"c\.jsonl:2: the conversation has 1 images but <image> 2 times"),
+        (with_a_mark_too_many, r"c\.jsonl:2: the conversation has 1 image but <image> 2 times"),
         (without_an_answer, r"c\.jsonl:2: a conversation must end with an answer"),
         (with_an_unknown_speaker, r"c\.jsonl:2: a turn's role is 'robot', not one of"),
         (without_turns, r'c\.jsonl:2: the line has neither "messages" nor "conversations"'),

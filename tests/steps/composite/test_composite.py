@@ -170,7 +170,7 @@ def test_labels_of_several_models_and_too_few_photos_are_said() -> None:
     labels = [one | {"annotator": {"model": "ab"[i % 2]}} for i, one in enumerate(made(n=20))]
     _, notes = fitted(labels)
     assert notes[0].startswith("the labels come from several models (10 of a, 10 of b)")
-    assert notes[1] == "20 photos are few for 9 attributes: mind the intervals"
+    assert notes[1] == "only 20 photos for 9 attributes: mind the intervals"
 
 
 @pytest.mark.parametrize(

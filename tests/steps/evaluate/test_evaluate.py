@@ -204,7 +204,7 @@ def test_numbers_that_overflow_are_counted_and_not_computed_with() -> None:
     ("records", "words"),
     [
         ([{"image": "a.jpg", "score": 3}], "add --labels FILE"),
-        (scored(5), "5 pairs are few"),
+        (scored(5), "only 5 pairs"),
         (scored(30, mos_range=[3, 5]), "MOS are outside their mos_range 3-5"),
         ([r | {"mos": r["mos"] * 20} for r in scored(30, scale=[1, 5])], "scores are on 1-5 and the MOS are not"),
     ],

@@ -59,4 +59,4 @@ def test_a_comparison_of_few_common_images_is_warned_of(tmp_path: Path, realqa_h
     renamed = [{**record, "image": f"x{record['image']}"} for record in RECORDS[3:]]
     other.write_text("".join(json.dumps(record) + "\n" for record in [*RECORDS[:3], *renamed]))
     ran = realqa_here("eval", one, "--compare", other, "--bootstrap", 50)
-    assert "warning: 3 pairs are few; below 20 the metrics and intervals mean little" in ran.err
+    assert "warning: only 3 pairs; below 20 the metrics and intervals mean little" in ran.err
