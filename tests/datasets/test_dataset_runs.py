@@ -59,7 +59,6 @@ def test_a_split_is_scored_and_evaluated_without_anything_else(realqa: Realqa, t
     assert measured.records[1]["unit"] == "score from 1-5 to 0-100, affinely"
 
 
-@pytest.mark.parametrize(("limit", "count"), [(None, 2), (1, 1), (9, 2)])
 def test_a_split_is_ranked_as_it_is_scored(realqa: Realqa, tmp_path: Path) -> None:
     made.koniq(tmp_path / "koniq", 9, missing=[5])
     chosen = ("koniq", "--dataset", "koniq10k", "--split", "test", "--backend", "echo")
@@ -85,6 +84,7 @@ def test_a_table_is_ranked_by_its_columns(realqa: Realqa, tmp_path: Path) -> Non
     assert "--split: applies to data sets; add --dataset NAME" in refused.err
 
 
+@pytest.mark.parametrize(("limit", "count"), [(None, 2), (1, 1), (9, 2)])
 def test_the_progress_bar_counts_what_the_run_will_do(tmp_path: Path, limit: int | None, count: int) -> None:
     made.koniq(tmp_path / "koniq")
     wanted = OutputOptions(
