@@ -152,7 +152,7 @@ def test_the_slim_installation_gives_the_records_of_the_full_one(slim: Realqa, r
 def test_a_command_that_needs_more_is_one_line_with_the_remedy(slim: Realqa, arguments: str, package: str) -> None:
     ran = slim(*arguments.replace("PHOTO", str(PHOTOS / "bee.jpg")).split())
     what = f"this needs the Python package {package}, which is not installed"
-    assert (ran.code, ran.said) == (2, [f"realqa: {what}; install realqa with all that it needs: pip install realqa"])
+    assert (ran.code, ran.said) == (2, [f"realqa: {what}; install all requirements: pip install realqa"])
 
 
 def test_without_the_packages_of_the_server_serve_names_the_extra(slim: Realqa) -> None:

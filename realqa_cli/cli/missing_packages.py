@@ -27,4 +27,4 @@ def missing_package(error: ModuleNotFoundError) -> UsageError | None:
     extra = EXTRAS.get(name)
     if extra is not None:
         return UsageError(what, remedy=f"pip install 'realqa[{extra}]'")
-    return UsageError(what, remedy="install realqa with all that it needs: pip install realqa")
+    return UsageError(what, remedy="install all requirements: pip install realqa")
