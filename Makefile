@@ -31,7 +31,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests benchmarks docs examples/annotation examples/paper examples/photos examples/realqa-tiny
+	$(BIN)/mypy tests benchmarks docs examples/annotation examples/paper examples/photos examples/realqa-tiny examples/reference examples/spark
 
 docs: $(READY)
 	$(BIN)/python docs/make_commands.py

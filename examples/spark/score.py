@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--batch", type=int, default=256, help="rows that a Python worker gets at a time")
     given = parser.parse_args()
-    builder = SparkSession.builder.appName("realqa")  # type: ignore[attr-defined]
+    builder = SparkSession.builder.appName("realqa")
     spark = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", given.batch).getOrCreate()
     spark.sparkContext.addPyFile(str(Path(__file__).with_name("scoring.py")))
     photos = spark.read.parquet(given.photos)

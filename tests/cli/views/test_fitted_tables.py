@@ -201,7 +201,12 @@ def fitted_calibration() -> None:
 
     found = {"srcc": 0.875, "rmse_before": 12.375, "rmse": 9.125, "coverage": 0.905}
     curve = IsotonicCurve(scores=(1.0, 5.0), labels=(12.5, 87.5))
-    one: dict[str, Any] = {"target": "opinion of the members of the club", "bounds": (0.0, 100.0), "n": 1234, "coverage": 0.9}
+    one: dict[str, Any] = {
+        "target": "opinion of the members of the club",
+        "bounds": (0.0, 100.0),
+        "n": 1234,
+        "coverage": 0.9,
+    }
     calibration.print_calibration(
         Calibration.model_construct(**one, curve=curve, half_width=17.25, score_range=(1.0, 5.0), validation=found)
     )
