@@ -25,8 +25,8 @@ def test_the_operations_of_a_vision_tower_are_those_that_torch_counts(family: st
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.model.get_image_features(patches, grid, return_dict=True)
     counted = counter.get_total_flops() - embedding(model, patches)
-    told = operations.vision(model.config, 64) - 2 * patches.numel() * 32
-    assert counted == pytest.approx(told, rel=1e-6)
+    reported = operations.vision(model.config, 64) - 2 * patches.numel() * 32
+    assert counted == pytest.approx(reported, rel=1e-6)
 
 
 def embedding(model: Any, patches: torch.Tensor) -> int:

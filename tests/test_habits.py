@@ -187,9 +187,9 @@ PROSE = sorted(
     for path in (
         *MODULES,
         *ROOT.glob("*.md"),
-        *(found for folder in ("docs", "benchmarks", "examples") for found in (ROOT / folder).rglob("*")),
+        *(found for folder in ("docs", "benchmarks", "examples", "tests") for found in (ROOT / folder).rglob("*")),
     )
-    if path.suffix in {".py", ".md"} and path.name != "LICENSE"
+    if path.suffix in {".py", ".md"} and path.name not in {"LICENSE", Path(__file__).name}
 )
 HOLD_SENTENCES = {"critique.py", "phrasing.py", "tokenizer.py"}
 """Modules with the vocabulary of chains of thought, in which a subject may stand before its background."""
@@ -198,7 +198,10 @@ HOLD_SENTENCES = {"critique.py", "phrasing.py", "tokenizer.py"}
 @pytest.mark.parametrize("path", PROSE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_texts_are_in_plain_english(path: Path) -> None:
     if path.name not in HOLD_SENTENCES:
-        assert DIALECT.findall(path.read_text(encoding="utf-8")) == []
+        text = path.read_text(encoding="utf-8")
+        assert DIALECT.findall(text) == []
+        named = " ".join(re.findall(r"\bdef (test_\w+)", text)).replace("_", " ")
+        assert DIALECT.findall(named) == []
 
 
 def test_the_vocabulary_knows_neither_torch_nor_files() -> None:
@@ -276,7 +279,7 @@ def test_every_option_says_what_it_does() -> None:
             assert parameter.help, f"{name}: {parameter.name}"
 
 
-def test_the_help_tells_the_defaults_that_the_settings_have() -> None:
+def test_the_help_has_the_defaults_of_the_settings() -> None:
     told = {}
     for parameter in commands()["score"].params:
         found = re.search(r"\[default: (.+?)\]", parameter.help)

@@ -45,8 +45,8 @@ def published(script: ModuleType) -> list[Any]:
 
 
 def test_there_is_a_script_for_every_table() -> None:
-    told = {number for script in SCRIPTS for number in re.findall(r"\d+", script.stem)}
-    assert {"1", "2", "3", "4", "6", "7", "8"} <= told
+    reported = {number for script in SCRIPTS for number in re.findall(r"\d+", script.stem)}
+    assert {"1", "2", "3", "4", "6", "7", "8"} <= reported
 
 
 def test_help_says_how_to_run_the_script_small_and_for_real(
@@ -55,10 +55,10 @@ def test_help_says_how_to_run_the_script_small_and_for_real(
     monkeypatch.setattr(sys, "argv", [script.__name__, "--help"])
     with pytest.raises(SystemExit) as stopped:
         script.main()
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     assert stopped.value.code == 0
-    assert f"python examples/paper/{script.__name__}.py --tiny" in told
-    assert told.count(f"python examples/paper/{script.__name__}.py") >= 2
+    assert f"python examples/paper/{script.__name__}.py --tiny" in reported
+    assert reported.count(f"python examples/paper/{script.__name__}.py") >= 2
 
 
 def test_published_rows_fill_their_table_and_are_marked(script: ModuleType) -> None:
@@ -69,7 +69,7 @@ def test_published_rows_fill_their_table_and_are_marked(script: ModuleType) -> N
         assert all(line.startswith("| *published:* ") for line in lines[2:])
 
 
-def test_published_numbers_stand_in_the_paper(script: ModuleType) -> None:
+def test_published_numbers_are_in_the_paper(script: ModuleType) -> None:
     if not TEXT.exists():
         pytest.skip("the paper's text is not part of the project")
     known = set(re.findall(NUMBER, TEXT.read_text(encoding="utf-8")))

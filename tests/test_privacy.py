@@ -1,8 +1,8 @@
-"""No command opens a connection or writes outside of the files that it was told to write.
+"""No command opens a connection or writes other files than those that its options name.
 
 Every command runs in a process of its own with an audit hook, which sees what Python code does, and under strace
 where that is installed, which also sees what compiled libraries do. ONNX Runtime, for one, reports to its makers
-and writes a device id into the home folder unless it is told not to before it is imported.
+and writes a device id into the home folder unless an environment variable forbids it before it is imported.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""examples/spark/score.py on a local Spark with two workers: the scores of the Python API, beside the input's columns."""
+"""examples/spark/score.py on a local Spark with two workers: the scores of the Python API, next to the input's columns."""
 
 import os
 import shutil

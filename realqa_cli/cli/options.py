@@ -193,7 +193,7 @@ NoResume = Annotated[bool, flag(OUTPUT, "--no-resume", help=_NO_RESUME)]
 _OVERWRITE = "Start over and replace existing output files."
 Overwrite = Annotated[bool, flag(OUTPUT, "--overwrite", help=_OVERWRITE)]
 _RESUME_BY = (
-    "What tells that a photo of an earlier run is finished: stat (its path, size and time; it is not opened) or content"
+    "How finished photos of an earlier run are recognised: stat (its path, size and time; it is not opened) or content"
     " (every photo is read)."
 )
 ResumeByOption = Annotated[str | None, option(OUTPUT, "--resume-by", metavar="WHAT", help=_RESUME_BY, default="stat")]

@@ -61,7 +61,7 @@ def stop_midway(photos: list[Path], output: Path, after: int, how: signal.Signal
 NOT_TAKEN = "realqa: not taken: 3 other files (.jsonl, .md, .py)"
 
 
-def test_records_go_to_the_file_and_the_manifest_beside_it(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
+def test_records_go_to_the_file_and_the_manifest_next_to_it(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
     ran = realqa("score", photos, *ECHO, "-o", output)
     assert (ran.code, ran.out) == (0, "")
@@ -81,7 +81,7 @@ def test_what_is_done_is_not_done_again(realqa: Realqa, photos: Path, tmp_path: 
     assert output.read_bytes() == before
 
 
-def test_batch_size_is_no_setting_that_makes_work_new(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
+def test_another_batch_size_does_not_make_finished_work_new(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "scores.jsonl"
     realqa("score", photos, *ECHO, "-o", output, "--limit", 4)
     again = realqa("score", photos, *ECHO, "-o", output, "--batch-size", 1)
@@ -258,10 +258,10 @@ def test_a_report_of_a_resumed_run_holds_the_whole_file(realqa: Realqa, photos: 
     assert "<b>1</b> failed" in text
 
 
-def test_a_foreign_file_beside_the_output_is_not_overwritten(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
-    beside = tmp_path / "scores.jsonl.run.json"
-    beside.write_text("[1, 2]")
+def test_a_foreign_file_next_to_the_output_is_not_overwritten(realqa: Realqa, photos: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "scores.jsonl.run.json"
+    manifest.write_text("[1, 2]")
     ran = realqa("score", photos, *ECHO, "-o", tmp_path / "scores.jsonl")
     assert ran.code == 2
-    assert str(beside) in ran.err
-    assert beside.read_text() == "[1, 2]"
+    assert str(manifest) in ran.err
+    assert manifest.read_text() == "[1, 2]"

@@ -1,4 +1,4 @@
-"""`realqa score` as a process: what stands on stdout and stderr, for people and for programs.
+"""`realqa score` as a process: what is on stdout and stderr, for people and for programs.
 
 The shipped fake answers where it does not matter what the scores are; the bundled model where it does.
 """
@@ -90,7 +90,7 @@ def test_two_runs_give_the_same_bytes(bundled: Ran, realqa: Realqa, photos: Path
     assert realqa("score", photos, "--distribution").out == bundled.out
 
 
-def test_the_manifest_stands_on_stderr_and_names_the_run_of_every_record(bundled: Ran) -> None:
+def test_the_manifest_is_on_stderr_and_names_the_run_of_every_record(bundled: Ran) -> None:
     (line,) = [line for line in bundled.err.splitlines() if line.startswith("{")]
     manifest = json.loads(line)
     assert {record["run"] for record in bundled.records} == {manifest["run"]}
@@ -243,7 +243,7 @@ def test_a_narrow_terminal_keeps_name_and_score() -> None:
     assert "90 %" not in plain
 
 
-def test_the_folder_that_all_photos_share_stands_in_the_head(realqa: Realqa, photos: Path) -> None:
+def test_the_folder_that_all_photos_share_is_in_the_head(realqa: Realqa, photos: Path) -> None:
     lines = realqa("score", photos.name, *ECHO, "--table", cwd=photos.parent).out.splitlines()
     assert lines[0].split()[0] == "photos/"
     assert lines[1].split()[0] == "bee.jpg"
@@ -341,7 +341,7 @@ def test_percentiles_are_in_tables_of_records(realqa_here: Realqa, photos: Path,
     assert (rows[-1]["percentile"], rows[-1]["error_type"]) == ("", "missing")
 
 
-def test_a_report_is_written_beside_the_records(realqa: Realqa, twenty: Path, tmp_path: Path) -> None:
+def test_a_report_is_written_in_addition_to_the_records(realqa: Realqa, twenty: Path, tmp_path: Path) -> None:
     page = tmp_path / "scores.html"
     ran = realqa("score", twenty, *ECHO, "--report", page)
     text = page.read_text(encoding="utf-8")

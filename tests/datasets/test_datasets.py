@@ -1,4 +1,4 @@
-"""Public data sets in their official layouts: what is read, what is told, and what is refused."""
+"""Public data sets in their official layouts: what is read, what is reported, and what is refused."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def test_koniq_is_read_on_0_to_100_with_its_split(tmp_path: Path) -> None:
     assert len(found) == 6
 
 
-def test_koniqs_other_table_is_told_by_its_columns_and_read_on_1_to_5(tmp_path: Path) -> None:
+def test_koniqs_other_table_is_recognised_by_its_columns_and_read_on_1_to_5(tmp_path: Path) -> None:
     found = lines(read("koniq10k", made.koniq_scores(tmp_path / "a")))
     assert found[0] == {"image": "512x384/0.jpg", "mos": 1.5, "mos_range": [1, 5], "mos_zscore": 20.5}
     made.koniq_scores(tmp_path / "b")
@@ -262,7 +262,7 @@ def test_columns_with_usual_names_need_not_be_named(tmp_path: Path) -> None:
     assert read("csv", file).entries[0].kind == "video"
 
 
-def test_two_columns_of_one_name_are_told_apart_and_not_mixed_up(tmp_path: Path) -> None:
+def test_two_columns_of_one_name_are_kept_separate(tmp_path: Path) -> None:
     made.photo(tmp_path / "a.jpg")
     file = made.table(tmp_path / "t.csv", ("image", "mos", "Brightness", "Brightness"), ["a.jpg", 3, 47.4, -1.2])
     (line,) = lines(read("csv", tmp_path))
@@ -348,7 +348,7 @@ def test_a_missing_photo_is_an_error_in_its_place_and_counted(tmp_path: Path) ->
     assert str(error) == f"{first}: no such file; {tmp_path / 'koniq10k_distributions_sets.csv'}:3 names it"
 
 
-def test_photos_of_another_size_never_stand_in_for_missing_ones(tmp_path: Path) -> None:
+def test_photos_of_another_size_never_replace_missing_ones(tmp_path: Path) -> None:
     made.koniq(tmp_path, missing=[1])
     made.photo(tmp_path / "512x384" / "1.jpg")
     assert lines(read("koniq10k", tmp_path))[1]["error"] == "missing"
@@ -501,7 +501,7 @@ def test_a_table_that_says_nothing_of_scores_or_names_asks_for_them(tmp_path: Pa
         DatasetSelection("ava", columns={"mos": "x"}).check()
 
 
-# The real tables, where there are any beside the repository
+# The real tables, where there are any next to the repository
 
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "datasets"

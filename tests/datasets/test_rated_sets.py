@@ -124,7 +124,7 @@ def test_each_is_read_in_its_layout(tmp_path: Path, name: str, fields: list[str]
 
 
 @pytest.mark.parametrize(("name", "top"), [("csiq", "1"), ("live", "100")])
-def test_scores_that_are_lower_for_better_photos_are_reversed_and_the_user_is_told(
+def test_scores_that_are_lower_for_better_photos_are_reversed_and_a_line_says_so(
     tmp_path: Path, name: str, top: str
 ) -> None:
     dataset = read(name, rated.MAKERS[name](tmp_path))

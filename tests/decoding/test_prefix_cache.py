@@ -68,7 +68,7 @@ def test_every_probability_is_the_one_from_scratch(backend: HFBackend) -> None:
 
 
 def test_forced_text_that_merges_with_what_follows_is_read_again(backend: HFBackend) -> None:
-    """After "3" and "3.", and after numbers of other lengths beside each other."""
+    """After "3" and "3.", and after numbers of other lengths in the same batch."""
     memory, both = backend.prefix_cache(), direct_prompts(photos()[:2])
     for ends in (("", ""), ("3", "3"), ("3.", "3."), ("3", "12.4"), ("3.98, ", "4"), ("", "4.")):
         prompt = [replace(prompt, prefix=prompt.prefix + end) for prompt, end in zip(both, ends, strict=True)]
@@ -117,7 +117,7 @@ def test_a_second_question_about_a_photo_costs_the_question(qwen: HFBackend) -> 
     assert counted.tokens[1] <= len(words) + 20
 
 
-def test_after_a_failure_it_starts_afresh(qwen: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_failure_it_starts_again_from_nothing(qwen: HFBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     memory, both = qwen.prefix_cache(), direct_prompts(photos()[:2])
     expected = qwen.log_probs(both, ["1", "2"], ".")
     memory.log_probs(both, ["1", "2"], ".")

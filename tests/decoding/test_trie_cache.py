@@ -83,6 +83,6 @@ def test_the_same_text_is_not_even_tokenised() -> None:
     assert len(asked) == before
 
 
-def test_continuations_that_cannot_be_told_apart_are_refused() -> None:
+def test_continuations_that_cannot_be_distinguished_are_refused() -> None:
     with pytest.raises(ValueError, match="not distinguishable"):
         TrieCache(small())("The score is ", ["3.9", "3.9"], ".")

@@ -8,7 +8,7 @@ from realqa_cli.domain import prompts
 from realqa_cli.domain.grammar import form_pattern, one_of
 
 
-def test_one_of_matches_each_text_as_it_stands() -> None:
+def test_one_of_matches_each_text_literally() -> None:
     texts = ["The score of this image is 3.9.", "a (b|c)* [d] {2} \\ ^$ +?", "medium-high"]
     for text in texts:
         assert re.fullmatch(one_of(texts), text)

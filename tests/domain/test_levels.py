@@ -44,7 +44,7 @@ def test_a_better_score_never_has_a_worse_word(scale: Scale, one: float, two: fl
 
 
 @given(SCALES, st.floats(0, 1))
-def test_a_word_stands_for_a_value_near_the_score(scale: Scale, share: float) -> None:
+def test_a_word_means_a_value_near_the_score(scale: Scale, share: float) -> None:
     score = scale.at(share)
     value = dict(zip(levels.WORDS, levels.level_values(scale), strict=True))[levels.word_of(score, scale)]
     assert abs(value - score) <= 0.2 * scale.width + 1e-6

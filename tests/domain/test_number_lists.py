@@ -50,7 +50,7 @@ SORTED = [4.0, 5.9, 8.88]
         "| 4.0 | 5.9 | 8.88 |",
     ],
 )
-def test_the_list_is_found_whatever_stands_around_it(answer: str) -> None:
+def test_the_list_is_found_whatever_is_around_it(answer: str) -> None:
     assert read_list(answer, ASKED) == SORTED
 
 

@@ -110,7 +110,7 @@ class TestTrieOverTokenizers:
         assert [prompt] == encode(["is"])
         assert [[trie.tokens[trie.paths[0][0]]]] == encode([" 3"])
 
-    def test_words_that_begin_one_another_are_told_apart_by_what_follows(self) -> None:
+    def test_words_that_begin_one_another_are_distinguished_by_what_follows(self) -> None:
         encode = self.encode()
         _, trie = token_trie(encode, "Saturation: ", ["low", "low saturation", "lower"], ",")
         assert len(set(trie.paths)) == 3

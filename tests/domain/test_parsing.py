@@ -39,7 +39,7 @@ def test_numbers_may_follow_a_blank_alone_and_reasons_may_hold_commas_and_colons
     ) == {"composition": {"reason": "two things: light, and shade", "score": 7}}
 
 
-def test_what_is_no_value_stays_as_it_is_so_that_it_counts_as_unparsed() -> None:
+def test_what_is_not_a_value_stays_as_it_is_so_that_it_counts_as_unparsed() -> None:
     assert read_attributes("2.5 Level Shot: perhaps, 2.3 Subject Clutter: ") == {"level_shot": "perhaps"}
     assert read_attributes("1.2 Composition Score: high") == {"composition": {"score": "high"}}
     with pytest.raises(ValueError, match="not a whole number"):

@@ -54,7 +54,7 @@ def test_a_model_that_was_trained_without_color_management_is_scored_without_it(
     photo = tmp_path / "p3.png"
     with Image.open(PHOTOS / "bee.jpg") as bee:
         bee.resize((400, 300)).save(photo, icc_profile=profile.tobytes())
-    trained, told = Scorer(folder), Scorer(color_management=False)
-    assert trained.score([photo])[0]["score"] == told.score([photo])[0]["score"]
+    trained, reported = Scorer(folder), Scorer(color_management=False)
+    assert trained.score([photo])[0]["score"] == reported.score([photo])[0]["score"]
     assert trained.score([photo])[0]["score"] != Scorer().score([photo])[0]["score"]
     assert trained.manifest.settings["color_management"] is False

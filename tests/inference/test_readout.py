@@ -130,7 +130,7 @@ def test_the_release_preset_states_the_scale_unless_an_option_or_the_model_contr
     assert "scale 0-10 instead of 1-5" in caplog.text
 
 
-def test_the_release_preset_looks_at_small_frames_twice_a_second_unless_told_otherwise() -> None:
+def test_the_release_preset_takes_small_frames_twice_a_second_unless_other_ones_are_requested() -> None:
     found = resolve(ScorerConfig(), ScoreSettings(), RELEASE)
     frame = Image.effect_noise((1280, 720), 90).convert("RGB")
     assert found.prepare_frame(frame).size == (170, 96)

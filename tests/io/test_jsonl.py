@@ -65,7 +65,7 @@ def test_lines_come_with_their_numbers_and_blank_ones_are_skipped(path: Path) ->
     assert list(read_lines(path)) == [(1, {"a": 1}), (4, {"a": 2}), (5, {"a": 3})]
 
 
-def test_a_byte_order_mark_is_no_error(path: Path) -> None:
+def test_a_byte_order_mark_is_not_an_error(path: Path) -> None:
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n{"a": 2}\n')
     assert contents(path) == [{"a": 1}, {"a": 2}]
 

@@ -544,7 +544,7 @@ def test_sources_that_hold_nothing_at_all_are_wrong_usage() -> None:
         read("in.jsonl", "-", stdin="\n")
 
 
-def test_an_empty_json_lines_file_beside_others_is_fine() -> None:
+def test_an_empty_json_lines_file_among_others_is_fine() -> None:
     touch("a.jpg")
     write("in.jsonl")
     assert names("in.jsonl", "a.jpg") == ["a.jpg"]

@@ -89,7 +89,7 @@ def test_clarity_depends_on_what_blurs_and_on_noise_alone(scenes: Any) -> None:
     assert 0.75 < max(others) <= 1
 
 
-def test_scenes_near_the_border_of_two_clarities_are_told_apart(scenes: Any, tmp_path: Path) -> None:
+def test_scenes_near_the_border_of_two_clarities_are_distinguished(scenes: Any, tmp_path: Path) -> None:
     from scene_labels import CLARITY, clarity, fit_quantiles, is_clear_cut, write_labels
 
     facts = [dict(facts, image=f"{number}.png") for number, (_, facts) in enumerate(scenes)]

@@ -68,7 +68,7 @@ def billing_server(bills: Path) -> Iterator[str]:
 
 
 def kill_round(folder: Path, photos: Path, most_kills: int, longest: float, seed: int) -> Toll:
-    """Runs the command until it is through, killing it up to `most_kills` times.
+    """Runs the command until it ends by itself, killing it up to `most_kills` times.
 
     It is killed at most `longest` seconds after it has begun to ask, or, one time in four, after its start.
     folder: for this round's files.

@@ -1,6 +1,6 @@
-"""A chat server with a real model behind it, which tells what the model really thinks of each token.
+"""A chat server with a real model behind it, which reports the model's true log-probability of each token.
 
-As much as it is told to honour: likely tokens, going on from an assistant's words. What it does not honour it
+It honours as much as its settings say: likely tokens, continuing an assistant's words. What it does not honour it
 ignores, with status 200, as servers do.
 """
 
@@ -19,7 +19,7 @@ from realqa_cli.domain.prompts import ChatLayout
 
 
 class LogprobServer(ChatServer):
-    """A model of transformers behind HTTP. top: most likely tokens that it tells, 0 for none."""
+    """A model of transformers behind HTTP. top: most likely tokens that it reports, 0 for none."""
 
     def __init__(self, backend: HFBackend, *, top: int = 20, continues: bool = True) -> None:
         super().__init__(self._answer)

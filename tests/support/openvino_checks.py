@@ -112,9 +112,9 @@ def test_a_score_does_not_depend_on_the_number_of_threads() -> None:
 
 
 def test_the_manifest_names_what_computes(fast: OpenVinoBackend) -> None:
-    told = fast.settings()
-    assert told["backend"] == "openvino"
-    assert told["dtype"] == ("bfloat16" if HAS_BFLOAT16 else "float32")
+    reported = fast.settings()
+    assert reported["backend"] == "openvino"
+    assert reported["dtype"] == ("bfloat16" if HAS_BFLOAT16 else "float32")
     assert load(dtype="float32").settings()["dtype"] == "float32"
     assert "openvino" in fast.environment()["versions"]
 
@@ -128,12 +128,12 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             load(tmp_path / folder)
 
 
-def test_what_it_cannot_do_is_told_in_one_line() -> None:
+def test_what_it_cannot_do_is_reported_in_one_line() -> None:
     with pytest.raises(UnsupportedModel, match="--dtype: not supported by the backend openvino; use --backend hf"):
         load(dtype="float16")
 
 
-def test_without_the_package_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_has_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UnsupportedModel, match=r"OpenVINO is not installed; pip install 'realqa\[openvino\]'"):
         load()

@@ -28,7 +28,7 @@ def lines(dataset: Dataset) -> list[Line]:
 
 
 def refusal(name: str, folder: Path, part: str | None = None, **columns: str) -> str:
-    """What the user is told, on one line."""
+    """What the user reads, on one line."""
     with pytest.raises(UsageError) as caught:
         dataset_items(read(name, folder, part, **columns))
     message = str(caught.value)

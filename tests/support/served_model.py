@@ -1,4 +1,4 @@
-"""A small LLaVA that has learnt two answers by heart, and `transformers serve` in front of it."""
+"""A small LLaVA that was overfitted to two answers, and `transformers serve` in front of it."""
 
 import socket
 import subprocess
@@ -29,14 +29,14 @@ def teach(folder: Path) -> Path:
     write(folder, "llava", gain=1.0)
     model = AutoModelForImageTextToText.from_pretrained(folder)
     words = AutoTokenizer.from_pretrained(folder)
-    lessons = [
+    examples = [
         _lesson(words, prompts.DIRECT_QUESTION, SCORE),
         _lesson(words, prompts.MIX_QUESTION, FORM + prompts.REGULAR_END),
     ]
     optimiser = torch.optim.Adam(model.parameters(), lr=4e-3)
     for step in range(600):
         pixels = torch.randn(1, 3, 1, 1) + torch.randn(1, 3, 56, 56)  # any photo will do
-        losses = [model(input_ids=ids, pixel_values=pixels, labels=labels).loss for ids, labels in lessons]
+        losses = [model(input_ids=ids, pixel_values=pixels, labels=labels).loss for ids, labels in examples]
         loss = torch.stack(losses).sum()
         optimiser.zero_grad()
         loss.backward()
@@ -50,8 +50,8 @@ def teach(folder: Path) -> Path:
 def _lesson(words: Any, question: str, answer: str) -> tuple[torch.Tensor, torch.Tensor]:
     text = f"<|im_start|>user\n<|vision_start|>{'<|image_pad|>' * 16}<|vision_end|>{question}<|im_end|>\n"
     prompt = words.encode(text + "<|im_start|>assistant\n")
-    told = words.encode(answer + "<|im_end|>")
-    ids = torch.tensor([prompt + told])
+    reported = words.encode(answer + "<|im_end|>")
+    ids = torch.tensor([prompt + reported])
     labels = ids.clone()
     labels[0, : len(prompt)] = -100
     return ids, labels

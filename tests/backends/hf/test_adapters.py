@@ -59,7 +59,7 @@ def write_adapter(folder: Path, model: Any, targets: Any, *, old: bool = True, *
         weights[f"{key}.lora_B.weight"] = torch.randn(layer.out_features, rank, generator=draw) / 4
     folder.mkdir()
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    told = {
+    reported = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": "Qwen/Qwen2-VL-7B-Instruct",
@@ -72,7 +72,7 @@ def write_adapter(folder: Path, model: Any, targets: Any, *, old: bool = True, *
         "target_modules": targets,
         **config,
     }
-    (folder / "adapter_config.json").write_text(json.dumps(told))
+    (folder / "adapter_config.json").write_text(json.dumps(reported))
     return weights
 
 

@@ -131,7 +131,7 @@ def test_patches_see_those_of_their_window_and_no_others(rows: int, columns: int
     inputs = window_attention(tiles_2_P)
     whole, edges, held, back = (inputs[name] for name in ("whole", "edges", "held", "back"))
     assert np.array_equal(np.concatenate([whole, edges], axis=None)[back], np.arange(rows * columns))
-    assert held.any(axis=-1).all(), "a softmax over nothing is no number"
+    assert held.any(axis=-1).all(), "a softmax over nothing is not a number"
     same = (tiles_2_P[:, :, None] == tiles_2_P[:, None]).all(axis=0)
     for patch, place in enumerate(back):
         if place < whole.size:
@@ -306,7 +306,7 @@ def test_the_script_refuses_what_it_cannot_draw(tmp_path: Path) -> None:
         ({"attention": "eager"}, "attention"),
     ],
 )
-def test_what_it_cannot_do_is_told_in_one_line(loading: dict[str, str], named: str) -> None:
+def test_what_it_cannot_do_is_reported_in_one_line(loading: dict[str, str], named: str) -> None:
     with pytest.raises(UsageError) as caught:
         backends.load("onnx", models.find("realqa-tiny"), LoadOptions(**loading))  # type: ignore[arg-type]
     assert str(caught.value).startswith(named)
@@ -367,10 +367,10 @@ def test_threads_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPa
 def test_the_manifest_names_what_computes(both: Both) -> None:
     onnx, hf = both
     assert onnx.settings() == dict(hf.settings()) | {"backend": "onnx", "graphs": onnx.graphs.digest()}
-    told = onnx.environment()
-    assert told["threads"] == threads()
-    assert {"onnxruntime", "tokenizers", "numpy", "pillow"} <= set(told["versions"])
-    assert not {"torch", "transformers"} & set(told["versions"])
+    reported = onnx.environment()
+    assert reported["threads"] == threads()
+    assert {"onnxruntime", "tokenizers", "numpy", "pillow"} <= set(reported["versions"])
+    assert not {"torch", "transformers"} & set(reported["versions"])
 
 
 @pytest.mark.parametrize("method", ["direct", "cot"])

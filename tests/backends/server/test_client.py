@@ -191,7 +191,7 @@ def test_what_an_attempt_raises_ends_the_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["response_format is not supported", "json_schema is no type", "no structured output here"]
+    "words", ["response_format is not supported", "json_schema: unknown type", "no structured output here"]
 )
 def test_a_schema_that_is_refused_is_left_out_from_then_on(words: str) -> None:
     def reply(body: dict[str, Any]) -> str | Fault:
@@ -286,7 +286,7 @@ def test_a_refused_key_is_never_shown_even_if_the_server_repeats_it(monkeypatch:
         send(server)
 
 
-def test_an_unknown_model_is_told_what_there_is() -> None:
+def test_an_unknown_model_is_an_error_that_lists_the_known_ones() -> None:
     server = ChatServer(faults=[status(404, "no such model")], models=("a", "b"))
     with server, pytest.raises(ModelError, match="it serves a, b, not c"):
         send(server, model="c")
@@ -396,7 +396,7 @@ def test_a_key_with_a_line_break_within_is_refused_without_being_shown(
         (completion("<think>hm</think> "), "empty", "stop"),
     ],
 )
-def test_a_refusal_and_an_empty_answer_are_no_answers(body: str, type_: str, words: str) -> None:
+def test_a_refusal_and_an_empty_answer_do_not_count_as_answers(body: str, type_: str, words: str) -> None:
     with ChatServer(faults=[Fault(body=body)]) as server, pytest.raises(ItemError, match=words) as raised:
         send(server)
     assert raised.value.type == type_

@@ -1,4 +1,4 @@
-"""Scores and labels from a server: what it can do is found out, and what it tells is weighed rightly."""
+"""Scores and labels from a server: what it can do is detected, and what it reports is read correctly."""
 
 import json
 import math
@@ -90,7 +90,7 @@ def thorough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("thorough")
-def test_with_all_tokens_told_the_distribution_is_the_exact_one(backend: HFBackend) -> None:
+def test_with_all_tokens_reported_the_distribution_is_the_exact_one(backend: HFBackend) -> None:
     texts = numerals(2, 1, 5)
     with LogprobServer(backend, top=EVERYTHING) as server:
         (found_V,) = served(server, top=400, continues=True).log_probs([direct()], texts, prompts.DIRECT_END)
@@ -102,7 +102,7 @@ def test_with_all_tokens_told_the_distribution_is_the_exact_one(backend: HFBacke
 
 @pytest.mark.usefixtures("thorough")
 @pytest.mark.parametrize(("digits", "top"), [(1, 200), (2, 220)])
-def test_with_some_tokens_told_it_is_the_exact_one_restricted_to_them(
+def test_with_some_tokens_reported_it_is_the_exact_one_restricted_to_them(
     backend: HFBackend, digits: int, top: int
 ) -> None:
     texts, prompt = numerals(digits, 1, 4), Prompt("How good is it?", (photo(),), prompts.FINAL_PREFIX)
@@ -147,14 +147,14 @@ def test_the_blank_before_a_number_may_be_written_in_three_ways(
     assert np.exp(walk.known) == pytest.approx(known)
 
 
-def test_what_follows_tells_a_continuation_from_a_longer_one() -> None:
+def test_what_follows_distinguishes_a_continuation_from_a_longer_one() -> None:
     walk = ContinuationSearch(["1", "10"], ",")
     walk.read("", [walk_of("1", ("1", 0.9), ("10", 0.1)), walk_of(",", (",", 0.7), ("0", 0.2), (" or", 0.1))])
     assert math.exp(walk.known[0]) == pytest.approx(0.63)
     assert math.exp(walk.pending["10"]) == pytest.approx(0.28)
 
 
-def test_half_a_character_is_told_by_its_bytes_and_broken_replies_tell_nothing() -> None:
+def test_half_a_character_is_recognised_by_its_bytes_and_broken_replies_are_ignored() -> None:
     entry = {"token": "Ã", "bytes": [*"é".encode()], "logprob": -0.1, "top_logprobs": []}
     assert places_of({"choices": [{"logprobs": {"content": [entry]}}]}) == [TokenAlternatives("é", (("é", -0.1),))]
     replies: tuple[dict[str, Any], ...] = (
@@ -167,7 +167,7 @@ def test_half_a_character_is_told_by_its_bytes_and_broken_replies_tell_nothing()
 
 
 @pytest.mark.parametrize(
-    ("top", "continues", "told"),
+    ("top", "continues", "reported"),
     [
         (20, True, ServerCapabilities(20, True)),
         (5, True, ServerCapabilities(5, True)),
@@ -177,11 +177,11 @@ def test_half_a_character_is_told_by_its_bytes_and_broken_replies_tell_nothing()
     ],
 )
 def test_what_a_server_honours_is_seen_in_its_replies(
-    backend: HFBackend, top: int, continues: bool, told: ServerCapabilities
+    backend: HFBackend, top: int, continues: bool, reported: ServerCapabilities
 ) -> None:
     server = LogprobServer(backend, top=top, continues=continues)
     with server, ServerClient(settings(server)) as client:
-        assert ServerCapabilities.detect(client) == told
+        assert ServerCapabilities.detect(client) == reported
 
 
 def guided(parameter: str) -> Any:
@@ -313,12 +313,12 @@ def test_forms_of_a_server_are_filled_by_probability(backend: HFBackend, photo_f
     assert all(0 < share <= 1 for share in label["confidence"].values())
 
 
-def test_where_nothing_is_gone_on_from_one_answer_tells_what_it_can(photo_file: Path) -> None:
+def test_where_the_server_does_not_continue_a_text_one_answer_is_read_as_far_as_possible(photo_file: Path) -> None:
     def token(text: str, *others: tuple[str, float]) -> dict[str, Any]:
         left = 1 - sum(share for _, share in others)
         likely = [(text, left), *others]
-        told = [{"token": one, "logprob": math.log(share)} for one, share in likely]
-        return {"token": text, "logprob": math.log(left), "top_logprobs": told}
+        reported = [{"token": one, "logprob": math.log(share)} for one, share in likely]
+        return {"token": text, "logprob": math.log(left), "top_logprobs": reported}
 
     def reply(body: dict[str, Any]) -> str | Fault:
         if "logprobs" not in body:

@@ -48,8 +48,8 @@ def test_all_ten_attributes_have_a_line_with_the_share_that_was_changed() -> Non
 def test_kappa_has_quadratic_weights_where_classes_are_ordered() -> None:
     # 10 photos on two classes that are far apart: observed disagreement 2 of 10, expected 5 of 10.
     given = [0] * 5 + [3] * 5
-    told = [0] * 4 + [3] + [3] * 4 + [0]
-    pairs = enumerate(zip(given, told, strict=True))
+    reported = [0] * 4 + [3] + [3] * 4 + [0]
+    pairs = enumerate(zip(given, reported, strict=True))
     records = [refined(i, before={"image_clarity": CLARITY[a]}, image_clarity=CLARITY[b]) for i, (a, b) in pairs]
     line = by_attribute(records)["image_clarity"]
     assert line["kappa"] == pytest.approx(1 - 0.2 / 0.5)
@@ -95,7 +95,7 @@ def test_unrefined_labels_say_nothing_and_several_people_count_each() -> None:
     assert all(line["judged"] == 0 for line in agreement([label(1)]))
 
 
-def test_an_annotator_who_grows_neutral_is_told_from_one_who_does_not() -> None:
+def test_an_annotator_who_grows_neutral_is_distinguished_from_one_who_does_not() -> None:
     sharp = {"image_clarity": "very clear", "saturation": "ultra-high"}
     neutral = {"image_clarity": "moderately clear", "saturation": "medium"}
     records = []
@@ -112,7 +112,7 @@ def test_an_annotator_who_grows_neutral_is_told_from_one_who_does_not() -> None:
     assert found["tired", "changed"]["rho"] > 0.8
 
 
-def test_photos_that_come_later_and_are_plainer_are_no_drift_of_the_annotator() -> None:
+def test_photos_that_come_later_and_are_plainer_are_not_a_drift_of_the_annotator() -> None:
     plain, bold = {"saturation": "medium"}, {"saturation": "ultra-high"}
     found = drifts([refined(i, before=plain if i > 9 else bold) for i in range(20)])
     assert found["1", "neutral"]["rho"] > 0.8

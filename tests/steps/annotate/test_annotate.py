@@ -28,7 +28,7 @@ PRICED = ("--model", "gpt-4o")
 
 
 def paid(text: str | None, **choice: Any) -> Fault:
-    """An answer that tells what it costs: 0.0045 USD by gpt-4o's price."""
+    """An answer with its cost: 0.0045 USD by gpt-4o's price."""
     return Fault(body=json.dumps(json.loads(completion(text, **choice)) | {"usage": USAGE}))
 
 
@@ -151,7 +151,7 @@ class TestRecords:
         assert record["screen"] == flags
         assert record["annotator"]["prompt"] == prompts.annotation_prompt_hash(screen=True)
 
-    def test_what_is_no_photo_is_an_error_record_in_its_place(
+    def test_what_is_not_a_photo_is_an_error_record_in_its_place(
         self, annotate: Annotate, few: Path, output: Path
     ) -> None:
         (few / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
@@ -262,8 +262,8 @@ class TestServers:
         with ChatServer(lambda body: GOOD, faults=faults) as server:
             ran = annotate(server, few / "0.png", "--retries", 9, "--timeout", 0.5)
         assert ran.code == 0
-        told = "failed attempts: 1 x 429, 1 x 500, 1 x broken off, 1 x no answer, 1 x not JSON, 1 x time-out"
-        assert told in ran.err
+        reported = "failed attempts: 1 x 429, 1 x 500, 1 x broken off, 1 x no answer, 1 x not JSON, 1 x time-out"
+        assert reported in ran.err
 
     def test_a_server_that_takes_no_schema_is_asked_in_words(self, annotate: Annotate, few: Path) -> None:
         def reply(body: dict[str, Any]) -> Answer:
@@ -438,7 +438,7 @@ class TestCost:
         assert ran.code == 1
         assert 1 <= len(server.bodies) <= 5
 
-    def test_a_dry_run_tells_what_it_would_cost_and_sends_and_writes_nothing(
+    def test_a_dry_run_prints_what_it_would_cost_and_sends_and_writes_nothing(
         self, annotate: Annotate, few: Path, output: Path
     ) -> None:
         with ChatServer(lambda body: paid(GOOD)) as server:
@@ -464,7 +464,7 @@ class TestCost:
             annotate(server, few / "0.png", "--prices", tmp_path / "prices.json")
         assert lines(output)[0]["cost_usd"] == pytest.approx(0.0012)
 
-    def test_a_price_that_is_told_later_counts_for_replies_of_earlier(
+    def test_a_price_that_is_given_later_counts_for_replies_of_earlier(
         self, annotate: Annotate, few: Path, output: Path, tmp_path: Path
     ) -> None:
         with ChatServer(lambda body: paid(GOOD)) as server:

@@ -130,7 +130,7 @@ def test_values_outside_the_vocabulary_are_left_blank_and_counted(tmp_path: Path
     assert [i["value"] for i in task["_predictions"][0]["result"]] == [{"rating": 7}, {"choices": ["yes"]}]
 
 
-def test_what_a_person_changed_comes_back_beside_what_the_model_had_said(tmp_path: Path) -> None:
+def test_what_a_person_changed_comes_back_together_with_the_label_of_the_model(tmp_path: Path) -> None:
     said: list[str] = []
     tasks = written(tmp_path, label(1, mos=3.5, confidence={"image_clarity": 0.9, "exposure": 0.8}), label(2))
     annotate(
@@ -222,7 +222,7 @@ def test_of_several_annotators_the_latest_counts_and_all_are_kept(tmp_path: Path
     annotate(tasks[0], person=None, time="2027-01-01T00:00:00Z", saturation="high")  # a program's
     annotate(tasks[0], person=1, time="2026-11-20T10:40:00Z", exposure="underexposed")
     (record,) = read(tasks, tmp_path)
-    assert record["annotator"]["person"] == 2, "12:00+02:00 is 10:00 in UTC, and a program is no person"
+    assert record["annotator"]["person"] == 2, "12:00+02:00 is 10:00 in UTC, and a program is not a person"
     assert record["attributes"]["image_clarity"] == "very blurry"
     assert [(one["person"], one["changed"]) for one in record["refinements"]] == [
         (None, ["saturation"]), (3, ["saturation"]), (1, ["exposure"]), (2, ["image_clarity"]),
@@ -244,7 +244,7 @@ def test_tasks_that_were_imported_twice_are_one_photo(tmp_path: Path) -> None:
     assert said[0].endswith("tasks of photos that have several: 1; the latest annotation of a photo counts")
 
 
-def test_labels_of_two_models_are_two_predictions_and_the_one_that_was_refined_is_told(
+def test_labels_of_two_models_are_two_predictions_and_the_refined_one_is_named(
     tmp_path: Path,
 ) -> None:
     blurred = SAID | {"image_clarity": "very blurry"}
@@ -306,7 +306,7 @@ def test_an_export_of_hand_made_tasks_is_read_too_and_foreign_controls_are_kept(
     result[:] = [item for item in result if item["from_name"] != "eye_catching"] + [extra, number]
     (record,) = read(tasks, tmp_path)
     assert record["image"] == "photos/1.jpg"
-    assert record["changed"] == ["exposure"], "the export's own copy of the prediction tells what was there"
+    assert record["changed"] == ["exposure"], "the export's own copy of the prediction says what was there"
     assert record["other"] == {"usable": "no"}
     assert record["attributes"]["eye_catching"]["score"] == 6
 
@@ -331,7 +331,7 @@ def test_a_label_that_cannot_be_used_is_an_error_record_and_the_others_go_on(tmp
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", "not JSON"),
         ('[{"data": {"image": "a"}, "annot', "not JSON"),
@@ -344,10 +344,10 @@ def test_a_label_that_cannot_be_used_is_an_error_record_and_the_others_go_on(tmp
         ("[" * 100_000, "not JSON"),
     ],
 )
-def test_a_file_that_is_not_an_export_is_one_clear_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_not_an_export_is_one_clear_line(tmp_path: Path, text: str, reported: str) -> None:
     file = tmp_path / "export.json"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=reported) as caught:
         read_export(file)
     assert "\n" not in str(caught.value)
     assert "export.json" in str(caught.value)

@@ -123,7 +123,7 @@ def test_a_file_of_something_else_is_not_touched(path: Path) -> None:
     assert path.read_text() == "hello\n"
 
 
-def test_numbers_that_are_no_json_become_null(path: Path) -> None:
+def test_numbers_that_json_does_not_have_become_null(path: Path) -> None:
     with Ledger(path) as ledger:
         ledger.put(KEY, 0, ASKED, PHOTO, LedgerEntry({"choices": [], "logprob": -math.inf}))
         assert ledger.get(KEY, 0) == LedgerEntry({"choices": [], "logprob": None})

@@ -107,7 +107,7 @@ class TestThere:
         assert body["response_format"]["type"] == "json_schema"
         assert body["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
 
-    def test_results_find_their_photos_though_nothing_else_is_told(
+    def test_results_find_their_photos_by_nothing_but_their_ids(
         self, realqa_here: Realqa, requests: Path, tmp_path: Path
     ) -> None:
         keys = [line["custom_id"] for line in lines(requests)]
@@ -140,10 +140,10 @@ class TestThere:
         }
         body = {"error": {"message": "bad photo"}}
         refused = {"custom_id": keys[2], "response": {"status_code": 400, "body": body}, "error": None}
-        told = [result(keys[0], json.dumps(label(0))), expired, refused, result(keys[3], "I will not.")]
+        reported = [result(keys[0], json.dumps(label(0))), expired, refused, result(keys[3], "I will not.")]
         results, output = tmp_path / "results", tmp_path / "labels.jsonl"
         results.mkdir()
-        (results / "output.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+        (results / "output.jsonl").write_text("".join(json.dumps(line) + "\n" for line in reported))
         how = (photos, "--model", "gpt-4o", "--max-pixels", 10_000, "--limit", 5, "-o", output)
         ran = realqa_here("annotate", *how, "--from", "openai-batch", results)
         assert ran.code == 1

@@ -41,13 +41,13 @@ def objects(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_schema_is_one_that_strict_servers_take() -> None:
-    told = prompts.response_format(screen=True)["json_schema"]
-    assert told["strict"] is True
-    for schema in objects(told["schema"]):
+    reported = prompts.response_format(screen=True)["json_schema"]
+    assert reported["strict"] is True
+    for schema in objects(reported["schema"]):
         assert schema["additionalProperties"] is False
         assert schema["required"] == list(schema["properties"])
-    assert set(told["schema"]["properties"]) == {*ATTRIBUTES, "screen"}
-    assert told["schema"]["properties"]["exposure"]["enum"] == list(ATTRIBUTES["exposure"].options)
+    assert set(reported["schema"]["properties"]) == {*ATTRIBUTES, "screen"}
+    assert reported["schema"]["properties"]["exposure"]["enum"] == list(ATTRIBUTES["exposure"].options)
 
 
 def test_a_model_reasons_before_it_scores() -> None:
@@ -123,7 +123,7 @@ def test_what_is_missing_or_unknown_is_named(changes: dict[str, Any], words: str
         ('{"a":' * 5000, "its JSON is broken"),
     ],
 )
-def test_what_is_no_label_says_so(text: str, words: str) -> None:
+def test_what_is_not_a_label_says_so(text: str, words: str) -> None:
     assert words in flaws(text)
 
 
@@ -131,7 +131,7 @@ def test_flags_are_read_where_they_were_asked_for() -> None:
     assert read_label(json.dumps(label(7, screen=SCREEN)), screen=True).screen == SCREEN
     words = {"subtitle": "no", "watermark": "True", "stitched": False}
     assert read_label(json.dumps(label(7, screen=words)), screen=True).screen == SCREEN
-    assert read_label(json.dumps(label(7, **SCREEN)), screen=True).screen == SCREEN, "beside the attributes"
+    assert read_label(json.dumps(label(7, **SCREEN)), screen=True).screen == SCREEN, "next to the attributes"
     assert flaws(json.dumps(label(7)), screen=True) == "screen.subtitle: missing"
 
 

@@ -223,7 +223,7 @@ def test_earlier_errors_are_passed_by_and_repetitions_counted() -> None:
     assert (builder.counts["failed before"], builder.counts["repeated"], builder.counts["failed"]) == (1, 1, 0)
 
 
-def test_a_range_that_nothing_tells_is_taken_as_one_to_five_and_counted() -> None:
+def test_an_unknown_range_is_taken_as_one_to_five_and_counted() -> None:
     builder = Builder(BuildSettings(formats=("direct",)))
     (line,) = builder.build([row(mos=4)])
     assert line["mos_range"] == [1, 5]
@@ -280,7 +280,7 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], words: st
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three labels (one without MOS anywhere, one failed) beside two photos and a table of scores."""
+    """Three labels (one without MOS anywhere, one failed) next to two photos and a table of scores."""
     (tmp_path / "photos").mkdir()
     for name in "ab":
         (tmp_path / "photos" / f"{name}.jpg").touch()

@@ -1,4 +1,4 @@
-"""The chain of thought in prose: it holds every value, follows the levels, and is no template."""
+"""The chain of thought in prose: it holds every value, follows the levels, and is not a template."""
 
 import re
 from typing import Any
@@ -112,7 +112,7 @@ def test_sentences_begin_with_capitals_and_have_no_loose_ends(label: dict[str, A
         ("Good! Nice light.", "Good! Nice light"),
     ],
 )
-def test_reasons_of_any_form_are_worked_in_beside_their_score(reason: str, expected: str) -> None:
+def test_reasons_of_any_form_are_put_next_to_their_score(reason: str, expected: str) -> None:
     texts = slot_texts({"composition": {"score": 7, "reason": reason}})
     for seed in map(str, range(30)):
         text = compose(texts, "3.98", seed=seed)

@@ -63,7 +63,7 @@ def composed(count: int = 1) -> list[str]:
     return [answer(line) for line in Builder(BuildSettings(formats=("cot",))).build(rows(count))]
 
 
-def test_a_good_rewording_takes_the_composed_texts_place_and_is_told() -> None:
+def test_a_good_rewording_replaces_the_composed_text_and_is_counted() -> None:
     (line,), rewriter, server = rewrite(reworded)
     assert answer(line).startswith("In short, ")
     assert answer(line).endswith(FINAL)
@@ -134,7 +134,7 @@ def test_where_a_rewording_cannot_be_used_the_composed_text_stays(
 
 
 @pytest.mark.parametrize("around", ["```\n{}\n```", '"{}"', "  {}\n\n", "<think>7 or 8?</think>{}"])
-def test_what_stands_around_the_text_is_taken_off(around: str) -> None:
+def test_what_is_around_the_text_is_removed(around: str) -> None:
     (line,), _, _ = rewrite(lambda body: around.format(reworded(body).replace(". ", ".\n\n")))
     assert line["rewrite"]["outcome"] == "rewritten"
     assert answer(line).startswith("In short, ")
@@ -164,7 +164,7 @@ def test_one_server_can_do_for_many_lines_without_prose() -> None:
     assert len(server.bodies) == 1
 
 
-def test_added_tells_what_a_text_makes_up() -> None:
+def test_added_finds_what_a_text_invents() -> None:
     text = f"The frame is a level shot with low saturation, 7 out of 10. {FINAL}"
     assert critique.added(text.replace("out of", "/"), f"Low saturation in a level shot, a 7. {FINAL}") == []
     assert critique.added(text, f"A level shot, a 7. {FINAL}") == ["low saturation"]

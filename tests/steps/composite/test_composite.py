@@ -174,7 +174,7 @@ def test_labels_of_several_models_and_too_few_photos_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "reported"),
     [
         (lambda labels: labels[:4], "photos with ctr and attributes: 4, and 5 are the least; add labels"),
         (lambda labels: [labels[0]] * 30, "photos with ctr and attributes: 1, and 5"),
@@ -187,8 +187,10 @@ def test_labels_of_several_models_and_too_few_photos_are_said() -> None:
         (lambda labels: [{**one, "attributes": None} for one in labels], "the label has no attributes"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_one_clear_line(spoil: Callable[[list[Label]], list[Label]], told: str) -> None:
-    with pytest.raises(UsageError, match=told) as caught:
+def test_what_cannot_be_learnt_from_is_one_clear_line(
+    spoil: Callable[[list[Label]], list[Label]], reported: str
+) -> None:
+    with pytest.raises(UsageError, match=reported) as caught:
         fitted(spoil(made(n=20)))
     assert "\n" not in str(caught.value)
 
@@ -267,7 +269,7 @@ def test_the_file_of_weights_is_small_and_comes_back_as_it_was(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"format": 2}, "has format 2, and this version reads 1"),
         ({"format": None}, "has format None"),
@@ -276,11 +278,11 @@ def test_the_file_of_weights_is_small_and_comes_back_as_it_was(tmp_path: Path) -
         ({"intercept": float("inf")}, "is damaged: intercept"),
     ],
 )
-def test_a_damaged_file_of_weights_is_one_clear_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_damaged_file_of_weights_is_one_clear_line(tmp_path: Path, change: dict[str, Any], reported: str) -> None:
     weights, _ = fitted(made(n=60))
     file = tmp_path / "weights.json"
     file.write_text(json.dumps(weights.model_dump(mode="json") | change))
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=reported) as caught:
         read_weights(file)
     assert str(caught.value).startswith(str(file))
 
@@ -293,9 +295,13 @@ def test_weights_of_unknown_attributes_or_options_are_refused(tmp_path: Path) ->
         file.write_text(text)
         with pytest.raises(UsageError, match="by options that are not known"):
             read_weights(file)
-    for text, told in (("", "not valid JSON"), ("[]", "not a file of weights"), ('{"a": 1}', "not a file of weights")):
+    for text, reported in (
+        ("", "not valid JSON"),
+        ("[]", "not a file of weights"),
+        ('{"a": 1}', "not a file of weights"),
+    ):
         file.write_text(text)
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=reported):
             read_weights(file)
 
 
@@ -378,7 +384,7 @@ def test_a_person_at_a_terminal_sees_a_table(monkeypatch: pytest.MonkeyPatch) ->
     assert "held out: R2 0." in rows_shown[-1]
 
 
-def assert_usage_error(ran: Ran, told: str) -> None:
+def assert_usage_error(ran: Ran, reported: str) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert len(ran.said) == 1
-    assert told in ran.said[0]
+    assert reported in ran.said[0]

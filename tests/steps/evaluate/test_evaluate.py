@@ -81,7 +81,7 @@ def test_rmse_is_in_the_unit_of_the_mos(width: float, low: float) -> None:
     assert mapped["unit"].startswith("score from 1-5 to ") or width == 4
 
 
-def test_a_logistic_fit_is_made_anew_in_every_resample_and_named() -> None:
+def test_a_logistic_fit_is_repeated_in_every_resample_and_named() -> None:
     records = [r | {"mos": r["mos"] ** 4} for r in scored()]
     raw, fitted = measured(*records), measured(*records, fit="logistic")
     assert fitted["plcc"]["value"] > raw["plcc"]["value"] + 0.01

@@ -64,7 +64,7 @@ def test_a_video_has_the_record_of_a_photo_under_its_own_field(records: list[dic
         ScoreRecord.model_validate(json.loads(json.dumps(record)))
 
 
-def test_the_model_of_photos_tells_a_sharp_video_from_a_blurred_one(records: list[dict[str, Any]]) -> None:
+def test_the_model_of_photos_distinguishes_a_sharp_video_from_a_blurred_one(records: list[dict[str, Any]]) -> None:
     sharp, _, blurred = records
     assert sharp["score"] - blurred["score"] > 0.5
     assert min(f["score"] for f in sharp["frames"]) > max(f["score"] for f in blurred["frames"])
@@ -120,7 +120,7 @@ def test_every_method_reads_videos(small: str, clips: Path, method: str) -> None
 
 def test_greedy_answers_about_videos_are_read(clips: Path) -> None:
     (video,) = Scorer(decode="greedy", frames=2, **FEW_PIXELS).score([clips / "sharp.mp4"])
-    assert f"is {video['score']:.2f}." in video["text"]  # it writes "image": it never was told of videos
+    assert f"is {video['score']:.2f}." in video["text"]  # it writes "image": it was trained on photos only
     assert video["std"] is None
 
 

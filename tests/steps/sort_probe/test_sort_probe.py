@@ -191,7 +191,7 @@ def test_several_models_of_a_server_are_several_records_or_one_table(sort: Sort)
     assert re.search(r"good\s+1.000\s+1.000\s+0.000\s+5\s+0\s+0\n\s*bad\s+0.800\s+0.800\s+0.000", shown.out)
 
 
-def test_a_short_name_stands_for_its_hub_id_where_the_server_knows_that(sort: Sort) -> None:
+def test_a_short_name_means_its_hub_id_where_the_server_knows_that(sort: Sort) -> None:
     with ChatServer(perfect, models=("OpenGVLab/InternVL2-8B", "b")) as server:
         ran = sort("--server", server.url, "--model", "internvl2", "--trials", 1)
     assert ran.records[0]["model"] == "internvl2"
