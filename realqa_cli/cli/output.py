@@ -206,7 +206,7 @@ class RecordWriter:
         self._read_file()
         self._sink.close()
         if self._report is not None and self.options.report is not None:
-            self._report.write(self.options.report, self.manifest)
+            self._report.write(self.options.report, self.manifest, self.reporter.say)
         self.bar.stop()
         for line in (*self.reporter.summary_lines(), *self._masses.warnings()):
             self.reporter.say(line)

@@ -58,7 +58,7 @@ def run_rank(
             bar.stop()
         _write(output, options, reporter, manifest, [*ranked, *failed])
         _print(options, ranked, failed)
-        _write_report(options, manifest, [*ranked, *failed])
+        _write_report(options, reporter, manifest, [*ranked, *failed])
         for record in ranked:
             actions.perform(record)
     actions.report(reporter)
@@ -152,7 +152,9 @@ def _write(
     write_atomic(file.path, "".join(f"{dump_line(record)}\n" for record in records))
 
 
-def _write_report(options: OutputOptions, manifest: Manifest, records: Sequence[dict[str, Any]]) -> None:
+def _write_report(
+    options: OutputOptions, reporter: Reporter, manifest: Manifest, records: Sequence[dict[str, Any]]
+) -> None:
     if options.report is None:
         return
     from realqa_cli.cli.views.report import report_of
@@ -160,7 +162,7 @@ def _write_report(options: OutputOptions, manifest: Manifest, records: Sequence[
     report = report_of(options.report, options.sources)
     for record in records:
         report.add(record)
-    report.write(options.report, manifest.as_json())
+    report.write(options.report, manifest.as_json(), reporter.say)
 
 
 def _print(options: OutputOptions, ranked: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]]) -> None:

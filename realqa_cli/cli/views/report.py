@@ -19,6 +19,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from realqa_cli.backends.server.request_pool import in_order
 from realqa_cli.cli.output_files import PAGE_CREATOR
 from realqa_cli.cli.views.report_card import Card, address_from, card_of
 from realqa_cli.cli.views.thumbnails import FEW, LARGE, SMALL, thumbnail
@@ -32,6 +33,7 @@ SHOWN = 5000
 SHOWN_ERRORS = 100
 
 _HISTOGRAM = 40  # bars
+_MOST_THREADS = 8  # that make thumbnails
 Find = Callable[[Mapping[str, Any]], Path | None]
 """Where the photo or video of a record lies, or None."""
 
@@ -85,8 +87,13 @@ class Report:
         """The whole page. Thumbnails are made now."""
         return _template().render(self._context(manifest, today))
 
-    def write(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        """Write the page, part by part, replacing an older one when it is complete. Raises `OutputError`."""
+    def write(self, path: Path, manifest: Mapping[str, Any], say: Callable[[str], None] = lambda line: None) -> None:
+        """Write the page, part by part, replacing an older one when it is complete. Raises `OutputError`.
+
+        say: gets a line before work that takes noticeably long.
+        """
+        if min(self.count, SHOWN) > FEW:
+            say(f"report: making thumbnails of {min(self.count, SHOWN):,} photos")
         with replacing(path) as stream:
             for part in _template().generate(self._context(manifest, None)):
                 stream.write(part.encode("utf-8", "backslashreplace"))
@@ -128,16 +135,22 @@ class Report:
         }
 
     def _finished_cards(self, ranks: ScoreRanks) -> Iterator[Card]:
-        side = LARGE if len(self._cards) <= FEW else SMALL
-        for card in self._cards:
-            path = self._paths[card["i"]]
-            picture = None if path is None else thumbnail(path, video=bool(card.get("v")), side=side)
+        threads = min(_MOST_THREADS, os.cpu_count() or 1)
+        for card, picture in zip(
+            self._cards, in_order(self._picture, self._cards, threads, ahead=threads), strict=True
+        ):
             extra: Card = {}
             if "s" in card:
                 extra["s"] = round(card["s"], 4)
                 if len(ranks) > 1:
                     extra["p"] = round(ranks.percentile(card["s"]), 1)  # of the score before rounding
             yield card | extra | ({"t": picture} if picture else {})
+
+    def _picture(self, card: Card) -> str | None:
+        """The thumbnail of a card."""
+        path = self._paths[card["i"]]
+        side = LARGE if len(self._cards) <= FEW else SMALL
+        return None if path is None else thumbnail(path, video=bool(card.get("v")), side=side)
 
 
 def report_of(page: Path, sources: Sequence[str]) -> Report:
