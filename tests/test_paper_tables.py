@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import json
 import re
 import subprocess
 import sys
@@ -176,6 +177,54 @@ def test_a_script_runs_its_commands_as_processes_and_stops_at_an_error(tmp_path:
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "unknown model 'no-such-model'" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+LAUNCHERS = {
+    "torchrun": "-m torch.distributed.run --nproc-per-node 2",
+    "accelerate": "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
+    " --dynamo_backend no",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_script_trains_in_the_processes_that_launch_starts(launcher: str, tmp_path: Path) -> None:
+    ran = _launched(tmp_path, f"{sys.executable} {LAUNCHERS[launcher]}")
+    assert ran.returncode == 0, ran.stderr
+    assert len(measured_rows(ran.stdout)) == 2
+    assert f"{LAUNCHERS[launcher]} -m realqa_cli train" in ran.stderr
+    manifest = json.loads((tmp_path / "work" / "on-photos" / "train.run.json").read_text())
+    assert manifest["effective"]["processes"] == 2
+    log = (tmp_path / "work" / "on-photos" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [1, 2], "the processes share the steps"
+
+
+@pytest.mark.slow
+def test_a_launched_training_that_fails_stops_the_script(tmp_path: Path) -> None:
+    ran = _launched(tmp_path, f"{sys.executable} {LAUNCHERS['torchrun']}", "--learning-rate -1")
+    assert ran.returncode not in (0, None)
+    assert "--learning-rate: must be above 0" in ran.stderr
+    assert ran.stderr.splitlines()[-1].endswith("on-photos: the training did not end")
+    assert ran.stdout == ""
+
+
+def _launched(folder: Path, launch: str, *train_options: str) -> "subprocess.CompletedProcess[str]":
+    """A script of one training on sample photos, which `launch` starts."""
+    labels = folder / "photos.jsonl"
+    records = [{"image": str(path), "mos": 1 + i / 2, "mos_range": [1, 5]} for i, path in enumerate(PHOTOGRAPHS)]
+    labels.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    training = "--device cpu --max-steps 2 --batch-size 1 --accumulate 1 --min-pixels 3136 --max-pixels 12544"
+    command = [
+        sys.executable, str(PAPER / "app_table_2_realqa.py"), "--tiny", "--method", "direct", "--bootstrap", "20",
+        "--train", f"photos={labels}", "--test", str(labels), "--work", str(folder / "work"), "--launch", launch,
+        "--train-options", " ".join([training, *train_options]),
+    ]  # fmt: skip
+    return subprocess.run(
+        command, env=environment(OMP_NUM_THREADS="1"), capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+PHOTOGRAPHS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))[:8]
 
 
 def test_the_known_attributes_are_correlated_with_the_mos(tmp_path: Path) -> None:

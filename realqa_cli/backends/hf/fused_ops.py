@@ -49,7 +49,16 @@ def _is_ungated(module: nn.Module) -> bool:
     return not bool(other.weight.any()) and bool((other.bias == 1).all())
 
 
+def skipped_branches(model: Any) -> list[nn.Module]:
+    """The layers of gated MLPs that `fuse_operations` skips: no gradient reaches their weights."""
+    forwards = ((module, getattr(module.forward, "__func__", None)) for module in model.modules())
+    return [module.up_proj for module, forward in forwards if forward is _ungated]
+
+
 def _ungated(mlp: Any, x: Tensor) -> Tensor:
+    if type(mlp.up_proj) is not nn.Linear:  # an adapter was added since
+        whole: Tensor = type(mlp).forward(mlp, x)
+        return whole
     output: Tensor = mlp.down_proj(mlp.act_fn(mlp.gate_proj(x)))
     return output
 

@@ -16,6 +16,7 @@ import torch
 from realqa_cli import models
 from realqa_cli.backends.base import LoadOptions
 from realqa_cli.backends.hf.adapters import attach, deprecation_warnings_hidden
+from realqa_cli.backends.hf.fused_ops import skipped_branches
 from realqa_cli.backends.hf.model import HFBackend
 from realqa_cli.backends.hf.regression_head import RegressionHead, save_head
 from realqa_cli.errors import ModelError, UsageError
@@ -65,6 +66,8 @@ def prepare_model(source: ModelSource, tuning: Tuning, dtype: str, attention: st
         model.generation_config, backend.model = generation, model
     if tuning.kind != "lora":
         model.requires_grad_(True)
+        for branch in skipped_branches(model):  # several processes would wait for their gradients
+            branch.requires_grad_(False)
     if tuning.freeze_vision:
         for part in vision_parts(model):
             part.requires_grad_(False)
@@ -156,6 +159,7 @@ def _add_adapter(model: Any, source: ModelSource, tuning: Tuning) -> Any:
 
     rank = tuning.rank or RANK
     frozen = {id(m) for part in vision_parts(model) for m in part.modules()} if tuning.freeze_vision else set()
+    frozen |= {id(branch) for branch in skipped_branches(model)}
     head = model.get_output_embeddings()
     names = [
         name

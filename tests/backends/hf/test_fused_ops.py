@@ -11,7 +11,9 @@ from small_models import write
 from transformers import AutoModelForImageTextToText
 from transformers.activations import QuickGELUActivation
 
-from realqa_cli.backends.hf.fused_ops import fuse_operations
+from realqa_cli.backends.hf.fused_ops import fuse_operations, skipped_branches
+from realqa_cli.models import find
+from realqa_cli.steps.train.tuning import Tuning, prepare_model
 
 GRID = torch.tensor([[1, 18, 22], [1, 8, 12]])
 """Two photos; the first has windows of several sizes."""
@@ -85,6 +87,33 @@ def test_an_adapter_on_that_branch_is_heard(tmp_path: Path, monkeypatch: pytest.
                 weight.normal_()
         before = features(adapted)
         torch.testing.assert_close(features(fuse_operations(adapted)), before, rtol=1e-5, atol=1e-5)
+
+
+def test_an_adapter_that_comes_later_is_heard_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples" / "realqa-tiny")
+    from window_attention import windowed
+
+    fused = fuse_operations(windowed(write(tmp_path / "model", "qwen2_vl")))
+    assert len(skipped_branches(fused)) == len(fused.model.visual.blocks)
+    with torch.no_grad():
+        before = features(fused)
+        adapted: Any = inject_adapter_in_model(LoraConfig(target_modules=["up_proj"]), fused)
+        torch.testing.assert_close(features(adapted), before, rtol=1e-5, atol=1e-5)
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name and "visual" in name:
+                weight.normal_()
+        assert (features(adapted) - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_every_weight_of_the_bundled_vision_tower_that_is_trained_gets_a_gradient(kind: str) -> None:
+    """Several processes wait for the gradient of each weight that is trained."""
+    model, backend = prepare_model(find("realqa-tiny"), Tuning(kind), "float32")
+    features(backend.model).square().sum().backward()
+    tower = [(name, weight) for name, weight in model.named_parameters() if ".visual." in name]
+    trained = {name for name, weight in tower if weight.requires_grad}
+    assert {name for name, weight in tower if weight.grad is not None} == trained != set()
+    assert not [name for name in trained if "up_proj" in name]
 
 
 def test_the_quick_gelu_keeps_its_input() -> None:
