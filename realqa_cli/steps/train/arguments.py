@@ -50,8 +50,6 @@ def training_arguments(settings: TrainSettings, output: Path) -> Any:
     """The arguments for settings that `settle` completed. Creating them initialises the devices and processes."""
     from transformers import TrainingArguments
 
-    if settings.deepspeed and find_spec("deepspeed") is None:
-        raise UsageError("needs the package deepspeed", where="--deepspeed", remedy="pip install deepspeed")
     _require_reporter(settings)
     arguments = TrainingArguments(
         output_dir=str(output),
@@ -82,6 +80,21 @@ def training_arguments(settings: TrainSettings, output: Path) -> Any:
     return arguments
 
 
+def check_sharding(settings: TrainSettings) -> None:
+    """Checks configurations and packages before anything is read. Raises UsageError.
+
+    DeepSpeed is also chosen by `accelerate launch`, which no option states.
+    """
+    _sharding(settings)
+    launched = os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true"
+    where = "--deepspeed" if settings.deepspeed else "accelerate launch"
+    if launched and settings.validation:
+        remedy = "use FSDP2, or train without it and run realqa score and realqa eval on the result"
+        raise UsageError("is not supported with DeepSpeed", where="--validation", remedy=remedy)
+    if (settings.deepspeed or launched) and find_spec("deepspeed") is None:
+        raise UsageError("needs the package deepspeed", where=where, remedy="pip install deepspeed")
+
+
 def _sharding(settings: TrainSettings) -> dict[str, Any]:
     """The arguments for `--fsdp` or `--deepspeed`. Raises UsageError for a file that is not such a configuration."""
     if settings.fsdp:
@@ -89,7 +102,11 @@ def _sharding(settings: TrainSettings) -> dict[str, Any]:
         return {"fsdp": True, "fsdp_config": dict(config.get("fsdp_config", config))}
     if settings.deepspeed:
         config = read_accelerate_config(Path(settings.deepspeed), "--deepspeed")
-        return {"deepspeed": dict(config.get("deepspeed_config", config))}
+        zero = config.get("zero_optimization")
+        if not isinstance(zero, dict) or zero.get("stage") not in (1, 2, 3):
+            what = f"{settings.deepspeed} has no zero_optimization of stage 1, 2 or 3"
+            raise UsageError(what, where="--deepspeed", remedy="see examples/paper/accelerate/zero3.json")
+        return {"deepspeed": config}
     return {}
 
 

@@ -20,7 +20,7 @@ from realqa_cli.inference.teacher_forcing.conversations import Conversation, rea
 from realqa_cli.inference.teacher_forcing.data_spec import count_formats, infer_data_spec
 from realqa_cli.io.manifest import Manifest, file_digest, folder_digest, versions
 from realqa_cli.models import ModelSource
-from realqa_cli.steps.train.arguments import launched_processes, training_arguments
+from realqa_cli.steps.train.arguments import check_sharding, launched_processes, training_arguments
 from realqa_cli.steps.train.checkpoints import check_checkpoint, write_errors
 from realqa_cli.steps.train.objectives.objective import conversations_for
 from realqa_cli.steps.train.preparation import check_photos
@@ -57,6 +57,7 @@ def train(
     Raises UsageError.
     """
     settings.check()
+    check_sharding(settings)
     conversations = _read(files, settings)
     source = _find_source(settings)
     spec = infer_data_spec(conversations, source.config, settings.scale, settings.digits)

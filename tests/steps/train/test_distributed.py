@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from safetensors.numpy import load_file
 from small_models import write
 from small_training import log_of
 
+from realqa_cli.cli import main
 from realqa_cli.domain.scales import Scale
 from realqa_cli.errors import UsageError
 from realqa_cli.inference.teacher_forcing.data_spec import DataSpec
-from realqa_cli.steps.train.arguments import read_accelerate_config
+from realqa_cli.steps.train.arguments import check_sharding, read_accelerate_config
 from realqa_cli.steps.train.settings import TrainSettings
 
 CONFIGS = ROOT / "examples" / "paper" / "accelerate"
@@ -230,6 +232,51 @@ class TestConfigurations:
             (tmp_path / name).write_text(text)
         with pytest.raises(UsageError, match=message):
             read_accelerate_config(tmp_path / name, "--fsdp")
+
+    @pytest.mark.parametrize("text", ["{}", '{"zero_optimization": 2}', '{"zero_optimization": {"stage": 4}}'])
+    def test_what_is_no_configuration_of_deepspeed_is_refused(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "zero.json").write_text(text)
+        with pytest.raises(UsageError, match=r"--deepspeed: .*zero\.json has no zero_optimization of stage 1, 2 or 3"):
+            check_sharding(TrainSettings(device="cpu", deepspeed=str(tmp_path / "zero.json")))
+
+    @pytest.mark.parametrize("stage", [2, 3])
+    def test_the_shipped_ones_of_deepspeed_are_accepted(self, stage: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("realqa_cli.steps.train.arguments.find_spec", lambda name: name)
+        check_sharding(TrainSettings(device="cpu", deepspeed=str(CONFIGS / f"zero{stage}.json")))
+
+    @pytest.mark.parametrize(
+        ("more", "env", "message"),
+        [
+            (["--deepspeed", "ZERO"], {}, "--deepspeed: needs the package deepspeed; pip install deepspeed"),
+            (["--deepspeed", "no.json"], {}, "--deepspeed: cannot read no.json"),
+            (
+                ["--deepspeed", "ZERO", "--validation", "dev.jsonl"],
+                {},
+                "--validation: is not supported with DeepSpeed; use --fsdp",
+            ),
+            ([], {"ACCELERATE_USE_DEEPSPEED": "true"}, "accelerate launch: needs the package deepspeed"),
+            (
+                ["--validation", "dev.jsonl"],
+                {"ACCELERATE_USE_DEEPSPEED": "true"},
+                "--validation: is not supported with DeepSpeed; use FSDP2",
+            ),
+        ],
+    )
+    def test_deepspeed_that_cannot_be_used_is_one_line_before_anything_is_read(
+        self, more: list[str], env: dict[str, str], message: str, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        if "needs the package" in message and find_spec("deepspeed") is not None:
+            pytest.skip("deepspeed is installed")
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        given = [str(CONFIGS / "zero3.json") if word == "ZERO" else word for word in more]
+        code = main(["train", str(tmp_path / "conversations.jsonl"), "-o", str(tmp_path / "run"), *given])
+        output = capfd.readouterr()
+        assert (code, output.out) == (2, "")
+        assert len(output.err.splitlines()) == 1
+        assert output.err.startswith(f"realqa: {message}")
+        assert not (tmp_path / "run").exists()
 
     @pytest.mark.parametrize("more", [{"fsdp": "a", "deepspeed": "b"}, {"deepspeed": "a", "validation": "c"}])
     def test_contradictions_are_refused(self, more: dict[str, Any]) -> None:
