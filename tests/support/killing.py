@@ -1,6 +1,7 @@
-"""Kills `realqa annotate` at random moments, lets it finish, and counts what was paid for nothing.
+"""Kills a command at random moments, lets it finish, and compares what it wrote with an undisturbed run.
 
-The command is the real one, in a process of its own, and so is the server that it pays (billing_server.py).
+The commands are the real ones, in processes of their own, and so is the server that `realqa annotate` pays
+(billing_server.py), which counts what was paid for nothing.
 """
 
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,34 +75,60 @@ def kill_round(folder: Path, photos: Path, most_kills: int, longest: float, seed
     folder: for this round's files.
     Raises AssertionError where a photo has not exactly one good record at the end.
     """
-    pick, kills = random.Random(seed), 0
     output, bills = folder / "labels.jsonl", folder / "bills.jsonl"
     with billing_server(bills) as url:
-        run = command(
-            "annotate", photos, "--server", url, "--model", "tiny", "--image-format", "png", "--concurrency", CONCURRENCY, "-q", "-o", output
-        )  # fmt: skip
-        while True:
-            process = subprocess.Popen(run, stdout=subprocess.DEVNULL, env=environment())
-            if kills == most_kills:
-                assert process.wait(timeout=300) == 0
-                break
-            if pick.random() < 0.75:
-                _await_bill(bills, process)
-            time.sleep(pick.uniform(0, longest))
-            process.send_signal(signal.SIGKILL)
-            code = process.wait()
-            if code != -signal.SIGKILL:
-                assert code == 0, "it ends well, unless it is killed"
-                break
-            kills += 1
+        run = [*annotate(photos, url), "-o", output]
+        kills = kill_until_done(run, [bills], most_kills, longest, random.Random(seed))
     return _toll(photos, output, bills, kills)
 
 
-def _await_bill(bills: Path, process: subprocess.Popen[bytes]) -> None:
-    """Returns when there is a new bill, or the process has ended."""
-    before = bills.stat().st_size
-    while bills.stat().st_size == before and process.poll() is None:
+def annotate(photos: Path, url: str) -> list[object]:
+    """The arguments of the command that pays, without its output."""
+    return [
+        "annotate", photos, "--server", url, "--model", "tiny", "--image-format", "png", "--concurrency", CONCURRENCY, "-q"
+    ]  # fmt: skip
+
+
+def kill_until_done(
+    arguments: Sequence[object],
+    progress: Sequence[Path],
+    most_kills: int,
+    longest: float,
+    pick: random.Random,
+    after_kill: Callable[[], None] = lambda: None,
+) -> int:
+    """Starts the command again and again, killing it up to `most_kills` times, until it is through: the kills.
+
+    It is killed at most `longest` seconds after one of the files `progress` has grown, or, one time in four, after
+    its start.
+    """
+    kills = 0
+    while True:
+        process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, env=environment())
+        if kills == most_kills:
+            assert process.wait(timeout=600) == 0
+            return kills
+        if pick.random() < 0.75:
+            _await_growth(progress, process)
+        time.sleep(pick.uniform(0, longest))
+        process.send_signal(signal.SIGKILL)
+        code = process.wait()
+        if code != -signal.SIGKILL:
+            assert code == 0, "it ends well, unless it is killed"
+            return kills
+        kills += 1
+        after_kill()
+
+
+def _await_growth(files: Sequence[Path], process: subprocess.Popen[bytes]) -> None:
+    """Returns when one of the files has grown, or the process has ended."""
+    before = _sizes(files)
+    while all(now <= then for now, then in zip(_sizes(files), before, strict=True)) and process.poll() is None:
         time.sleep(0.005)
+
+
+def _sizes(files: Sequence[Path]) -> list[int]:
+    return [file.stat().st_size if file.exists() else 0 for file in files]
 
 
 def _toll(photos: Path, output: Path, bills: Path, kills: int) -> Toll:

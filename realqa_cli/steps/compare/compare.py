@@ -41,7 +41,7 @@ class ScoredPhoto:
         """From a score record. Never raises for the photo."""
         name, content = str(record.get("image") or record.get("video")), record.get("content")
         if record.get("distribution") is None:
-            remedy = "use --method direct, cot or levels, and --decode exact"
+            remedy = "use --method direct, cot or levels"
             error = RecordError("its score has no distribution", type="record", where=name, remedy=remedy)
             return cls(name, content, error=error)
         try:

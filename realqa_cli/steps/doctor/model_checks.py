@@ -194,6 +194,6 @@ def _compared(
     values = {"largest_difference": largest, "limit": limit}
     text = f"scores {how} differ by at most {largest:.2g}"
     if not largest <= limit:  # also for NaN
-        remedy = "try --dtype float32, --batch-size 1 or another --device, and report it"
+        remedy = "try --dtype float32, another --device, or realqa score --batch-size 1, and report it"
         return Finding(check, "failed", f"{text}, which is over {limit:.2g}", remedy, values)
     return Finding(check, "ok", text, values=values)
