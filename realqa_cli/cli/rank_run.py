@@ -57,10 +57,10 @@ def run_rank(
             failed = [failed_record(record, error, settings) for record, error in failures]
             bar.stop()
         _write(output, options, reporter, manifest, [*ranked, *failed])
-        _print(options, ranked, failed)
         _write_report(options, reporter, manifest, [*ranked, *failed])
         for record in ranked:
             actions.perform(record)
+        _print(options, ranked, failed)  # last, because a reader such as `head` can end the run here
     actions.report(reporter)
     _summarise(reporter, ranked, failed)
     return 1 if failed or actions.failures else 0
@@ -197,6 +197,8 @@ def _summarise(reporter: Reporter, ranked: Sequence[dict[str, Any]], failed: Seq
     if kinds:
         close = f"; in {open_groups} of them the first place is too close to call" if open_groups else ""
         reporter.say(f"{' and '.join(kinds)}{close}")
+    elif len(ranked) > 1:
+        reporter.say("no bursts or near-duplicates were found, so every photo is to keep; --top N prints the best N")
     kept = sum(record["keep"] for record in ranked)
     parts = [f"{len(ranked)} ranked", f"{kept} to keep", *([f"{len(failed)} failed"] if failed else [])]
     reporter.say(f"{plural(len(ranked) + len(failed), 'photograph')}: {', '.join(parts)}")

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from urllib.parse import unquote
 import pytest
 from browser import browser_path, chromium
 from PIL import Image
-from process import PHOTOS, Realqa
+from process import PHOTOS, Realqa, command, environment
 
 from realqa_cli.cli.output_files import is_page
 
@@ -102,6 +103,7 @@ def test_the_page_has_a_card_for_each_ranked_photo_with_its_place_and_group(rank
         places = (record["rank"], record["group"], record["rank_in_group"], record["keep"])
         assert (card["r"], card["g"], card["gr"], card["k"]) == places
         assert card["s"] == pytest.approx(record["score"], abs=1e-4)
+        assert card["st"] == record["stars"]
 
 
 def test_the_page_names_the_folder_the_counts_and_what_failed(ranked: Ranked, parsed: Parsed) -> None:
@@ -120,6 +122,28 @@ def test_thumbnails_are_pictures_and_addresses_lead_to_the_originals(ranked: Ran
         with Image.open(io.BytesIO(b64decode(card["t"].partition(",")[2]))) as thumbnail:
             assert max(thumbnail.size) == 360
         assert os.path.samefile(ranked.page.parent / unquote(card["u"]), card["n"])
+
+
+def test_a_reader_that_ends_early_loses_neither_the_page_nor_the_links(tmp_path: Path) -> None:
+    """As `| head` does: the table is printed after everything else is done."""
+    page, best = tmp_path / "ranking.html", tmp_path / "best"
+    wanted = ("--table", "--report", page, "--link-to", best, "--backend", "echo")
+    process = subprocess.Popen(
+        command("rank", PHOTOS, *wanted), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait(120)
+    assert is_page(page)
+    assert {link.name for link in best.iterdir()} <= {photo.name for photo in PHOTOS.iterdir()}
+    assert any(best.iterdir())
+
+
+def test_where_no_photos_are_alike_a_line_says_that_all_are_kept(realqa_here: Realqa) -> None:
+    apart = [PHOTOS / name for name in ("bee.jpg", "dogs.jpg")]
+    ran = realqa_here("rank", *apart, "--backend", "echo")
+    assert "no bursts or near-duplicates were found, so every photo is to keep; --top N prints the best N" in ran.err
+    assert "no bursts" not in realqa_here("rank", PHOTOS, "--backend", "echo").err
 
 
 @pytest.fixture
@@ -145,6 +169,10 @@ def test_a_browser_shows_the_ranking_in_its_order_and_by_groups(ranked: Ranked, 
     kept = [Path(record["image"]).name for record in ranked.ranked if record["keep"]]
     opened.get_by_role("button", name=f"kept {len(kept)}", exact=True).click()
     assert names() == kept
+    opened.get_by_role("button", name="Reset filters").click()
+    best = [Path(record["image"]).name for record in ranked.ranked if record["stars"] == 5]
+    opened.get_by_role("button", name=f"5 ★ {len(best)}", exact=True).click()
+    assert names() == best
     opened.get_by_role("button", name="Reset filters").click()
     opened.locator("#order").select_option("groups")
     heads = opened.locator("main h2").all_inner_texts()

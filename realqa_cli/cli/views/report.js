@@ -92,6 +92,7 @@
     const values = [];
     if (card.k !== undefined) values.push(["Keep", [card.k ? "kept" : "not kept"]]);
     if (card.g !== undefined) values.push(["Group", [groups.get(card.g).size > 1 ? "several photos" : "single photos"]]);
+    if (card.st !== undefined) values.push(["Stars", [`${card.st} ★`]]);
     if (card.w !== undefined) values.push(["Score", [card.w]]);
     for (const [title, value] of Object.entries(card.a || {})) values.push([title, [value]]);
     if (card.fl) values.push(["Flags", card.fl]);
@@ -207,7 +208,7 @@
       cell("pct.", card.p === undefined ? undefined : Math.round(card.p)),
       cell("ref.", card.pr === undefined ? undefined : Math.round(card.pr)),
       cell("90 %", card.iv), cell("MOS", card.m), cell("p", card.mass === undefined ? undefined : card.mass.toPrecision(2)),
-      cell("rank", card.r), cell("", group), cell("frames", card.fr), cell("flags", card.fl && card.fl.join(", ")),
+      cell("rank", card.r), cell("", group), cell("", card.st && "★".repeat(card.st)), cell("frames", card.fr), cell("flags", card.fl && card.fl.join(", ")),
     ];
     const button = (key, text, label) => make("button", { type: "button", "data-mark": MARKS[key], "aria-label": `${label} ${card.n}`,
       onclick: () => mark(card, MARKS[key]) }, text);
@@ -357,7 +358,7 @@
   function csv() {
     const titles = [...new Set(state.shown.flatMap((card) => Object.keys(card.a || {})))];
     const columns = [["name", "n"], ["score", "s"], ["word", "w"], ["calibrated", "cal"], ["percentile", "p"], ["percentile_reference", "pr"], ["mos", "m"],
-      ["group", "g"], ["rank", "r"], ["rank_in_group", "gr"], ["keep", "k"]].filter(([, key]) => has(key));
+      ["group", "g"], ["rank", "r"], ["rank_in_group", "gr"], ["keep", "k"], ["stars", "st"]].filter(([, key]) => has(key));
     const quoted = (value) => {
       const text = value === undefined || value === null ? "" : String(value);
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
