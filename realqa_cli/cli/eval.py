@@ -15,6 +15,7 @@ from realqa_cli.cli import options as o
 from realqa_cli.cli.eval_files import EvalFiles
 from realqa_cli.cli.option_values import dataset_selection, settings_of
 from realqa_cli.cli.reporter import Reporter
+from realqa_cli.domain.wording import plural
 from realqa_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _print(lines: Iterable[Mapping[str, Any]], sink: "Sink", reporter: Reporter)
     for reason in reasons:
         reporter.say(f"no {reason}")
     if fewest < FEW:
-        reporter.say(f"warning: {fewest} pairs are few; below {FEW} the metrics and intervals mean little")
+        reporter.say(f"warning: only {plural(fewest, 'pair')}; below {FEW} the metrics and intervals mean little")
     if rows:
         reporter.say(f"not measured: {rows} answers, for want of a value or of its truth")
     return 1 if rows or reasons else 0
