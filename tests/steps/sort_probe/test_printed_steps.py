@@ -72,7 +72,8 @@ def test_the_download_is_a_command_of_the_hub_s_own_tool(name: str, sort: Sort) 
     step = re.search(r"hf (download \S+ --local-dir [^\s,]+)", printed(name, sort))
     assert step
     verb, *arguments = step[1].split()
-    tool: Any = app if hasattr(app, "commands") else typer.main.get_command(app)  # it changed between versions
+    found: Any = app
+    tool: Any = found if hasattr(found, "commands") else typer.main.get_command(found)  # it changed between versions
     values = tool.commands[verb].make_context("download", arguments).params
     assert (values["repo_id"], values["local_dir"]) == (models.SHORT_NAMES[name], arguments[-1])
 
