@@ -1,7 +1,7 @@
 """Kill commands at random moments: is a record lost, repeated or torn, and is the output that of an undisturbed run?
 
 `score`, `self-label`, `annotate` and `build-cot` share the kills: each is ended by SIGKILL and started again until it
-is through, round after round. Its file is then compared with that of a run that nobody killed, byte for byte, and
+ends by itself, round after round. Its file is then compared with that of a run that nobody killed, byte for byte, and
 after every kill the whole lines on disk are. `annotate` asks a local server (tests/support/billing_server.py).
 `train` trains the bundled model on the CPU; its weights, files and log are compared, without the times in them.
 

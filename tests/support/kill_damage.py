@@ -57,7 +57,7 @@ def undisturbed(arguments: Sequence[object], output: Path) -> Path:
 def kill_file(
     arguments: Sequence[object], output: Path, expected: Path, most_kills: int, longest: float, seed: int
 ) -> Damage:
-    """Kills a command that writes lines to a file, until it is through."""
+    """Kills a command that writes lines to a file, until it ends by itself."""
     partial = output.with_name(f"{output.name}.part")  # of commands whose file appears when it is complete
     right = expected.read_bytes().splitlines(keepends=True)
     torn = 0
@@ -86,7 +86,7 @@ def damage_of(kills: int, lines: Sequence[bytes], right: Sequence[bytes]) -> Dam
 def kill_training(
     arguments: Sequence[object], output: Path, expected: Path, most_kills: int, longest: float, seed: int
 ) -> Damage:
-    """Kills `realqa train`, until it is through. Its weights and other files are compared byte for byte."""
+    """Kills `realqa train`, until it ends by itself. Its weights and other files are compared byte for byte."""
     log = output / "log.jsonl"
     kills = kill_until_done([*arguments, "-o", output], [log], most_kills, longest, random.Random(seed))
     lines, right = (_timeless(folder / "log.jsonl") for folder in (output, expected))

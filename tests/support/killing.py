@@ -97,7 +97,7 @@ def kill_until_done(
     pick: random.Random,
     after_kill: Callable[[], None] = lambda: None,
 ) -> int:
-    """Starts the command again and again, killing it up to `most_kills` times, until it is through: the kills.
+    """Starts the command again and again, killing it up to `most_kills` times, until it ends by itself: the kills.
 
     It is killed at most `longest` seconds after one of the files `progress` has grown, or, one time in four, after
     its start.

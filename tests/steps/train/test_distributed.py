@@ -234,7 +234,7 @@ class TestConfigurations:
             read_accelerate_config(tmp_path / name, "--fsdp")
 
     @pytest.mark.parametrize("text", ["{}", '{"zero_optimization": 2}', '{"zero_optimization": {"stage": 4}}'])
-    def test_what_is_no_configuration_of_deepspeed_is_refused(self, text: str, tmp_path: Path) -> None:
+    def test_what_is_not_a_configuration_of_deepspeed_is_refused(self, text: str, tmp_path: Path) -> None:
         (tmp_path / "zero.json").write_text(text)
         with pytest.raises(UsageError, match=r"--deepspeed: .*zero\.json has no zero_optimization of stage 1, 2 or 3"):
             check_sharding(TrainSettings(device="cpu", deepspeed=str(tmp_path / "zero.json")))
