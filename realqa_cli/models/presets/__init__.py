@@ -136,7 +136,7 @@ def read_preset(name: str) -> Preset:
     raise UsageError(
         f"unknown preset {name!r}",
         where="--preset",
-        remedy=f"use one of: {', '.join(preset_names())}, or --preset-file FILE.toml",
+        remedy=f"use one of: {', '.join(preset_names())}; realqa score --preset-file FILE.toml reads another",
     )
 
 
