@@ -4,6 +4,7 @@ The inverse of `prompts`, also for texts from elsewhere: models, and the paper's
 number is read where the paper's texts have it (Sec. 3.3), and a class as it is written.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,8 +12,9 @@ from typing import Any, NamedTuple
 from realqa_cli.domain.attributes import ATTRIBUTES, LEVELS
 from realqa_cli.domain.prompts import SLOTS
 
-_NUMBER = r"(-?\d+(?:\.\d+|,\d{1,2}(?!\d))?)(?!\d|[.,]\d|\s*[-–]\s*\d)"  # "3-4" and "3,987" do not match
-_OUT_OF = r"(?:\s*[*_`]{0,3}\s*(?:/|out of)\s*(\d+(?:\.\d+)?))?"
+_DIGITS = r"\d{1,300}"  # of more digits the value would be infinite
+_NUMBER = rf"(-?{_DIGITS}(?:\.\d+|,\d{{1,2}}(?!\d))?)(?!\d|[.,]\d|\s*[-–]\s*\d)"  # "3-4" and "3,987" do not match
+_OUT_OF = rf"(?:\s*[*_`]{{0,3}}\s*(?:/|out of)\s*({_DIGITS}(?:\.\d+)?))?"
 _SENTENCE = re.compile(rf"score of this (?:image|video) is\s*[*_`<]{{0,3}}\s*{_NUMBER}{_OUT_OF}", re.IGNORECASE)
 _FINAL_SENTENCE = re.compile(rf"final score is\s*[*_`<]{{0,3}}\s*{_NUMBER}{_OUT_OF}", re.IGNORECASE)
 _BRACKETS = re.compile(rf"<\s*{_NUMBER}\s*>{_OUT_OF}")
@@ -28,9 +30,10 @@ _LABELS = {slot.label.casefold(): key for key, slot in SLOTS.items()} | {
 _KNOWN = "|".join(re.escape(label) for label in sorted(_LABELS, key=len, reverse=True))
 _ITEM = re.compile(rf"(?:^|[\s,;.])(?:\d\.\d\.?\s*)?({_KNOWN})\s*:\s*", re.IGNORECASE)
 _END = re.compile(r"[\s,;]*(?:\d\.\d\.?)?\s*$")  # the separator and the number of the next item
+_WHOLE = re.compile(r"\d{1,18}")
 _FINAL = re.compile(r"(?:the\s+)?final score is\b", re.IGNORECASE)
 
-_LIST_NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?![\d.]*\d)"
+_LIST_NUMBER = rf"(?<![\w.])-?{_DIGITS}(?:\.\d+)?(?![\d.]*\d)"
 _LIST_UNIT = r"(?:\s?(?:[a-zµ°%]{1,3}|points?|units?)(?![a-z]))?"
 _LIST_ITEM = rf"[*_`\"'$\\(]{{0,4}}{_LIST_NUMBER}{_LIST_UNIT}[*_`\"'$\\)]{{0,4}}{_LIST_UNIT}"
 _LIST_SEPARATOR = r"\s?(?:[,;<≤>≥|&→•/、。]|<=|->|=>|\band\b|\bthen\b|\s[-–*]\s|\s)\s?(?:(?:and|then)\b\s?|[-–*•]\s)?"
@@ -78,7 +81,8 @@ def predicted_score(text: object) -> float | None:
 def number_after(text: str, tag: str) -> float | None:
     """The first number after the last occurrence of `tag`; None if there is none."""
     span = number_span(text, tag)
-    return None if span is None else float(text[slice(*span)])
+    number = math.inf if span is None else float(text[slice(*span)])
+    return number if math.isfinite(number) else None
 
 
 def number_span(text: str, tag: str) -> tuple[int, int] | None:
@@ -131,7 +135,7 @@ def read_attributes(text: object) -> dict[str, Any]:
         if not part:
             found[key] = _known_class(key, value)
         else:
-            found.setdefault(key, {})[part] = int(value) if part == "score" and value.isdecimal() else value
+            found.setdefault(key, {})[part] = int(value) if part == "score" and _WHOLE.fullmatch(value) else value
     return found
 
 
