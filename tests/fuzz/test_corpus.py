@@ -1,4 +1,4 @@
-"""The texts that fuzzing has kept are read as every text must be: no crash, and nothing that is no value."""
+"""The texts that fuzzing has kept are read as every text must be: without a crash, and to finite values."""
 
 import importlib.util
 from collections.abc import Callable
