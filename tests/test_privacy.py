@@ -78,6 +78,21 @@ RUNS = {
     ],
     "composite fit": ["composite", "fit", "rows.jsonl", "--target", "mos", "--bootstrap", "0", "-o", "weights.json"],
     "composite apply": ["composite", "apply", "labels.jsonl", "--weights", "given.json", "-o", "composites.jsonl"],
+    "leaderboard": [
+        "leaderboard",
+        "--models",
+        "realqa-tiny",
+        "--datasets",
+        "csv:opinions.csv",
+        "-o",
+        "board",
+        "--repeat",
+        "0",
+        "--bootstrap",
+        "10",
+        "--max-pixels",
+        "20000",
+    ],
     "sort-probe": ["sort-probe", *ASKED, "--trials", "2"],
     "presets": ["presets"],
     "doctor": ["doctor"],
@@ -105,6 +120,10 @@ def work(tmp_path: Path) -> Path:
         {"image": f"{i}.jpg", "score": 1 + i / 20, "scale": [1, 5], "mos": 1 + i % 7 / 9 + i / 25} for i in range(72)
     )
     (work / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    opinions = "".join(f"{file.name},{mos}\n" for mos, file in enumerate(sorted(PHOTOS.glob("*.jpg"))[:4], 1))
+    (work / "opinions.csv").write_text("image,mos\n" + opinions)
+    for file in sorted(PHOTOS.glob("*.jpg"))[:4]:
+        shutil.copy(file, work)
     return work
 
 

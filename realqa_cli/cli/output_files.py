@@ -143,8 +143,10 @@ def _inputs(context: typer.Context, declared: Collection[str]) -> Iterator[Path]
         if name in declared:
             continue
         for part in leaves(value):
-            if isinstance(part, str | Path) and str(part) and _exists(Path(part)):
-                yield Path(part)
+            after_name = part.partition(":")[2] if isinstance(part, str) else ""  # NAME:PATH of a data set
+            for path in (part, after_name):
+                if isinstance(path, str | Path) and str(path) and _exists(Path(path)):
+                    yield Path(path)
 
 
 def _check_name(flag: str, kind: OutputKind, path: Path) -> None:

@@ -19,7 +19,7 @@ INPUTS = {
     "prices", "weights", "log", "image_root", "conversations", "files", "preset_file", "calibration", "parts", "root", "pairs",
 }  # fmt: skip
 """Parameters of type Path that name inputs, or folders."""
-FOLDERS = {("train", "output"), ("rank", "copy_to"), ("rank", "link_to")}
+FOLDERS = {("train", "output"), ("leaderboard", "output"), ("rank", "copy_to"), ("rank", "link_to")}
 """Outputs that are folders, which `run_folder` and the step check."""
 
 ARGUMENTS: dict[str, list[str]] = {
@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "merge": ["{labels}"],
     "compare": ["{photos}/bee.jpg", "{photos}/bee.jpg", "--backend", "echo"],
     "explain": ["{photos}/bee.jpg"],
+    "leaderboard": ["--models", "echo", "--datasets", "csv:{labels}", "-o", "board"],
     "calibrate fit": ["{labels}", "--scores", "{labels}"],
     "calibrate apply": ["{labels}", "--calibration", "{labels}"],
 }
