@@ -64,6 +64,7 @@ def ran(grid: Grid, realqa: Realqa) -> Ran:
     return realqa(*grid.arguments("--bootstrap", 100, "--plot", grid.folder / "board.png"))
 
 
+@pytest.mark.slow
 def test_the_values_are_those_of_score_and_eval(grid: Grid, ran: Ran, realqa: Realqa) -> None:
     assert ran.code == 0
     assert len(ran.records) == 2 * 2 * 2
@@ -80,6 +81,7 @@ def test_the_values_are_those_of_score_and_eval(grid: Grid, ran: Ran, realqa: Re
         assert (own["n"], own["missing"]) == (5, 0)
 
 
+@pytest.mark.slow
 def test_others_are_compared_with_the_best_and_photos_are_scored_twice(ran: Ran) -> None:
     for dataset in ("koniq10k", "mine"):
         for metric in ("srcc", "plcc"):
@@ -94,6 +96,7 @@ def test_others_are_compared_with_the_best_and_photos_are_scored_twice(ran: Ran)
     assert all(0 <= each["repeatability"] < 1e-4 for each in ran.records)
 
 
+@pytest.mark.slow
 def test_the_folder_has_the_table_in_three_formats_and_the_figure(grid: Grid, ran: Ran) -> None:
     assert json.loads((grid.board / "leaderboard.json").read_text()) == ran.records
     page, paper = ((grid.board / f"leaderboard.{end}").read_text() for end in ("md", "tex"))
@@ -105,6 +108,7 @@ def test_the_folder_has_the_table_in_three_formats_and_the_figure(grid: Grid, ra
     assert is_plot(grid.folder / "board.png")
 
 
+@pytest.mark.slow
 def test_another_metric_scores_nothing_and_loads_no_model(grid: Grid, ran: Ran, realqa: Realqa) -> None:
     before = grid.records(MODEL, "koniq10k.jsonl")
     again = realqa(*grid.arguments("--metric", "krcc", "--bootstrap", 0))
@@ -115,6 +119,7 @@ def test_another_metric_scores_nothing_and_loads_no_model(grid: Grid, ran: Ran, 
     assert grid.records(MODEL, "koniq10k.jsonl") == before
 
 
+@pytest.mark.slow
 def test_a_limit_takes_the_first_photos_and_keeps_the_other_scores(grid: Grid, ran: Ran, realqa: Realqa) -> None:
     some = realqa(*grid.arguments("--limit", 4, "--bootstrap", 0))
     assert {line["n"] for line in some.records} == {4}
@@ -122,6 +127,7 @@ def test_a_limit_takes_the_first_photos_and_keeps_the_other_scores(grid: Grid, r
     assert len(grid.records(MODEL, "koniq10k.jsonl")) == 6
 
 
+@pytest.mark.slow
 def test_the_table_for_a_terminal_fits_it_and_formats_exclude_each_other(grid: Grid, ran: Ran, realqa: Realqa) -> None:
     table = realqa(*grid.arguments("--table", "--bootstrap", 20))
     assert all(len(line) <= 80 for line in table.out.splitlines())
@@ -132,6 +138,7 @@ def test_the_table_for_a_terminal_fits_it_and_formats_exclude_each_other(grid: G
     assert (both.code, "mutually exclusive" in both.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_changed_weights_are_scored_again(tmp_path: Path, photo_files: Sequence[Path], realqa: Realqa) -> None:
     grid = grid_in(tmp_path, photo_files)
     arguments = ["leaderboard", "--models", grid.other, "--datasets", f"csv:{tmp_path / 'mine.csv'}"]

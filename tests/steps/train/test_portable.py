@@ -128,7 +128,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
-@pytest.mark.parametrize("content", ["pickle", "cut"])
+@pytest.mark.parametrize("content", ["pickle", pytest.param("cut", marks=pytest.mark.slow)])
 def test_a_checkpoint_that_is_not_tensors_is_refused(
     name: str, content: str, base: Path, data: Path, tmp_path: Path
 ) -> None:
