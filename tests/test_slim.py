@@ -161,6 +161,7 @@ def test_without_the_packages_of_the_server_serve_names_the_extra(slim: Realqa) 
     assert re.fullmatch(r"realqa: this needs the Python package \w+, .*; pip install 'realqa\[serve\]'\n", ran.err)
 
 
+@pytest.mark.slow
 def test_the_server_runs_with_the_packages_of_both_lists(realqa: Realqa, tmp_path: Path) -> None:
     folder = linked(tmp_path / "packages", SLIM, SERVE)
     (record,) = realqa("score", PHOTOS / "bee.jpg", *FEW_PIXELS).records

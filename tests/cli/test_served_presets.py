@@ -45,6 +45,7 @@ def files(tmp_path: Path) -> list[Path]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["q-realign", "q-align"])
 def test_a_served_model_is_asked_by_a_preset_as_the_local_one(
     server: LogprobServer, model: Path, files: list[Path], realqa_here: Realqa, preset: str
@@ -75,6 +76,7 @@ def test_the_preset_of_a_served_model_is_found_by_its_name_and_said_once(
     assert [one["score"] for one in ran.records] == pytest.approx([one["score"] for one in named.records])
 
 
+@pytest.mark.slow
 def test_a_served_model_chooses_between_two_photos_as_the_local_one(
     server: LogprobServer, model: Path, files: list[Path], realqa_here: Realqa
 ) -> None:

@@ -125,6 +125,7 @@ def test_questions_that_cannot_be_asked_are_usage_errors(tmp_path: Path, setting
         Scorer(str(write(tmp_path / "model")), backend="hf", **settings)
 
 
+@pytest.mark.slow
 def test_answers_have_columns_in_tables_and_come_back_from_them(realqa: Realqa, tmp_path: Path) -> None:
     folder, output = small(tmp_path / "model", "qwen2_vl"), tmp_path / "scores.csv"
     photos()[0].save(tmp_path / "a.png")

@@ -392,6 +392,7 @@ def await_refusal(server: Served) -> None:
     raise AssertionError("the server still accepts connections")
 
 
+@pytest.mark.slow
 def test_a_calibration_is_applied_as_by_the_command(realqa: Realqa, tmp_path: Path) -> None:
     fixed: dict[str, Any] = {
         "scale": [1, 5],

@@ -101,6 +101,7 @@ class TestBoth:
             assert line["ncm"] is line["ncm_star"] is line["ncm_star_release"] is None
             assert line["samples_per_second"] > 0
 
+    @pytest.mark.slow
     def test_an_adapter_can_spare_the_vision_tower_and_be_trained_further(
         self, objective: str, base: Path, data: Path, tmp_path: Path
     ) -> None:
@@ -111,6 +112,7 @@ class TestBoth:
         assert json.loads((tmp_path / "two" / "realqa.json").read_text())["base_model"] == str(base)
         assert scores(tmp_path / "two", data) != scores(tmp_path / "one", data)
 
+    @pytest.mark.slow
     def test_scratch_starts_from_new_weights(
         self, objective: str, trained: Callable[[str], Path], data: Path, tmp_path: Path
     ) -> None:
@@ -260,6 +262,7 @@ class TestRegression:
         with pytest.raises(ModelError, match=f"{HEAD_FILE}: its regression head cannot be loaded: .*; copy the whole"):
             Scorer(str(folder))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("tuning", ["lora", "full"])
     def test_an_interrupted_run_resumes_to_the_same_weights(
         self, tuning: str, base: Path, data: Path, tmp_path: Path
@@ -274,6 +277,7 @@ class TestRegression:
         assert whole.keys() == stopped.keys()
         assert not [name for name in whole if not np.array_equal(whole[name], stopped[name])]
 
+    @pytest.mark.slow
     def test_other_families_can_be_trained(self, data: Path, tmp_path: Path) -> None:
         base = write(tmp_path / "llava", "llava", merges_digits=True)
         how = settings(base, objective="regression", max_steps=2, min_pixels=None, max_pixels=None)

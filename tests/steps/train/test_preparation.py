@@ -92,6 +92,7 @@ class TestPhotos:
         assert "2 photos of the conversations cannot be decoded, the first of them" in line
         assert "1.png" in line
 
+    @pytest.mark.slow
     def test_a_resumed_run_leaves_out_the_same(self, base: Path, tmp_path: Path) -> None:
         file = self.broken(tmp_path / "data")
         how = settings(base, max_steps=4, save_steps=2, accumulate=1)
@@ -146,6 +147,7 @@ class TestEarlyEnd:
             train([file], tmp_path / "run", settings(base, epochs=2.0))
         assert not (tmp_path / "run" / "realqa.json").exists()
 
+    @pytest.mark.slow
     def test_all_conversations_are_used_in_every_epoch(self, base: Path, tmp_path: Path) -> None:
         file = write_direct(tmp_path / "data", 7)
         summary = train([file], tmp_path / "run", settings(base, epochs=3.0, accumulate=1))
@@ -153,6 +155,7 @@ class TestEarlyEnd:
         assert log_of(tmp_path / "run")[-1]["epoch"] == 3
 
 
+@pytest.mark.slow
 def test_many_conversations_are_tokenised_in_several_processes_to_the_same_lengths(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
