@@ -101,7 +101,7 @@ RUNS = {
 """Arguments by command, for a folder of `every_command.make_inputs`; URL is the address of a server."""
 FIRST = {"merge": "score", "calibrate apply": "calibrate fit"}
 """The run that makes the input of another."""
-SLOW = {"train", "doctor", "explain", "score-hf", "ncm", "calibrate fit", "calibrate apply", "leaderboard"}
+SLOW = {*RUNS} - {"score", "self-label", "annotate", "eval", "version"}
 DRAWS = {"explain", "doctor"}
 """Commands that import matplotlib, which keeps a list of the fonts in its own cache and configuration folders."""
 SERVES = {"serve"}

@@ -33,7 +33,7 @@ _MODELS = (
     "Models, with commas: bundled ones, model folders, short names or hub ids. Known ones are asked by their preset."
 )
 Models = Annotated[Any, o.option(GRID, "--models", metavar="NAME,...", parser=parse_words, help=_MODELS)]
-_DATASETS = "Data sets, with commas: the name of one as in --dataset, a colon, and its folder or table."
+_DATASETS = "Data sets, with commas: a name such as koniq10k, a colon, and its folder or table."
 Datasets = Annotated[Any, o.option(GRID, "--datasets", metavar="NAME:PATH,...", parser=parse_words, help=_DATASETS)]
 _SPLIT = "Only this split of the data sets: train, validation or test, or a name of its own."
 Split = Annotated[str | None, o.option(GRID, "--split", metavar="NAME", help=_SPLIT)]

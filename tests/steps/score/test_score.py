@@ -77,6 +77,7 @@ RISES = pytest.mark.xfail(strict=True, reason="the lightest damage raises the sc
 KNOWN_RISES = [("jpeg", "brushes"), ("noise", "dandelion"), ("noise", "dogs")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"), [pytest.param(*each, marks=RISES if each in KNOWN_RISES else ()) for each in LADDERS]
 )

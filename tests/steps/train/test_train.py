@@ -51,6 +51,7 @@ def differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[
     return [name for name in one if not np.array_equal(one[name], other[name])]
 
 
+@pytest.mark.slow
 class TestResult:
     """The folder of a complete run."""
 
