@@ -22,7 +22,8 @@ def preload_bundled() -> None:
     folder = models.path(models.BUNDLED[0])
     if folder not in _started:
         _started[folder] = Future()
-        threading.Thread(target=_load, args=(folder, _started[folder]), daemon=True).start()
+        # no daemon: the end of the process waits for it, as a library that is interrupted there can abort the process
+        threading.Thread(target=_load, args=(folder, _started[folder])).start()
 
 
 def preloaded(folder: Path) -> "Graphs | None":
