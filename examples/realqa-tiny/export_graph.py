@@ -22,7 +22,7 @@ from onnx import ModelProto
 from realqa_cli.backends.base import UnsupportedModel
 from realqa_cli.backends.chat_templates import render_question
 from realqa_cli.backends.onnx.graphs import ARCHITECTURE, LANGUAGE, UNGATED, VISION, architecture, vision_size
-from realqa_cli.backends.onnx.templates import ChatTemplate
+from realqa_cli.backends.onnx.templates import RENDERED, ChatTemplate
 from realqa_cli.domain.attributes import ATTRIBUTES
 from realqa_cli.domain.prompts import PLAIN_CHAT
 from realqa_cli.domain.prompts.conversations import (
@@ -184,7 +184,7 @@ def export(folder: Path) -> None:
 
 
 def render_prompts(folder: Path) -> None:
-    """Writes the texts of the questions that commands ask by default, so that they need no jinja2."""
+    """Writes the texts of the questions that commands ask by default; those of the bundled model are used."""
     config = folder / "realqa.json"
     model = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     asked = [
@@ -205,7 +205,7 @@ def render_prompts(folder: Path) -> None:
     for question in dict.fromkeys(asked):
         render_question(record, about(question, "image"), 1, 0, PLAIN_CHAT)
         render_question(record, about(question, "video"), 0, 1, PLAIN_CHAT)
-    ChatTemplate(folder).save(rendered)
+    ChatTemplate(folder).save(rendered, folder / "onnx" / RENDERED)
 
 
 if __name__ == "__main__":

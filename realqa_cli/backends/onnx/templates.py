@@ -1,8 +1,9 @@
 """The chat template of a model folder for the ONNX graphs: rendered by jinja2, or looked up among rendered texts.
 
-`onnx/prompts.json` holds the texts of the usual questions, so that a run that scores photos does not import jinja2.
-A text is found by a digest of the template and everything that it was rendered from: another template, question or
-layout is rendered as ever.
+`onnx/prompts.json` of the bundled model holds its texts of the usual questions, so that a run that scores photos does
+not import jinja2. They apply to every model with the same template; a text is found by a digest of everything that it
+was rendered from. Other templates, questions and layouts are rendered. A file of that name in another folder is never
+read: the manifest of a run would not show what it changes.
 """
 
 import json
@@ -12,11 +13,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from realqa_cli import models
 from realqa_cli.backends.base import UnsupportedModel
 from realqa_cli.errors import one_line
 
 RENDERED = "prompts.json"
-"""The file of rendered texts, next to the graphs."""
+"""The file of rendered texts, next to the graphs of the bundled model."""
 
 
 class ChatTemplate:
@@ -33,25 +35,25 @@ class ChatTemplate:
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise _unsupported(folder, error) from error
         self._names = {name: value for name, value in names.items() if isinstance(value, str)}
-        self._rendered = _read(folder, self._digest(self._source))
+        self._rendered = _rendered_texts(self._digest(self._source))
         if not self._rendered:
             self._template  # noqa: B018 - an unsupported template is an error now
 
     def render(self, messages: list[dict[str, Any]], arguments: Mapping[str, Any]) -> str:
         """The text of the messages up to the answer, with further arguments of the template."""
-        values = {**self._names, **arguments, "messages": messages, "add_generation_prompt": True}
+        values = self._values(messages, arguments)
         known = self._rendered.get(self._digest(values))
         return str(self._template.render(**values)) if known is None else known
 
-    def save(self, rendered: Iterable[tuple[list[dict[str, Any]], Mapping[str, Any]]]) -> None:
-        """Renders messages with their arguments and writes `onnx/prompts.json`."""
-        self._rendered = {}
-        texts = {}
-        for messages, arguments in rendered:
-            values = {**self._names, **arguments, "messages": messages, "add_generation_prompt": True}
-            texts[self._digest(values)] = self.render(messages, arguments)
+    def save(self, rendered: Iterable[tuple[list[dict[str, Any]], Mapping[str, Any]]], file: Path) -> None:
+        """Renders messages with their arguments and writes the texts to a file, for the bundled model."""
+        values = [self._values(messages, arguments) for messages, arguments in rendered]
+        texts = {self._digest(each): str(self._template.render(**each)) for each in values}
         content = {"template": self._digest(self._source), "texts": texts}
-        (self._folder / "onnx" / RENDERED).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    def _values(self, messages: list[dict[str, Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._names, **arguments, "messages": messages, "add_generation_prompt": True}
 
     @cached_property
     def _template(self) -> Any:
@@ -70,13 +72,11 @@ class ChatTemplate:
         return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _read(folder: Path, template: str) -> dict[str, str]:
-    """The rendered texts by the digests of their values; {} without a file that belongs to this template."""
-    try:
-        content = json.loads((folder / "onnx" / RENDERED).read_text(encoding="utf-8"))
-        return dict(content["texts"]) if content["template"] == template else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+def _rendered_texts(template: str) -> dict[str, str]:
+    """The texts of the bundled model by the digests of their values; {} for another template, by its digest."""
+    file = models.path(models.BUNDLED[0]) / "onnx" / RENDERED
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return dict(content["texts"]) if content["template"] == template else {}
 
 
 def _unsupported(folder: Path, error: Exception) -> UnsupportedModel:
