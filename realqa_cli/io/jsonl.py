@@ -67,39 +67,31 @@ def is_json_lines(name: str | Path) -> bool:
 def records_of(lines: Iterable[bytes | str], name: str) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
     """The same for lines that were read already; `name` is the file's, for errors."""
     decoder = _Decoder()
+    counted = _Counted(lines)
+    reader = _reader(counted, decoder)
     warned = False
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    while True:
         try:
-            record = _decoded_line(line, decoder)
-        except EOFError:  # nothing but marks
-            continue
+            record = _read(reader)
+        except EOFError:
+            return
         except RecordError as error:
-            error.where = f"{name}:{number}"
-            yield number, error
+            error.where = f"{name}:{counted.number}"
+            yield counted.number, error
             continue
         if decoder.replaced and not warned:
             warned = True
             what = "NaN or Infinity is not valid JSON and is read as null (reported once per file)"
-            log.warning("%s:%d: %s", name, number, what)
-        yield number, record
+            log.warning("%s:%d: %s", name, counted.number, what)
+        yield counted.number, record
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
     """The object on one line. Raises `RecordError`, without a `where`."""
     try:
-        return _decoded_line(line, _line_decoder())
+        return _read(_reader([line], _line_decoder()))
     except EOFError as error:  # a blank line
         raise RecordError("not a JSON object (a blank line)", type="record") from error
-
-
-def _decoded_line(line: bytes | str, decoder: "_Decoder") -> dict[str, Any]:
-    """The same with a decoder; raises EOFError for a blank line."""
-    try:
-        return decoder.loads(line)
-    except ValueError:  # jsonlines knows more forms, and says what is wrong
-        return _read(_reader([line], decoder))
 
 
 @cache
@@ -203,6 +195,18 @@ class _Decompressed(gzip.GzipFile):
         except (OSError, EOFError, zlib.error) as error:
             what = f"cannot be decompressed ({error})"
             raise UsageError(what, where=str(self._path), remedy="make or download it again") from error
+
+
+class _Counted:
+    """The lines, and the number of the one that was read last."""
+
+    def __init__(self, lines: Iterable[bytes | str]) -> None:
+        self.lines, self.number = lines, 0
+
+    def __iter__(self) -> Iterator[bytes | str]:
+        for line in self.lines:
+            self.number += 1
+            yield line
 
 
 class _Decoder:
