@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,9 @@ def read_datasets(texts: Sequence[str], split: str | None) -> list[GridDataset]:
     found = [GridDataset.parse(text, split) for text in texts]
     names = [each.label for each in found]
     return [
-        each if names.count(each.label) == 1 else GridDataset(f"{each.label}-{Path(each.path).stem}", *_parts(each))
+        each if names.count(each.label) == 1 else replace(each, label=f"{each.label}-{Path(each.path).stem}")
         for each in found
     ]
-
-
-def _parts(dataset: GridDataset) -> tuple[DatasetSelection, str]:
-    return dataset.selection, dataset.path
 
 
 @dataclass(frozen=True)

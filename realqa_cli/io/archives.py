@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from realqa_cli.errors import ItemError, MediaError
-from realqa_cli.io.remote import RemoteFile, file_system, is_remote, shown_url, with_retries
+from realqa_cli.io.remote import RemoteFile, file_system, is_http, is_remote, shown_url, with_retries
 from realqa_cli.media.files import MAX_FILE_BYTES, FileVersion, file_version, read_part
 
 SEPARATOR = "::"
@@ -177,10 +177,10 @@ class _RetriedStream:
 
     def _reopened(self) -> Any:
         fs, path = file_system(self._remote.url)
-        is_http = "http" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
-        stream = fs.open(path, "rb", block_size=0) if is_http else fs.open(path, "rb")  # 0: not every server has ranges
+        whole = is_http(fs)
+        stream = fs.open(path, "rb", block_size=0) if whole else fs.open(path, "rb")  # 0: not every server has ranges
         left = self._place
-        if not is_http:
+        if not whole:
             stream.seek(left)
             return stream
         while left and (part := stream.read(min(left, _STREAM_BYTES))):

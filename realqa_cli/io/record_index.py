@@ -231,7 +231,7 @@ def key_digest(key: Hashable) -> bytes:
 
 def line_digest(line: bytes) -> bytes:
     """12 bytes for a line as it is in the file, with its line end."""
-    return blake2b(repr(line).encode(), digest_size=12).digest()
+    return blake2b(line, digest_size=12).digest()
 
 
 def _check_ours(path: Path) -> None:

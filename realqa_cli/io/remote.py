@@ -145,10 +145,15 @@ def list_folder(url: str) -> Iterator[tuple[str, RemoteFile | ItemError]]:
 def is_folder(url: str) -> bool:
     """Whether there is a folder at the URL. Raises `MediaError`."""
     fs, path = file_system(url)
-    if "http" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+    if is_http(fs):
         return False
     found: bool = with_retries(lambda: fs.isdir(path), shown_url(url))
     return found
+
+
+def is_http(fs: Any) -> bool:
+    """Whether a file system of fsspec is a web server, which lists no folders and may not send parts of files."""
+    return "http" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 
 def with_retries(call: Callable[[], Result], name: str) -> Result:

@@ -1,6 +1,6 @@
 """The step `realqa compare` by scores: P(A > B) from the exact distributions of both, each photo scored once.
 
-Pairs are yielded in order, each as soon as both of its photos have a score. asking.py compares by the model itself.
+Pairs are yielded in order, each as soon as both of its photos have a score. model_choice.py asks the model itself.
 """
 
 import os

@@ -23,7 +23,7 @@ from realqa_cli.io.sources import Item
 from realqa_cli.media.kinds import HEAD, Kind, kind_by_suffix, kind_of_content, kind_of_file
 
 _DATA_URI = re.compile(r"data:[^,]*?(;base64)?,", re.IGNORECASE)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of any kind, file:// included
 _SUBJECTS = ("image", "video")
 
 
